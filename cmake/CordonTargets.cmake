@@ -1,0 +1,61 @@
+# How every target of Cordon is made: one warning set, one include root, sources by glob
+# (CONFIGURE_DEPENDS: a new file is picked up by the next build).
+
+add_library(cordon_flags INTERFACE)
+target_compile_options(cordon_flags INTERFACE -Wall -Wextra -Wpedantic -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 reports these falsely inside its own headers once they are inlined (PR 105329, 105651).
+  target_compile_options(cordon_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-restrict>
+                         $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>)
+else()
+  target_compile_options(cordon_flags INTERFACE -Wno-missing-field-initializers
+                         -Wno-missing-designated-field-initializers)
+endif()
+target_include_directories(cordon_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+
+# cordon_library(NAME DEPS ... [PCH header ...]): all *.cpp of the calling folder and, with
+# SUBDIRS, of the named subfolders; main.cpp is left out.
+function(cordon_library name)
+  cmake_parse_arguments(A "" "" "DEPS;PRIVATE_DEPS;SUBDIRS;PCH;EXCLUDE" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  foreach(dir ${A_SUBDIRS})
+    file(GLOB more CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cpp)
+    list(APPEND sources ${more})
+  endforeach()
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  foreach(pattern ${A_EXCLUDE})
+    list(FILTER sources EXCLUDE REGEX "${pattern}")
+  endforeach()
+  add_library(${name} STATIC ${sources})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  target_link_libraries(${name} PUBLIC cordon_flags ${A_DEPS} PRIVATE ${A_PRIVATE_DEPS})
+  if(CORDON_PCH AND A_PCH)
+    target_precompile_headers(${name} PRIVATE ${A_PCH})
+  endif()
+endfunction()
+
+function(cordon_binary name source)
+  cmake_parse_arguments(A "" "" "DEPS" ${ARGN})
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE cordon_flags ${A_DEPS})
+endfunction()
+
+# cordon_tests(NAME folder LABEL label DEPS ...): one GoogleTest binary from folder/*.cpp.
+function(cordon_tests name folder)
+  cmake_parse_arguments(A "" "LABEL;TIMEOUT" "DEPS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE cordon_flags ${A_DEPS} GTest::gmock_main GTest::gtest rapidcheck)
+  target_compile_definitions(${name} PRIVATE CORDON_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  if(CORDON_PCH)
+    target_precompile_headers(${name} PRIVATE <gtest/gtest.h> <string> <vector> <map> <expected>)
+  endif()
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABEL}" TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77)
+endfunction()

@@ -1,0 +1,52 @@
+#pragma once
+// Node sessions: who is connected, what each was sent and has acked, receipts. On the controller's strand.
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "controller/log/record.h"
+
+namespace cordon::controller {
+
+struct NodeStatus {
+  DeviceId device;
+  bool connected = false;
+  std::string version;
+  std::optional<Endpoint> seen_from;
+  Revision acked;            ///< it enforces this revision or a later one that didn't concern it
+  Timestamp last_heartbeat{};
+  Timestamp leases_end{};    ///< when its leases will have run out if it stays away
+  std::string last_nack;
+  std::vector<std::string> alarms;
+  std::map<std::string, std::uint64_t> counters;
+};
+
+/// One node's part in a revision.
+struct ReceiptStatus {
+  DeviceId device;
+  bool acked = false;
+  bool self = false;           ///< the isolated host's own word: shown, never counted
+  std::int64_t after_us = -1;  ///< from the record's commit to the ack
+  Timestamp leases_end{};      ///< of a node that hasn't answered
+  std::string nack;
+  Bytes receipt_signature;
+};
+
+class Distribution {
+ public:
+  virtual ~Distribution() = default;
+  virtual std::vector<NodeStatus> nodes() const = 0;
+  /// Which nodes a revision concerns and where each stands.
+  virtual std::vector<ReceiptStatus> receipts(Revision revision) const = 0;
+  /// Calls back when every connected node concerned has acked or nacked, or after `timeout`.
+  virtual void wait_for(Revision revision, Seconds timeout, std::function<void(std::vector<ReceiptStatus>)> done) = 0;
+};
+
+}  // namespace cordon::controller

@@ -1,0 +1,46 @@
+#pragma once
+// Flow reports of nodes, kept apart from the log with a limit on time and size (default 7 days, 1 GiB).
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/ids.h"
+#include "base/result.h"
+#include "base/time.h"
+
+namespace cordon::controller {
+
+struct FlowRecord {
+  Timestamp at{};
+  DeviceId node;            ///< who reported it
+  std::string kind;         ///< opened, denied, closed, underlay
+  Address source, destination;
+  std::string person;       ///< subject id of the source's session, "" for a machine
+  std::string source_device, destination_device;
+  std::uint8_t protocol = 0;
+  std::uint16_t source_port = 0, destination_port = 0;
+  std::string rule, reason, direction;
+  std::uint64_t packets = 0, bytes = 0, suppressed = 0;
+};
+
+struct FlowQuery {
+  std::optional<Timestamp> since;
+  std::string device, kind;
+  std::size_t limit = 1000;
+};
+
+class FlowStore {
+ public:
+  virtual ~FlowStore() = default;
+  virtual Result<> add(const std::vector<FlowRecord>& flows) = 0;
+  virtual Result<std::vector<FlowRecord>> query(const FlowQuery& query) = 0;  ///< newest first
+  virtual Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) = 0;
+};
+
+Result<std::unique_ptr<FlowStore>> open_flow_store(const std::filesystem::path& database);
+
+}  // namespace cordon::controller

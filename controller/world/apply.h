@@ -1,0 +1,23 @@
+#pragma once
+// The fold. Total and deterministic: the same records give the same world on every controller.
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "controller/log/record.h"
+#include "policy/world.h"
+
+namespace cordon::controller {
+
+/// Opens a person's sealed fields; nullopt when the person's key is destroyed (then the name is empty).
+using Unsealer = std::function<std::optional<std::string>(const SubjectId&, std::string_view sealed_base64)>;
+
+/// Would `proposal`, committed at `at`, make sense in this world? Says why not. Never changes anything.
+Result<> check(const policy::World& world, const Proposal& proposal, Timestamp at);
+
+/// Advances the world by one record. Errors (an unknown kind or version, a payload that breaks its grammar, a record
+/// that doesn't follow on) leave it untouched and stop the fold: nothing is ever skipped.
+Result<> apply(policy::World& world, const Record& record, const Unsealer& unseal);
+
+}  // namespace cordon::controller

@@ -1,0 +1,22 @@
+#pragma once
+// TOML text to Policy. Pure: files are read elsewhere and passed in.
+
+#include <vector>
+
+#include "base/files.h"
+#include "policy/diagnostic.h"
+#include "policy/model.h"
+
+namespace cordon::policy {
+
+struct ParseResult {
+  PolicyPtr policy;                     ///< null when there is any error
+  std::vector<Diagnostic> diagnostics;  ///< by file, line, column
+  bool ok() const { return policy != nullptr; }
+};
+
+/// Merges the files and checks every name, type and value. One syntax error a file, every error of meaning in
+/// all files. Never throws; work and memory are bounded by the text's size.
+ParseResult parse(const std::vector<SourceFile>& files);
+
+}  // namespace cordon::policy
