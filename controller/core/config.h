@@ -1,0 +1,41 @@
+#pragma once
+// controller.toml: strict; an unknown key, a wrong type or a value out of range is an error with its place.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "base/time.h"
+
+namespace cordon::controller {
+
+struct ControllerConfig {
+  std::string name;          ///< [a-z0-9-]{1,63}
+  std::string trust_domain;  ///< "acme.example"
+  std::filesystem::path state_directory = "/var/lib/cordon/controller";
+  std::filesystem::path run_directory = "/run/cordon/controller";
+  Endpoint listen_nodes{Address{}, 7443};
+  Endpoint listen_api{Address{}, 8443};
+  std::vector<std::string> advertise_names;
+  std::vector<Address> advertise_addresses;
+  Prefix overlay_v4;                 ///< 100.64.0.0/10 unless told
+  std::optional<Prefix> overlay_v6;  ///< none: a random ULA /48 at first start
+  Seconds node_lease{15 * 60};       ///< used at first start
+  Seconds session_longest{12 * 3600};
+  Seconds flows_keep{7 * 24 * 3600};
+  std::uint64_t flows_max_bytes = 1u << 30;
+  std::optional<Endpoint> metrics_listen;
+  std::size_t max_nodes = 10'000;
+
+  std::filesystem::path admin_socket() const { return run_directory / "admin.sock"; }
+};
+
+/// `file` names the text in diagnostics: "controller.toml:3:1: unknown key \"nmae\"; did you mean \"name\"?".
+Result<ControllerConfig> parse_controller_config(std::string_view text, std::string_view file);
+Result<ControllerConfig> read_controller_config(const std::filesystem::path& path);
+
+}  // namespace cordon::controller
