@@ -1,7 +1,9 @@
 #pragma once
-// Logins of people: password (Argon2id) and TOTP, slowed down by (account, device). Hashing runs on a bounded pool.
+// Logins of people: password (Argon2id) and TOTP, slowed down by (account, device). Hashing runs on a bounded
+// pool.
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "base/ids.h"
@@ -12,7 +14,7 @@
 namespace cordon::controller {
 
 struct LoginAttempt {
-  DeviceId device;    ///< proven by mTLS
+  DeviceId device;  ///< proven by mTLS
   std::uint32_t uid = 0;
   std::string user, password, totp;
 };
@@ -37,5 +39,9 @@ class Identity {
   virtual void add_user(NewUser user, std::string actor,
                         std::function<void(Result<std::pair<SubjectId, std::string>>)> done) = 0;
 };
+
+struct Services;
+/// People known to this installation itself. All calls on the strand; `services` outlives it.
+std::unique_ptr<Identity> make_identity(Services& services);
 
 }  // namespace cordon::controller
