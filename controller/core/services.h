@@ -1,7 +1,8 @@
 #pragma once
-// What the parts of one controller share. The runtime (controller/core/runtime.h) makes it and outlives all users.
-// Order of making: everything but the two pointers, then Distribution, then Identity (make_identity(services),
-// controller/identity/login.h), then the API (start_api(services), controller/api/api.h).
+// What the parts of one controller share. The runtime (controller/core/runtime.h) makes it and outlives all
+// users. Order of making: everything but the two pointers, then Distribution, then Identity
+// (make_identity(services), controller/identity/login.h), then the API (start_api(services),
+// controller/api/api.h).
 
 #include <boost/asio/any_io_executor.hpp>
 
@@ -20,9 +21,10 @@ class SecretStore;
 struct ControllerConfig;
 
 struct Services {
-  boost::asio::any_io_executor strand;  ///< the one writer: ChangeLog, Distribution and Identity are called on it
-  boost::asio::any_io_executor io;      ///< for sockets; connections make strands of their own on it
-  boost::asio::any_io_executor pool;    ///< long work (hashing passwords); posts back to `strand`
+  boost::asio::any_io_executor
+      strand;                       ///< the one writer: ChangeLog, Distribution and Identity are called on it
+  boost::asio::any_io_executor io;  ///< for sockets; connections make strands of their own on it
+  boost::asio::any_io_executor pool;  ///< long work (hashing passwords); posts back to `strand`
   const Clock& clock;
   const ControllerConfig& config;
   ChangeLog& log;
