@@ -81,6 +81,15 @@ def cordon(lab, options):
     os.execvp(command[0], command)
 
 
+def code(lab, options):
+    need(lab)
+    person = topology.BY_NAME[options.host].person if options.host in topology.BY_NAME else None
+    if not person:
+        raise LabError(f'"{options.host}" is no laptop; laptops are '
+                       + ", ".join(host.name for host in topology.HOSTS if host.person))
+    print(Perimeter(lab).code_of(person))
+
+
 def play(lab, options):
     if lab.exists() and not options.keep:
         raise LabError(f'lab "{lab.name}" is up already; take it down first: scripts/lab down{name_option(lab)}')
@@ -127,6 +136,7 @@ def parse():
     run.add_argument("host")
     run.add_argument("command", nargs=argparse.REMAINDER)
     verb("cordon", cordon, "cordon as operator").add_argument("command", nargs=argparse.REMAINDER)
+    verb("code", code, "what a laptop's person reads off their authenticator now").add_argument("host")
     verb("down", down, "take everything away, also after a crash")
     verb("story", play, "play the product's story, then take the lab down").add_argument("--keep", action="store_true")
     return parser.parse_args()

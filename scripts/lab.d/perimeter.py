@@ -177,13 +177,18 @@ events_bytes = 262144
         path.write_text(dump({**known, name: secret}))
         path.chmod(0o600)
 
+    def code_of(self, person):
+        return totp(json.loads((self.lab.dir / "totp.json").read_text())[person])
+
     def login(self, host):
         """Password and the authenticator's code, as the laptop's person. A code works once: wait for a fresh one."""
         person = topology.BY_NAME[host].person
-        secret = json.loads((self.lab.dir / "totp.json").read_text())[person]
         used = self.lab.dir / f"code-{host}"
-        code = wait_until(lambda: (lambda c: c if not used.exists() or used.read_text() != c else None)(totp(secret)),
-                          35, "a fresh code")
+
+        def fresh():
+            code = self.code_of(person)
+            return code if not used.exists() or used.read_text() != code else None
+        code = wait_until(fresh, 35, "a fresh code")
         used.write_text(code)
         return self.device_cordon(host, "login", "--user", person, "--password-file", "-", "--totp", code,
                                   input=topology.PASSWORDS[person] + "\n")

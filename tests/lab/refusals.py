@@ -1,0 +1,199 @@
+#!/usr/bin/python3
+"""Wrong input of every kind at a whole perimeter: refused with the place and the mend, nothing lost, nobody dies.
+
+One controller, ledger and trader (of the lab's usual company); the controller's state lies on a small tmpfs that is
+filled up once.
+"""
+import base64
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "lab.d"))
+
+import services  # noqa: E402
+import topology  # noqa: E402
+from hosts import Lab, LabError, wait_until  # noqa: E402
+from perimeter import Perimeter  # noqa: E402
+
+FAILURES = []
+
+
+def expect(holds, what, detail=""):
+    print(("ok    " if holds else "FAIL  ") + what, flush=True)
+    if not holds:
+        FAILURES.append(what)
+        print("".join(f"      | {line}\n" for line in str(detail).strip().splitlines()), end="", flush=True)
+
+
+def refused(done, what, *words):
+    """The command failed and its message has all the words (any case)."""
+    said = (done.stderr + done.stdout).lower()
+    expect(done.returncode != 0 and all(word.lower() in said for word in words), what,
+           f"exit {done.returncode}: {done.stdout}{done.stderr}")
+
+
+class Refusals:
+    def __init__(self, lab):
+        self.lab = lab
+        self.perimeter = Perimeter(lab)
+        self.dir = lab.host_dir("controller")
+
+    def controller_pid(self):
+        return self.lab.pid("controller", "cordon-controller")
+
+    def trader_reaches(self):
+        v4 = next(a for a in self.perimeter.devices()["ledger"]["addresses"] if ":" not in a)
+        return self.lab.on("trader", "psql", "-h", v4, "-U", "postgres", "-Atc", "select 1", uid=30001).returncode == 0
+
+    def configs(self):
+        bad = self.dir / "bad.toml"
+        bad.write_text((self.dir / "controller.toml").read_text().replace('api = "', 'apii = "'))
+        refused(self.lab.on("controller", self.lab.binary("cordon-controller"), "--config", str(bad), "--check"),
+                "an unknown key in controller.toml", "bad.toml:9", "apii")
+        node = self.lab.host_dir("ledger") / "bad.toml"
+        node.write_text((self.lab.host_dir("ledger") / "node.toml").read_text().replace("51820", '"many"'))
+        refused(self.lab.on("ledger", self.lab.binary("cordon-node"), "check", "--config", str(node)),
+                "a wrong type in node.toml", "bad.toml:", "listen_port")
+
+    def policies(self):
+        before = self.perimeter.cordon("policy", "show").stdout
+        directory = self.dir / "badpolicy"
+        directory.mkdir()
+        (directory / "bad.toml").write_text(topology.POLICY.format(lease="10m").replace('["traders"]', '["tradres"]'))
+        refused(self.perimeter.cordon("policy", "apply", str(directory)), "a policy with a misspelt group",
+                "bad.toml:20", '"tradres"', 'did you mean "traders"')
+        (directory / "bad.toml").write_text("[segments.x\n")
+        refused(self.perimeter.cordon("policy", "apply", str(directory)), "a policy with a syntax error", "bad.toml:1")
+        refused(self.perimeter.cordon("policy", "apply", "/nonexistent"), "a policy directory that isn't there",
+                "/nonexistent")
+        expect(self.perimeter.cordon("policy", "show").stdout == before, "the policy in force is as before")
+
+    def tokens(self):
+        host = topology.Host("intruder", 30)
+        self.perimeter.write_node_config(topology.Host("web", 11))
+        good = self.perimeter.token(topology.Host("web", 11, tags=("web",)), approve=True)
+        prefix, secret, fingerprint = good.rsplit(".", 2)
+
+        def flipped(text):
+            raw = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            raw[0] ^= 1
+            return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+        def enrol(token):
+            return self.lab.on("web", *self.perimeter.node_command("web", "enrol", "--token-file", "-"),
+                               input=token + "\n", timeout=60)
+        refused(enrol(f"{prefix}.{secret}.{flipped(fingerprint)}"), "a token that names another CA", "fingerprint")
+        refused(enrol(f"{prefix}.{flipped(secret)}.{fingerprint}"), "a token with a wrong secret", "token")
+        refused(enrol("cordon1.nonsense"), "a token that is none", "token")
+        expect("web" not in self.perimeter.devices(), "none of them enrolled a device", host)
+
+    def passwords(self):
+        slowed = None
+        for _ in range(10):
+            slowed = self.perimeter.device_cordon("trader", "login", "--user", "trader@acme.example", "--password-file",
+                                                  "-", "--totp", "000000", input="wrong password here\n")
+        refused(slowed, "after ten wrong passwords the account is slowed down on that device", "again in")
+        # The same account from a device that did nothing wrong isn't held back: a stranger can't lock people out.
+        done = self.perimeter.login("clerk")
+        expect(done.returncode == 0, "another person on another device signs in as ever", done.stderr)
+
+    def garbage(self):
+        pid = self.controller_pid()
+        sent = 0
+        for port in (topology.NODE_PORT, topology.API_PORT):
+            for bytes_ in (b"\x16\x03\x01" + os.urandom(400), b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b""):
+                script = ("import socket,sys;s=socket.create_connection(('%s',%d),3);s.sendall(sys.stdin.buffer.read());"
+                          "s.settimeout(1)\ntry: s.recv(100)\nexcept OSError: pass")
+                subprocess.run(self.lab.command("trader", ["/usr/bin/python3", "-c",
+                                                           script % (topology.CONTROLLER.v4, port)]),
+                               input=bytes_, timeout=15)
+                sent += 1
+        expect(self.controller_pid() == pid and self.perimeter.controller_answers(),
+               f"the controller lives through {sent} connections of garbage")
+        body = self.lab.on("controller", "curl", "-sS", "--unix-socket", str(self.dir / "run" / "admin.sock"),
+                           "-H", "content-type: application/json", "-d", '{"tagz": ["x"]}', "http://localhost/v1/tokens")
+        expect("tagz" in body.stdout and '"status":4' in body.stdout.replace(" ", ""),
+               "an API body with an unknown member is refused by name", body.stdout + body.stderr)
+
+    def full_disk(self):
+        filler = self.dir / "state" / "filler"
+        with open(filler, "wb") as out:
+            try:
+                while True:
+                    out.write(bytes(1 << 16))
+                    out.flush()
+            except OSError:
+                pass
+
+        def apply_fails():
+            done = self.perimeter.cordon("user", "disable", "clerk@acme.example")
+            return done if done.returncode != 0 else None
+        # SQLite may have a few pages in hand: a handful of writes may still succeed.
+        done = None
+        for _ in range(200):
+            done = apply_fails()
+            if done:
+                break
+        expect(done is not None, "writes stop when the disk is full")
+        if done:
+            refused(done, "and the error says so", "disk")
+        expect(self.trader_reaches(), "what was granted stays reachable while the disk is full")
+        filler.unlink()
+        wait_until(lambda: self.perimeter.cordon("user", "disable", "clerk@acme.example").returncode == 0, 20,
+                   "writes to work again")
+        expect(self.perimeter.cordon("audit", "verify").returncode == 0, "with space again, writes work and the log verifies")
+
+    def run(self):
+        self.perimeter.write_controller_config()
+        state = self.dir / "state"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700,uid=%d" % state.stat().st_uid, "tmpfs",
+                        str(state)], check=True)
+        self.perimeter.start_controller()
+        self.perimeter.apply_policy()
+        for person in topology.PASSWORDS:
+            self.perimeter.add_user(person)
+        for name in ("ledger", "trader", "clerk"):
+            host = topology.BY_NAME[name]
+            self.perimeter.write_node_config(host)
+            self.perimeter.enrol(host, self.perimeter.token(host, approve=True))
+            self.perimeter.start_node(name)
+        for name in ("ledger", "trader", "clerk"):
+            self.perimeter.wait_ready(name)
+        done = self.perimeter.login("trader")
+        expect(done.returncode == 0 and self.trader_reaches(), "trader signs in and reaches ledger", done.stderr)
+        for part in (self.configs, self.policies, self.tokens, self.passwords, self.garbage, self.full_disk):
+            try:
+                part()
+            except (LabError, subprocess.TimeoutExpired) as error:
+                expect(False, f"{part.__name__}: {error}")
+        expect(self.trader_reaches(), "after all of it trader still reaches ledger")
+
+
+def main():
+    lab = Lab("refuse")
+    state = lab.host_dir("controller") / "state"
+    subprocess.run(["umount", "-q", str(state)], check=False)
+    lab.down()
+    try:
+        lab.dir.mkdir(parents=True)
+        lab.make_wires()
+        services.start_postgresql(lab, "ledger")
+        Refusals(lab).run()
+        if FAILURES:
+            for name in ("controller/cordon-controller", "trader/cordon-node", "ledger/cordon-node"):
+                host, service = name.split("/")
+                print(f"--- {name}\n{lab.log_tail(host, service)}")
+    finally:
+        if lab.cgroup.exists():
+            (lab.cgroup / "cgroup.kill").write_text("1")
+            wait_until(lambda: not lab.processes(), 10, "processes to end")
+        subprocess.run(["umount", "-q", str(state)], check=False)
+        lab.down()
+    print(f"{len(FAILURES)} failed")
+    sys.exit(1 if FAILURES else 0)
+
+
+main()
