@@ -16,10 +16,10 @@ namespace cordon::controller {
 
 struct FlowRecord {
   Timestamp at{};
-  DeviceId node;            ///< who reported it
-  std::string kind;         ///< opened, denied, closed, underlay
+  DeviceId node;     ///< who reported it
+  std::string kind;  ///< opened, denied, closed, underlay
   Address source, destination;
-  std::string person;       ///< subject id of the source's session, "" for a machine
+  std::string person;  ///< subject id of the source's session, "" for a machine
   std::string source_device, destination_device;
   std::uint8_t protocol = 0;
   std::uint16_t source_port = 0, destination_port = 0;

@@ -1,0 +1,145 @@
+#include "controller/flows/flow_store.h"
+
+#include "controller/flows/database.h"
+
+namespace cordon::controller {
+
+namespace {
+
+constexpr const char* kSchema = R"(
+CREATE TABLE IF NOT EXISTS flows (
+  id INTEGER PRIMARY KEY, at INTEGER NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
+  source BLOB NOT NULL, destination BLOB NOT NULL, person TEXT NOT NULL,
+  source_device TEXT NOT NULL, destination_device TEXT NOT NULL, protocol INTEGER NOT NULL,
+  source_port INTEGER NOT NULL, destination_port INTEGER NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL,
+  direction TEXT NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL, suppressed INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS flows_at ON flows(at);
+)";
+
+constexpr std::string_view kColumns =
+    "at, node, kind, source, destination, person, source_device, destination_device, protocol, source_port, "
+    "destination_port, rule, reason, direction, packets, bytes, suppressed";
+constexpr int kColumnCount = 17;
+constexpr std::size_t kMaxQuery = 10'000;
+constexpr std::int64_t kPruneStep = 10'000;
+
+class SqliteFlowStore final : public FlowStore {
+ public:
+  explicit SqliteFlowStore(Database database) : database_(std::move(database)) {}
+  Result<> add(const std::vector<FlowRecord>& flows) override;
+  Result<std::vector<FlowRecord>> query(const FlowQuery& query) override;
+  Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) override;
+
+ private:
+  Result<std::uint64_t> bytes_used();
+
+  Database database_;
+};
+
+Result<> SqliteFlowStore::add(const std::vector<FlowRecord>& flows) {
+  std::string marks = "?";
+  for (int i = 1; i < kColumnCount; ++i) marks += ",?";
+  CORDON_ASSIGN(Statement insert, database_.prepare("INSERT INTO flows (" + std::string(kColumns) +
+                                                    ") VALUES (" + marks + ")"));
+  Transaction transaction(database_);
+  for (const FlowRecord& flow : flows) {
+    insert.bind(1, to_us(flow.at))
+        .bind(2, flow.node.value)
+        .bind(3, flow.kind)
+        .bind(4, ByteView(flow.source.raw()))
+        .bind(5, ByteView(flow.destination.raw()))
+        .bind(6, flow.person)
+        .bind(7, flow.source_device)
+        .bind(8, flow.destination_device)
+        .bind(9, std::int64_t{flow.protocol})
+        .bind(10, std::int64_t{flow.source_port})
+        .bind(11, std::int64_t{flow.destination_port})
+        .bind(12, flow.rule)
+        .bind(13, flow.reason)
+        .bind(14, flow.direction)
+        .bind(15, static_cast<std::int64_t>(flow.packets))
+        .bind(16, static_cast<std::int64_t>(flow.bytes))
+        .bind(17, static_cast<std::int64_t>(flow.suppressed));
+    CORDON_TRY(insert.run());
+  }
+  return transaction.commit();
+}
+
+Result<FlowRecord> read_row(const Statement& row) {
+  FlowRecord flow;
+  flow.at = from_us(row.integer(0));
+  flow.node = DeviceId(row.text(1));
+  flow.kind = row.text(2);
+  CORDON_ASSIGN(flow.source, Address::from_bytes(row.bytes(3)));
+  CORDON_ASSIGN(flow.destination, Address::from_bytes(row.bytes(4)));
+  flow.person = row.text(5);
+  flow.source_device = row.text(6);
+  flow.destination_device = row.text(7);
+  flow.protocol = static_cast<std::uint8_t>(row.integer(8));
+  flow.source_port = static_cast<std::uint16_t>(row.integer(9));
+  flow.destination_port = static_cast<std::uint16_t>(row.integer(10));
+  flow.rule = row.text(11);
+  flow.reason = row.text(12);
+  flow.direction = row.text(13);
+  flow.packets = static_cast<std::uint64_t>(row.integer(14));
+  flow.bytes = static_cast<std::uint64_t>(row.integer(15));
+  flow.suppressed = static_cast<std::uint64_t>(row.integer(16));
+  return flow;
+}
+
+Result<std::vector<FlowRecord>> SqliteFlowStore::query(const FlowQuery& query) {
+  CORDON_ASSIGN(
+      Statement select,
+      database_.prepare("SELECT " + std::string(kColumns) +
+                        " FROM flows WHERE at >= ?1 AND (?2 = '' OR kind = ?2) AND (?3 = '' OR node = ?3 "
+                        "OR source_device = ?3 OR destination_device = ?3) "
+                        "ORDER BY at DESC, id DESC LIMIT ?4"));
+  select.bind(1, query.since ? to_us(*query.since) : INT64_MIN)
+      .bind(2, query.kind)
+      .bind(3, query.device)
+      .bind(4, static_cast<std::int64_t>(std::min(query.limit, kMaxQuery)));
+  std::vector<FlowRecord> flows;
+  while (true) {
+    CORDON_ASSIGN(const bool more, select.step());
+    if (!more) return flows;
+    CORDON_ASSIGN(flows.emplace_back(), read_row(select));
+  }
+}
+
+Result<std::uint64_t> SqliteFlowStore::bytes_used() {
+  CORDON_ASSIGN(
+      Statement select,
+      database_.prepare("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count(), "
+                        "pragma_freelist_count(), pragma_page_size()"));
+  CORDON_TRY(select.step());
+  return static_cast<std::uint64_t>(select.integer(0));
+}
+
+Result<std::size_t> SqliteFlowStore::prune(Timestamp older_than, std::uint64_t max_bytes) {
+  std::size_t removed = 0;
+  CORDON_ASSIGN(Statement by_age, database_.prepare("DELETE FROM flows WHERE at < ?"));
+  by_age.bind(1, to_us(older_than));
+  CORDON_TRY(by_age.run());
+  removed += static_cast<std::size_t>(database_.changes());
+  CORDON_ASSIGN(Statement oldest, database_.prepare("DELETE FROM flows WHERE id IN "
+                                                    "(SELECT id FROM flows ORDER BY at, id LIMIT ?)"));
+  while (true) {
+    CORDON_ASSIGN(const std::uint64_t used, bytes_used());
+    if (used <= max_bytes) break;
+    oldest.bind(1, kPruneStep);
+    CORDON_TRY(oldest.run());
+    if (database_.changes() == 0) break;
+    removed += static_cast<std::size_t>(database_.changes());
+  }
+  if (removed > 0) CORDON_TRY(database_.execute("PRAGMA incremental_vacuum"));
+  return removed;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FlowStore>> open_flow_store(const std::filesystem::path& path) {
+  CORDON_ASSIGN(Database database, Database::open(path, kSchema));
+  return std::make_unique<SqliteFlowStore>(std::move(database));
+}
+
+}  // namespace cordon::controller
