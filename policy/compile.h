@@ -18,14 +18,14 @@ NodeState compile_node(const World& world, const DeviceId& device, Timestamp now
 /// The first moment after `now` at which time alone changes some node's state (a session ends); kNever: none.
 Timestamp next_change_at(const World& world, Timestamp now);
 
-/// What the kernel would say of a new flow by these entries alone, in DATAPATH.md's order of search; for tests,
-/// `explain` and the node's own `status`. `at` counts as the moment of the last confirmation.
+/// What the kernel would say of a new flow by these entries alone, in DATAPATH.md's order of search; for
+/// tests, `explain` and the node's own `status`. `at` counts as the moment of the last confirmation.
 struct TableVerdict {
   bool accept = false;
   RuleId rule;
   Timestamp deadline = kNever;
 };
-TableVerdict look_up(const NodeState& state, Direction direction, const Address& source, const Address& destination,
-                     std::uint8_t protocol, std::uint16_t port, Timestamp at);
+TableVerdict look_up(const NodeState& state, Direction direction, const Address& source,
+                     const Address& destination, std::uint8_t protocol, std::uint16_t port, Timestamp at);
 
 }  // namespace cordon::policy

@@ -20,7 +20,7 @@ enum class Severity { error, warning };
 struct Diagnostic {
   Severity severity = Severity::error;
   Place place;
-  std::string message;              ///< lowercase, quotes the user's text, names the concept
+  std::string message;               ///< lowercase, quotes the user's text, names the concept
   std::vector<std::string> hints{};  ///< "did you mean \"traders\"?"
   std::vector<Place> also{};         ///< other places concerned, such as a first definition
 };

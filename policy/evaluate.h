@@ -39,12 +39,12 @@ struct Because {
 
 struct Decision {
   Verdict verdict = Verdict::deny;
-  std::string rule;            ///< empty on a plain deny
-  Timestamp deadline = kNever; ///< of an allow (P7)
-  Seconds lease{0};            ///< of the deciding allow
-  bool observed = false;       ///< P9
-  bool responder = false;      ///< the deciding allow is marked `responders`
-  std::string reason;          ///< of a deny before any rule is read: "unknown target", "isolated", ...
+  std::string rule;             ///< empty on a plain deny
+  Timestamp deadline = kNever;  ///< of an allow (P7)
+  Seconds lease{0};             ///< of the deciding allow
+  bool observed = false;        ///< P9
+  bool responder = false;       ///< the deciding allow is marked `responders`
+  std::string reason;           ///< of a deny before any rule is read: "unknown target", "isolated", ...
   std::vector<Because> because;
 };
 

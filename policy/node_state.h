@@ -40,7 +40,7 @@ struct PrincipalKey {
 struct PrincipalValue {
   ClassId class_id;
   bool isolated = false;
-  std::uint32_t uid = 0;   ///< of a local session's person
+  std::uint32_t uid = 0;     ///< of a local session's person
   bool check_owner = false;  ///< on shared hosts: the socket's owner must be `uid`
   std::array<Timestamp, kDeadlineSlots> deadlines = no_deadlines();  ///< UTC; slots that grants name
   static constexpr std::array<Timestamp, kDeadlineSlots> no_deadlines() {
@@ -51,7 +51,8 @@ struct PrincipalValue {
   bool operator==(const PrincipalValue&) const = default;
 };
 
-/// A destination that this node knows: its own addresses (ingress) and those its principals may reach (egress).
+/// A destination that this node knows: its own addresses (ingress) and those its principals may reach
+/// (egress).
 struct TargetKey {
   Prefix prefix;
   auto operator<=>(const TargetKey&) const = default;
@@ -64,8 +65,9 @@ struct TargetValue {
 
 enum class Direction : std::uint8_t { ingress = 0, egress = 1 };
 
-/// Protocol and port pattern of a grant, most specific first: exact port, port prefix (port_bits 1..15), any port
-/// (port_bits 0), any protocol (protocol 0, port_bits 0). The first that is found decides, a `deny` included.
+/// Protocol and port pattern of a grant, most specific first: exact port, port prefix (port_bits 1..15), any
+/// port (port_bits 0), any protocol (protocol 0, port_bits 0). The first that is found decides, a `deny`
+/// included.
 struct GrantKey {
   Direction direction = Direction::ingress;
   ClassId class_id;
@@ -77,9 +79,9 @@ struct GrantKey {
 };
 struct GrantValue {
   RuleId rule;
-  bool deny = false;       ///< stops the search: a forbid cut out of a wider allow
-  bool responder = false;  ///< holds in isolation too (P10)
-  std::uint8_t slot = 0;   ///< of the principal's deadlines
+  bool deny = false;          ///< stops the search: a forbid cut out of a wider allow
+  bool responder = false;     ///< holds in isolation too (P10)
+  std::uint8_t slot = 0;      ///< of the principal's deadlines
   std::uint32_t lease_s = 0;  ///< from the node's last confirmation; 0 only on a deny
   bool operator==(const GrantValue&) const = default;
 };
@@ -126,15 +128,17 @@ struct SettingsValue {
   DeviceId device;
   bool isolated = false;
   Seconds node_lease{15 * 60};
-  Address v4, v6;                 ///< the device's own overlay addresses
-  Prefix overlay_v4, overlay_v6;  ///< what is routed into the tunnel
+  Address v4, v6;                      ///< the device's own overlay addresses
+  Prefix overlay_v4, overlay_v6;       ///< what is routed into the tunnel
   Underlay underlay = Underlay::open;  ///< strictest of the device's segments; open when in none
   bool operator==(const SettingsValue&) const = default;
 };
 
-using Key = std::variant<SettingsKey, PeerKey, PrincipalKey, TargetKey, GrantKey, RuleKey, GuardKey, LocalSessionKey>;
-using Value = std::variant<SettingsValue, PeerValue, PrincipalValue, TargetValue, GrantValue, RuleValue, GuardValue,
-                           LocalSessionValue>;  // the same order: an entry's two indices are equal
+using Key =
+    std::variant<SettingsKey, PeerKey, PrincipalKey, TargetKey, GrantKey, RuleKey, GuardKey, LocalSessionKey>;
+using Value =
+    std::variant<SettingsValue, PeerValue, PrincipalValue, TargetValue, GrantValue, RuleValue, GuardValue,
+                 LocalSessionValue>;  // the same order: an entry's two indices are equal
 
 struct NodeState {
   std::map<Key, Value> entries;
@@ -154,12 +158,12 @@ struct Change {
 std::vector<Change> difference(const NodeState& from, const NodeState& to);
 void apply(NodeState& state, const std::vector<Change>& changes);
 
-/// True when applying `change` on a state that holds `old` (null: nothing) can take access away: such a change is
-/// urgent and raises the epoch.
+/// True when applying `change` on a state that holds `old` (null: nothing) can take access away: such a
+/// change is urgent and raises the epoch.
 bool takes_away(const Value* old, const Change& change);
 
-/// The canonical bytes of an entry (grammar in node_state.cpp), and the digest of a state: the sum modulo 2^256 of
-/// SHA-256 over each entry's bytes.
+/// The canonical bytes of an entry (grammar in node_state.cpp), and the digest of a state: the sum modulo
+/// 2^256 of SHA-256 over each entry's bytes.
 Bytes encode(const Key& key, const Value& value);
 SetDigest digest(const NodeState& state);
 

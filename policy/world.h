@@ -34,12 +34,12 @@ struct Device {
   DeviceState state = DeviceState::pending;
   std::set<std::string> tags;
   std::optional<Ownership> ownership;
-  Bytes public_key_der;       ///< the device key (SubjectPublicKeyInfo)
+  Bytes public_key_der;  ///< the device key (SubjectPublicKeyInfo)
   WireguardKey wireguard_key{};
   OverlayAddresses addresses;  ///< set once active
   bool isolated = false;
-  std::string platform;        ///< what it says of itself, shown to operators, decides nothing
-  TokenId token;               ///< it came with
+  std::string platform;  ///< what it says of itself, shown to operators, decides nothing
+  TokenId token;         ///< it came with
   Timestamp enrolled_at{};
 };
 
@@ -70,8 +70,8 @@ struct JoinToken {
   std::optional<Ownership> ownership;
   std::uint32_t uses_left = 1;
   Timestamp expires_at{};
-  bool approve = false;              ///< enrol without approval by hand, only with `source`
-  std::optional<Prefix> source;      ///< where it may be used from
+  bool approve = false;          ///< enrol without approval by hand, only with `source`
+  std::optional<Prefix> source;  ///< where it may be used from
   bool revoked = false;
 };
 
@@ -92,7 +92,6 @@ struct Installation {
   Prefix overlay_v6;         ///< a ULA /48 (RFC 4193)
   Seconds node_lease{15 * 60};
 };
-
 
 struct World {
   Revision revision;  ///< of the last record folded; 0: none
@@ -115,7 +114,7 @@ struct World {
   std::uint32_t next_device = 1;
   std::uint64_t next_session_address = 1;  ///< IPv6 session addresses are never used again
   std::uint32_t next_v4 = 1;               ///< offset in overlay_v4; wraps, skips what is used or quarantined
-  std::map<Address, std::string> v4_in_use;  ///< to a device or session id
+  std::map<Address, std::string> v4_in_use;    ///< to a device or session id
   std::map<Address, Timestamp> v4_quarantine;  ///< address to the moment it is free again
 };
 

@@ -1,0 +1,43 @@
+#include "policy/parse.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "policy/draft.h"
+
+namespace cordon::policy {
+namespace {
+
+void read_file(Reader& reader, const SourceFile& file, Draft& draft) {
+  TomlResult toml = read_toml(file);
+  if (!toml.root) return reader.add(std::move(*toml.problem));
+  reader.check_keys(*toml.root, "a policy", {"groups", "segments", "allow", "forbid"},
+                    {"device_classes", "trust", "sessions", "health", "test"});
+  for (const TomlEntry& entry : toml.root->entries) {
+    if (entry.key == "groups") read_groups(reader, entry, draft);
+    if (entry.key == "segments") read_segments(reader, entry, draft);
+    if (entry.key == "allow") read_rules(reader, entry, Effect::allow, draft);
+    if (entry.key == "forbid") read_rules(reader, entry, Effect::forbid, draft);
+  }
+}
+
+}  // namespace
+
+ParseResult parse(const std::vector<SourceFile>& files) {
+  // By name, so that the order in which files are handed over changes nothing, diagnostics included.
+  std::vector<const SourceFile*> sorted;
+  for (const SourceFile& file : files) sorted.push_back(&file);
+  std::ranges::stable_sort(sorted, {}, [](const SourceFile* f) { return std::string_view(f->name); });
+
+  Reader reader;
+  Draft draft;
+  for (const SourceFile* file : sorted) read_file(reader, *file, draft);
+  const auto service_places = draft.service_places;
+  auto policy = std::make_shared<const Policy>(resolve(reader, std::move(draft)));
+  if (!reader.failed()) warn(reader, *policy, service_places);
+  ParseResult result{.policy = reader.failed() ? nullptr : std::move(policy), .diagnostics = {}};
+  result.diagnostics = reader.take();
+  return result;
+}
+
+}  // namespace cordon::policy
