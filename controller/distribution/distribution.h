@@ -20,9 +20,9 @@ struct NodeStatus {
   bool connected = false;
   std::string version;
   std::optional<Endpoint> seen_from;
-  Revision acked;            ///< it enforces this revision or a later one that didn't concern it
+  Revision acked;  ///< it enforces this revision or a later one that didn't concern it
   Timestamp last_heartbeat{};
-  Timestamp leases_end{};    ///< when its leases will have run out if it stays away
+  Timestamp leases_end{};  ///< when its leases will have run out if it stays away
   std::string last_nack;
   std::vector<std::string> alarms;
   std::map<std::string, std::uint64_t> counters;
@@ -46,7 +46,8 @@ class Distribution {
   /// Which nodes a revision concerns and where each stands.
   virtual std::vector<ReceiptStatus> receipts(Revision revision) const = 0;
   /// Calls back when every connected node concerned has acked or nacked, or after `timeout`.
-  virtual void wait_for(Revision revision, Seconds timeout, std::function<void(std::vector<ReceiptStatus>)> done) = 0;
+  virtual void wait_for(Revision revision, Seconds timeout,
+                        std::function<void(std::vector<ReceiptStatus>)> done) = 0;
 };
 
 }  // namespace cordon::controller

@@ -1,0 +1,154 @@
+#include "controller/distribution/outbox.h"
+
+#include <algorithm>
+#include <set>
+
+namespace cordon::controller {
+
+namespace {
+
+using policy::Direction;
+using policy::GrantKey;
+using policy::Key;
+using policy::Value;
+
+/// An upsert that hasn't been told yet of a grant in that direction.
+bool is_grant(const Key& key, Direction direction) {
+  const auto* grant = std::get_if<GrantKey>(&key);
+  return grant != nullptr && grant->direction == direction;
+}
+
+}  // namespace
+
+void Outbox::reset(const policy::NodeState& state) {
+  held_ = state;
+  digest_ = policy::digest(state);
+  pending_.clear();
+}
+
+const Value* Outbox::held_value(const Key& key) const {
+  const auto found = held_.entries.find(key);
+  return found == held_.entries.end() ? nullptr : &found->second;
+}
+
+void Outbox::add(const std::vector<policy::Change>& changes, Revision revision) {
+  for (const policy::Change& change : changes) {
+    const auto found = pending_.find(change.key);
+    const bool first = found == pending_.end();
+    const Value* old =
+        first ? held_value(change.key) : (found->second.value ? &*found->second.value : nullptr);
+    const bool takes = policy::takes_away(old, change);
+    Pending& pending = first ? pending_[change.key] : found->second;
+    if (first) pending.since = revision;
+    // A reduction that another change overtakes must still cut what was decided before it.
+    if (!first && (pending.reduced || takes)) pending.was_removed = true;
+    if (!change.value) pending.was_removed = true;
+    pending.reduced = pending.reduced || takes;
+    pending.value = change.value;
+    const Value* held = held_value(change.key);
+    const bool same = pending.value ? held != nullptr && *held == *pending.value : held == nullptr;
+    if (same && !(pending.value && pending.was_removed)) pending_.erase(change.key);
+  }
+}
+
+bool Outbox::is_urgent(const Key& key, const Pending& pending) const {
+  if (!pending.value || pending.was_removed) return true;
+  return policy::takes_away(held_value(key), {key, pending.value});
+}
+
+/// What the source of a new flow is told last: its grants towards others, and (where it is no target itself)
+/// the peers and targets that go with them.
+bool Outbox::held_back(const Key& key, bool target_side) const {
+  if (is_grant(key, Direction::egress)) return true;
+  if (target_side) return false;
+  return std::holds_alternative<policy::PeerKey>(key) || std::holds_alternative<policy::TargetKey>(key);
+}
+
+std::vector<Outbox::PendingMap::iterator> Outbox::select(Which which) {
+  std::set<ClassId>
+      moved_to;  // by urgent principals: their grants must come along, or access is lost in between
+  bool source_side = false;
+  bool target_side = false;
+  for (const auto& [key, pending] : pending_) {
+    source_side = source_side || is_grant(key, Direction::egress);
+    target_side = target_side || is_grant(key, Direction::ingress);
+    if (pending.value && std::holds_alternative<policy::PrincipalKey>(key) && is_urgent(key, pending)) {
+      moved_to.insert(std::get<policy::PrincipalValue>(*pending.value).class_id);
+    }
+  }
+  const auto comes_along = [&](const Key& key) {
+    if (const auto* grant = std::get_if<GrantKey>(&key)) return moved_to.contains(grant->class_id);
+    return !moved_to.empty() &&
+           (std::holds_alternative<policy::RuleKey>(key) || std::holds_alternative<policy::TargetKey>(key) ||
+            std::holds_alternative<policy::PeerKey>(key));
+  };
+  std::vector<PendingMap::iterator> chosen;
+  for (auto it = pending_.begin(); it != pending_.end(); ++it) {
+    const bool urgent = is_urgent(it->first, it->second) || comes_along(it->first);
+    const bool ready = which == Which::all || urgent ||
+                       (which == Which::ready && !(source_side && held_back(it->first, target_side)));
+    if (ready) chosen.push_back(it);
+  }
+  return chosen;
+}
+
+bool Outbox::has(Which which) const {
+  if (pending_.empty()) return false;
+  if (which == Which::all) return true;
+  if (which == Which::urgent) {
+    return std::ranges::any_of(pending_, [&](const auto& e) { return is_urgent(e.first, e.second); });
+  }
+  return !const_cast<Outbox*>(this)->select(which).empty();  // select() changes nothing
+}
+
+void Outbox::hold(const Key& key, const std::optional<Value>& value) {
+  if (const auto found = held_.entries.find(key); found != held_.entries.end()) {
+    digest_.remove(policy::encode(key, found->second));
+    held_.entries.erase(found);
+  }
+  if (!value) return;
+  digest_.add(policy::encode(key, *value));
+  held_.entries.emplace(key, *value);
+}
+
+std::vector<Outbox::Out> Outbox::take(Which which) {
+  std::vector<Out> removals;
+  std::vector<Out> upserts;
+  for (const auto it : select(which)) {
+    Pending& pending = it->second;
+    Out out{.key = it->first,
+            .value = std::move(pending.value),
+            .was_removed = pending.was_removed,
+            .generation = ++generation_};
+    hold(out.key, out.value);
+    (out.value ? upserts : removals).push_back(std::move(out));
+    pending_.erase(it);
+  }
+  removals.insert(removals.end(), std::make_move_iterator(upserts.begin()),
+                  std::make_move_iterator(upserts.end()));
+  return removals;
+}
+
+std::vector<Outbox::Out> Outbox::take_whole() {
+  std::set<Key> tombstones;
+  for (Out& out : take(Which::all)) {
+    if (out.value && out.was_removed) tombstones.insert(std::move(out.key));
+  }
+  std::vector<Out> whole;
+  whole.reserve(held_.entries.size());
+  for (const auto& [key, value] : held_.entries) {
+    whole.push_back(
+        {.key = key, .value = value, .was_removed = tombstones.contains(key), .generation = ++generation_});
+  }
+  return whole;
+}
+
+Revision Outbox::complete(Revision newest) const {
+  Revision complete = newest;
+  for (const auto& [key, pending] : pending_) {
+    complete = std::min(complete, Revision(pending.since.value - 1));
+  }
+  return complete;
+}
+
+}  // namespace cordon::controller
