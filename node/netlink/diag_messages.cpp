@@ -1,0 +1,74 @@
+#include "node/netlink/diag_messages.h"
+
+#include <arpa/inet.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+namespace cordon::node::netlink {
+namespace {
+
+constexpr std::uint32_t bit(int state) {
+  return 1u << state;
+}
+
+constexpr std::uint32_t kTcpConnected = bit(TCP_ESTABLISHED) | bit(TCP_SYN_SENT) | bit(TCP_SYN_RECV) |
+                                        bit(TCP_FIN_WAIT1) | bit(TCP_FIN_WAIT2) | bit(TCP_CLOSE_WAIT) |
+                                        bit(TCP_LAST_ACK) | bit(TCP_CLOSING);
+
+Result<Address> address_from(std::uint8_t family, const std::uint32_t (&words)[4]) {
+  return Address::from_bytes({reinterpret_cast<const std::uint8_t*>(words), family == AF_INET ? 4u : 16u});
+}
+
+}  // namespace
+
+Message diag_dump(std::uint8_t family, std::uint8_t protocol) {
+  Message message(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP);
+  inet_diag_req_v2 header{};
+  header.sdiag_family = family;
+  header.sdiag_protocol = protocol;
+  header.idiag_states = protocol == IPPROTO_TCP ? kTcpConnected : bit(TCP_ESTABLISHED);
+  message.put_header(header);
+  return message;
+}
+
+Message diag_destroy(const DiagSocket& socket) {
+  Message message(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK);
+  inet_diag_req_v2 header{};
+  header.sdiag_family = socket.family;
+  header.sdiag_protocol = socket.protocol;
+  header.idiag_states = bit(socket.state);
+  std::memcpy(&header.id, socket.id.data(), sizeof header.id);
+  message.put_header(header);
+  return message;
+}
+
+Result<DiagSocket> parse_diag(ByteView payload, std::uint8_t protocol) {
+  ByteView rest;
+  CORDON_ASSIGN(auto header, take_header<inet_diag_msg>(payload, rest));
+  if (header.idiag_family != AF_INET && header.idiag_family != AF_INET6) {
+    return fail(ErrorCode::protocol, "sock_diag gave a socket of another family");
+  }
+  DiagSocket out{.family = header.idiag_family, .protocol = protocol, .state = header.idiag_state};
+  CORDON_ASSIGN(out.local, address_from(out.family, header.id.idiag_src));
+  CORDON_ASSIGN(out.remote, address_from(out.family, header.id.idiag_dst));
+  out.local_port = ntohs(header.id.idiag_sport);
+  out.remote_port = ntohs(header.id.idiag_dport);
+  const auto* id = reinterpret_cast<const std::uint8_t*>(&header.id);
+  out.id.assign(id, id + sizeof header.id);
+  return out;
+}
+
+bool matches(const DiagPattern& pattern, const DiagSocket& socket) {
+  const auto address = [](const Address& wanted, const Address& is) {
+    return wanted.is_unspecified() || wanted == is;
+  };
+  const auto port = [](std::uint16_t wanted, std::uint16_t is) { return wanted == 0 || wanted == is; };
+  return address(pattern.local, socket.local) && address(pattern.remote, socket.remote) &&
+         port(pattern.local_port, socket.local_port) && port(pattern.remote_port, socket.remote_port);
+}
+
+}  // namespace cordon::node::netlink

@@ -1,0 +1,33 @@
+#pragma once
+// sock_diag(7) for TCP and UDP: find connected sockets, destroy them.
+
+#include <cstdint>
+
+#include "base/address.h"
+#include "node/netlink/message.h"
+
+namespace cordon::node::netlink {
+
+/// A socket as the kernel names it; `id` is its inet_diag_sockid, cookie included.
+struct DiagSocket {
+  std::uint8_t family = 0;
+  std::uint8_t protocol = 0;
+  std::uint8_t state = 0;  ///< TCP_ESTABLISHED and so on, for UDP too
+  Address local, remote;   ///< v4-mapped ones of AF_INET6 sockets are IPv4
+  std::uint16_t local_port = 0, remote_port = 0;
+  Bytes id;
+};
+
+/// Which sockets are meant: an unspecified address or a port 0 stands for any.
+struct DiagPattern {
+  Address local, remote;
+  std::uint16_t local_port = 0, remote_port = 0;
+};
+
+/// Connected ones only: never a listener, never a UDP socket that is open to all (WireGuard's is such a one).
+Message diag_dump(std::uint8_t family, std::uint8_t protocol);
+Message diag_destroy(const DiagSocket& socket);
+Result<DiagSocket> parse_diag(ByteView payload, std::uint8_t protocol);
+bool matches(const DiagPattern& pattern, const DiagSocket& socket);
+
+}  // namespace cordon::node::netlink

@@ -1,0 +1,220 @@
+#include "node/netlink/network.h"
+
+#include <fmt/format.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "node/netlink/diag_messages.h"
+#include "node/netlink/monitor.h"
+#include "node/netlink/route_messages.h"
+#include "node/netlink/socket.h"
+
+namespace cordon::node {
+namespace {
+
+using netlink::Message;
+using netlink::Reply;
+using netlink::Socket;
+
+class KernelNetwork final : public Network {
+ public:
+  KernelNetwork(Socket route, Socket diag, netlink::Monitor monitor)
+      : route_(std::move(route)), diag_(std::move(diag)), monitor_(std::move(monitor)) {}
+
+  Result<std::vector<Link>> links() const override {
+    CORDON_ASSIGN(auto replies, ask(route_, netlink::link_dump(), "listing the interfaces"));
+    std::vector<Link> out;
+    for (const Reply& reply : replies) {
+      if (reply.type != RTM_NEWLINK) continue;
+      CORDON_ASSIGN(auto parsed, netlink::parse_link(reply.payload));
+      out.push_back(std::move(parsed.link));
+    }
+    return out;
+  }
+
+  Result<> set_up(unsigned ifindex, std::uint32_t mtu_bytes) override {
+    CORDON_ASSIGN(auto link, link_of(ifindex));
+    if (link.up && (mtu_bytes == 0 || link.mtu_bytes == mtu_bytes)) return {};
+    return tell(netlink::link_set_up(ifindex, mtu_bytes),
+                fmt::format("setting interface '{}' up with MTU {}", link.name, mtu_bytes));
+  }
+
+  Result<> set_addresses(unsigned ifindex, const std::vector<OwnAddress>& wanted) override {
+    CORDON_ASSIGN(auto link, link_of(ifindex));
+    CORDON_ASSIGN(auto held, addresses_of(ifindex, link.name));
+    const std::set<OwnAddress> want(wanted.begin(), wanted.end());
+    // Adding first: a socket or route that may move to a new address finds it.
+    for (const OwnAddress& address : want) {
+      if (held.contains(address)) continue;
+      CORDON_TRY(
+          tell(netlink::address_put(ifindex, address),
+               fmt::format("adding address {} to interface '{}'", address.prefix.to_string(), link.name)));
+    }
+    for (const OwnAddress& address : held) {
+      const bool stays = std::ranges::any_of(want, [&](const auto& w) { return w.prefix == address.prefix; });
+      if (stays) continue;
+      CORDON_TRY(
+          tell(netlink::address_remove(ifindex, address.prefix),
+               fmt::format("removing address {} from interface '{}'", address.prefix.to_string(), link.name),
+               EADDRNOTAVAIL));
+    }
+    return {};
+  }
+
+  Result<> set_routes(unsigned ifindex, const std::vector<Route>& wanted) override {
+    CORDON_ASSIGN(auto link, link_of(ifindex));
+    CORDON_ASSIGN(auto held, routes_of(ifindex, link.name));
+    const std::set<Route> want(wanted.begin(), wanted.end());
+    const auto same_destination = [](const std::set<Route>& routes, const Route& route) {
+      return std::ranges::any_of(routes, [&](const Route& r) { return r.destination == route.destination; });
+    };
+    for (const Route& route : want) {
+      if (held.contains(route)) continue;
+      CORDON_TRY(tell(netlink::route_put(ifindex, route, same_destination(held, route)),
+                      fmt::format("adding route {} with source {} into interface '{}'",
+                                  route.destination.to_string(), route.source.to_string(), link.name)));
+    }
+    for (const Route& route : held) {
+      if (same_destination(want, route)) continue;
+      CORDON_TRY(
+          tell(netlink::route_remove(ifindex, route),
+               fmt::format("removing route {} from interface '{}'", route.destination.to_string(), link.name),
+               ESRCH));
+    }
+    return {};
+  }
+
+  Result<std::uint32_t> route_mtu(const Address& destination) const override {
+    const std::string asked = fmt::format("asking for the route to {}", destination.to_string());
+    CORDON_ASSIGN(auto replies, ask(route_, netlink::route_get(destination), asked));
+    for (const Reply& reply : replies) {
+      if (reply.type != RTM_NEWROUTE) continue;
+      CORDON_ASSIGN(auto parsed, netlink::parse_route(reply.payload));
+      if (parsed.mtu_bytes && *parsed.mtu_bytes != 0) return *parsed.mtu_bytes;
+      CORDON_ASSIGN(auto link, link_of(parsed.ifindex));
+      return link.mtu_bytes;
+    }
+    return fail(ErrorCode::protocol, asked + ": no answer");
+  }
+
+  Result<std::size_t> destroy_sockets(const Address& local, const Address& remote, std::uint8_t protocol,
+                                      std::uint16_t local_port, std::uint16_t remote_port) override {
+    if (local.is_unspecified() && remote.is_unspecified()) {
+      return fail(ErrorCode::invalid, "refusing to destroy sockets without an address");
+    }
+    const netlink::DiagPattern pattern{
+        .local = local, .remote = remote, .local_port = local_port, .remote_port = remote_port};
+    std::size_t gone = 0;
+    for (std::uint8_t p : {IPPROTO_TCP, IPPROTO_UDP}) {
+      if (protocol != 0 && protocol != p) continue;
+      for (std::uint8_t family : {AF_INET, AF_INET6}) {
+        CORDON_ASSIGN(auto count, destroy_matching(pattern, family, p));
+        gone += count;
+      }
+    }
+    return gone;
+  }
+
+  int monitor_fd() const override { return monitor_.fd(); }
+  bool drain() override { return monitor_.drain(); }
+
+ private:
+  static Result<std::vector<Reply>> ask(Socket& socket, const Message& message, std::string_view asked) {
+    auto replies = socket.query(message);
+    if (!replies) return std::unexpected(to_error(replies.error(), asked));
+    return *std::move(replies);
+  }
+
+  /// `accepted`: an errno that means that it is so already.
+  Result<> tell(const Message& message, std::string_view asked, int accepted = 0) {
+    auto replies = route_.query(message);
+    if (!replies && (accepted == 0 || replies.error().number != accepted)) {
+      return std::unexpected(to_error(replies.error(), asked));
+    }
+    return {};
+  }
+
+  Result<Link> link_of(unsigned ifindex) const {
+    const std::string asked = fmt::format("asking for interface {}", ifindex);
+    CORDON_ASSIGN(auto replies, ask(route_, netlink::link_get(ifindex), asked));
+    if (replies.empty()) return fail(ErrorCode::protocol, asked + ": no answer");
+    CORDON_ASSIGN(auto parsed, netlink::parse_link(replies.front().payload));
+    return parsed.link;
+  }
+
+  Result<std::set<OwnAddress>> addresses_of(unsigned ifindex, std::string_view name) const {
+    CORDON_ASSIGN(auto replies, ask(route_, netlink::address_dump(ifindex),
+                                    fmt::format("listing the addresses of interface '{}'", name)));
+    std::set<OwnAddress> out;
+    for (const Reply& reply : replies) {
+      if (reply.type != RTM_NEWADDR) continue;
+      CORDON_ASSIGN(auto parsed, netlink::parse_address(reply.payload));
+      if (parsed.ifindex == ifindex && !parsed.link_local) out.insert(parsed.address);
+    }
+    return out;
+  }
+
+  Result<std::set<Route>> routes_of(unsigned ifindex, std::string_view name) const {
+    std::set<Route> out;
+    for (std::uint8_t family : {AF_INET, AF_INET6}) {
+      auto replies = route_.query(netlink::route_dump(family, ifindex));
+      if (!replies) {
+        if (replies.error().number == ENOENT) continue;  // a main table that nothing was ever written to
+        return std::unexpected(
+            to_error(replies.error(), fmt::format("listing the routes of interface '{}'", name)));
+      }
+      for (const Reply& reply : *replies) {
+        if (reply.type != RTM_NEWROUTE) continue;
+        CORDON_ASSIGN(auto parsed, netlink::parse_route(reply.payload));
+        if (parsed.ifindex == ifindex && parsed.table == RT_TABLE_MAIN &&
+            parsed.protocol == netlink::kRouteProtocol) {
+          out.insert(parsed.route);
+        }
+      }
+    }
+    return out;
+  }
+
+  Result<std::size_t> destroy_matching(const netlink::DiagPattern& pattern, std::uint8_t family,
+                                       std::uint8_t protocol) {
+    auto replies = diag_.query(netlink::diag_dump(family, protocol));
+    if (!replies) {
+      if (replies.error().number == ENOENT) return 0;  // no such protocol in this kernel
+      return std::unexpected(to_error(replies.error(), "listing sockets"));
+    }
+    std::size_t gone = 0;
+    for (const Reply& reply : *replies) {
+      CORDON_ASSIGN(auto socket, netlink::parse_diag(reply.payload, protocol));
+      if (!netlink::matches(pattern, socket)) continue;
+      auto destroyed = diag_.query(netlink::diag_destroy(socket));
+      if (destroyed)
+        ++gone;
+      else if (destroyed.error().number != ENOENT) {  // ENOENT: it closed by itself meanwhile
+        return std::unexpected(
+            to_error(destroyed.error(), fmt::format("destroying the socket {} to {}",
+                                                    socket.local.to_string(), socket.remote.to_string())));
+      }
+    }
+    return gone;
+  }
+
+  mutable Socket route_, diag_;  // asking doesn't change what they stand for
+  netlink::Monitor monitor_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Network>> open_network() {
+  CORDON_ASSIGN(auto route, Socket::open(NETLINK_ROUTE));
+  CORDON_ASSIGN(auto diag, Socket::open(NETLINK_SOCK_DIAG));
+  CORDON_ASSIGN(auto monitor, netlink::Monitor::open());
+  return std::make_unique<KernelNetwork>(std::move(route), std::move(diag), std::move(monitor));
+}
+
+}  // namespace cordon::node

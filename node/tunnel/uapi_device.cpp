@@ -1,0 +1,117 @@
+#include "node/tunnel/uapi_device.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "node/tunnel/uapi.h"
+
+namespace cordon::node::wireguard {
+namespace {
+
+constexpr std::size_t kReplyLimit = 64u << 20;
+
+class Connection {
+ public:
+  explicit Connection(int fd) : fd_(fd) {}
+  Connection(Connection&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Connection& operator=(Connection&&) = delete;
+  ~Connection() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+Result<ucred> credentials_of(const Connection& connection) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (getsockopt(connection.fd(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) {
+    return fail_errno("can't ask who listens", errno);
+  }
+  return credentials;
+}
+
+Result<Connection> connect_to(const std::filesystem::path& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string text = path.string();
+  if (text.size() >= sizeof address.sun_path)
+    return fail(ErrorCode::invalid, fmt::format("'{}' is too long", text));
+  std::memcpy(address.sun_path, text.data(), text.size());
+  Connection connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (connection.fd() < 0) return fail_errno("can't open a UNIX socket", errno);
+  const timeval wait{.tv_sec = 5, .tv_usec = 0};
+  setsockopt(connection.fd(), SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+  setsockopt(connection.fd(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+  if (connect(connection.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    const int number = errno;
+    return fail(number == EACCES ? ErrorCode::forbidden : ErrorCode::unavailable,
+                fmt::format("can't connect to wireguard-go at {}: {}", text, std::strerror(number)));
+  }
+  // Whoever listens is given our private key.
+  CORDON_ASSIGN(const ucred listener, credentials_of(connection));
+  if (listener.uid != geteuid() && listener.uid != 0) {
+    return fail(ErrorCode::forbidden, fmt::format("{} belongs to uid {}, not to us", text, listener.uid),
+                fmt::format("the directory must be writable for uid {} alone", geteuid()));
+  }
+  return connection;
+}
+
+Result<std::string> converse(const std::filesystem::path& path, std::string_view request) {
+  CORDON_ASSIGN(auto connection, connect_to(path));
+  while (!request.empty()) {
+    const ssize_t sent = send(connection.fd(), request.data(), request.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return fail_errno(fmt::format("can't write to wireguard-go at {}", path.string()), errno);
+    request.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  std::string reply;
+  std::array<char, 16384> part;
+  // The connection stays open for more requests; a reply ends in an empty line.
+  while (!reply.ends_with("\n\n")) {
+    const ssize_t got = recv(connection.fd(), part.data(), part.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(fmt::format("no answer from wireguard-go at {}", path.string()), errno);
+    if (got == 0)
+      return fail(ErrorCode::unavailable, fmt::format("wireguard-go at {} hung up", path.string()));
+    reply.append(part.data(), static_cast<std::size_t>(got));
+    if (reply.size() > kReplyLimit) return fail(ErrorCode::protocol, "wireguard-go's reply has no end");
+  }
+  explicit_bzero(part.data(), part.size());
+  return reply;
+}
+
+}  // namespace
+
+Result<DeviceState> UapiDevice::read() {
+  CORDON_ASSIGN(auto reply, converse(socket_, kUapiGet));
+  auto state = parse_uapi_get(reply);
+  explicit_bzero(reply.data(), reply.size());  // it holds the private key
+  return state;
+}
+
+Result<> UapiDevice::write(const DeviceChange& change) {
+  std::string request = uapi_set(change);
+  auto reply = converse(socket_, request);
+  explicit_bzero(request.data(), request.size());
+  if (!reply) return std::unexpected(std::move(reply).error());
+  return parse_uapi_set(*reply);
+}
+
+Result<pid_t> uapi_listener(const std::filesystem::path& socket) {
+  CORDON_ASSIGN(auto connection, connect_to(socket));
+  CORDON_ASSIGN(const ucred credentials, credentials_of(connection));
+  return credentials.pid;
+}
+
+}  // namespace cordon::node::wireguard
