@@ -15,7 +15,9 @@ std::map<DeviceId, NodeState> compile(const World& world, Timestamp now);
 /// The same for one node; empty when the device is unknown or not active.
 NodeState compile_node(const World& world, const DeviceId& device, Timestamp now);
 
-/// The first moment after `now` at which time alone changes some node's state (a session ends); kNever: none.
+/// The first moment after `now` at which time alone may change some node's state (a session ends, or the rule
+/// that is named for a grant changes because two end together); kNever: none. Until then compile() gives the
+/// same states.
 Timestamp next_change_at(const World& world, Timestamp now);
 
 /// What the kernel would say of a new flow by these entries alone, in DATAPATH.md's order of search; for
@@ -24,6 +26,7 @@ struct TableVerdict {
   bool accept = false;
   RuleId rule;
   Timestamp deadline = kNever;
+  bool observed = false;  ///< the target observes: accepted and reported although no grant says so (P9)
 };
 TableVerdict look_up(const NodeState& state, Direction direction, const Address& source,
                      const Address& destination, std::uint8_t protocol, std::uint16_t port, Timestamp at);

@@ -1,0 +1,254 @@
+#include "policy/compile.h"
+
+#include <algorithm>
+#include <set>
+#include <unordered_set>
+
+#include "policy/deadline_slots.h"
+#include "policy/guard_ports.h"
+#include "policy/relations.h"
+
+namespace cordon::policy {
+namespace {
+
+/// What a class holds at this node, before it has a name.
+using Grants = std::map<GrantKey, GrantValue>;
+
+/// A class is named by its content, so it never changes in place.
+ClassId class_of(const Grants& grants) {
+  if (grants.empty()) return ClassId{0};
+  Bytes content;
+  for (const auto& [key, value] : grants) {
+    const Bytes entry = encode(key, value);
+    content.insert(content.end(), entry.begin(), entry.end());
+  }
+  const Sha256 hash = sha256(content);
+  std::uint64_t id = 0;
+  for (std::size_t i = 0; i < 8; ++i) id = id << 8 | hash[i];
+  return ClassId{std::max<std::uint64_t>(id, 1)};
+}
+
+/// Makes one node's state.
+class NodeBuilder {
+ public:
+  NodeBuilder(const World& world, const Relations& relations, const Device& self)
+      : world_(world), relations_(relations), self_(self), as_target_(relations.group_of(self)) {}
+
+  NodeState build() {
+    add_settings();
+    add_target(self_, as_target_.observes);
+    add_local_principals();
+    add_remote_principals();
+    add_observed();
+    add_peers();
+    add_rule_names();
+    return std::move(state_);
+  }
+
+ private:
+  void put(Key key, Value value) { state_.entries.insert_or_assign(std::move(key), std::move(value)); }
+
+  void add_settings() {
+    put(SettingsKey{},
+        SettingsValue{.device = self_.id,
+                      .isolated = self_.isolated,
+                      .node_lease = world_.installation.node_lease,
+                      .v4 = self_.addresses.v4,
+                      .v6 = self_.addresses.v6,
+                      .overlay_v4 = world_.installation.overlay_v4,
+                      .overlay_v6 = world_.installation.overlay_v6,
+                      .underlay = strictest_underlay(relations_.selectors(), as_target_.segments)});
+    for (const auto& [key, value] : guard_ports(relations_.selectors(), as_target_.segments)) put(key, value);
+    for (const Session* session : relations_.sessions_on(self_.id))
+      put(LocalSessionKey{session->id}, LocalSessionValue{.user = world_.users.at(session->user).name,
+                                                          .uid = session->uid,
+                                                          .v4 = session->addresses.v4,
+                                                          .v6 = session->addresses.v6,
+                                                          .ends_at = session->ends_at});
+  }
+
+  void add_target(const Device& target, bool observe) {
+    for (const Address& address : {target.addresses.v4, target.addresses.v6})
+      if (!address.is_unspecified())
+        put(TargetKey{Prefix::host(address)}, TargetValue{.id = TargetId{target.number}, .observe = observe});
+  }
+
+  void add_principal(const OverlayAddresses& addresses, const PrincipalValue& value) {
+    for (const Address& address : {addresses.v4, addresses.v6})
+      if (!address.is_unspecified()) put(PrincipalKey{address}, value);
+  }
+
+  static PrincipalValue value_of(const Principal& principal, ClassId class_id) {
+    PrincipalValue value{.class_id = class_id};
+    value.deadlines = DeadlineSlots({principal.ends_at()}).values();
+    return value;
+  }
+
+  /// Names the class and writes its grants.
+  ClassId add_class(const Grants& grants) {
+    const ClassId id = class_of(grants);
+    for (const auto& [unnamed, value] : grants) {
+      GrantKey key = unnamed;
+      key.class_id = id;
+      rules_.insert(value.rule);
+      put(key, value);
+    }
+    return id;
+  }
+
+  void collect(Grants& grants, Direction direction, const Device& target,
+               const std::vector<PortGrant>& ports) {
+    for (const PortGrant& grant : ports)
+      grants.emplace(GrantKey{.direction = direction,
+                              .class_id = ClassId{0},
+                              .target = TargetId{target.number},
+                              .protocol = grant.protocol,
+                              .port_bits = grant.port_bits,
+                              .port = grant.port},
+                     grant.value);
+  }
+
+  /// This device and the sessions on it: known here whether or not they hold anything, so that a denial says
+  /// why.
+  void add_local_principals() {
+    if (self_.isolated) {
+      add_principal(self_.addresses, {.class_id = ClassId{0}, .isolated = true});
+      for (const Session* session : relations_.sessions_on(self_.id))
+        add_principal(session->addresses, {.class_id = ClassId{0}, .isolated = true, .uid = session->uid});
+      return;
+    }
+    std::map<std::uint32_t, ClassId> classes;
+    for (const Principal* principal : relations_.principals_on(self_.id)) {
+      const auto [it, fresh] = classes.try_emplace(principal->group);
+      if (fresh) it->second = add_local_class(relations_.group_of(*principal));
+      PrincipalValue value = value_of(*principal, it->second);
+      if (principal->session) value.uid = principal->session->uid;
+      add_principal(principal->addresses(), value);
+    }
+  }
+
+  ClassId add_local_class(const Relations::PrincipalGroup& group) {
+    Grants grants;
+    for (const auto& [target_group, ports] : group.targets) {
+      const auto& to = relations_.target_groups()[target_group];
+      for (const Device* target : to.members) {
+        collect(grants, Direction::egress, *target, *ports);
+        if (target == &self_) {
+          collect(grants, Direction::ingress, *target, *ports);  // P8: a target for its own principals too
+          continue;
+        }
+        add_target(*target, to.observes);
+        need(*target, target->addresses);
+      }
+    }
+    return add_class(grants);
+  }
+
+  /// Principals elsewhere that may reach this device.
+  void add_remote_principals() {
+    for (const auto& [group, ports] : as_target_.sources) {
+      Grants grants;
+      collect(grants, Direction::ingress, self_, *ports);
+      ClassId class_id;  // named when the first of them isn't on this very device
+      for (const std::uint32_t member : relations_.principal_group(group).members) {
+        const Principal& principal = relations_.principals()[member];
+        if (principal.device == &self_) continue;
+        if (class_id == ClassId{0}) class_id = add_class(grants);
+        add_principal(principal.addresses(), value_of(principal, class_id));
+        need(*principal.device, principal.addresses());
+      }
+    }
+  }
+
+  /// P9, I6: a target that observes and every node that may try it know each other, grants or not.
+  void add_observed() {
+    if (self_.isolated) return;
+    for (const auto& group : relations_.target_groups()) {
+      if (!group.observes) continue;
+      for (const Device* target : group.members) {
+        if (target == &self_) continue;
+        add_target(*target, true);
+        need(*target, target->addresses);
+      }
+    }
+    if (!as_target_.observes) return;
+    for (const Principal& principal : relations_.principals()) {
+      if (principal.device == &self_) continue;
+      const PrincipalValue value = value_of(principal, ClassId{0});
+      for (const Address& address : {principal.addresses().v4, principal.addresses().v6})
+        if (!address.is_unspecified()) state_.entries.try_emplace(PrincipalKey{address}, value);
+      need(*principal.device, principal.addresses());
+    }
+  }
+
+  /// Traffic with `device` uses these of its addresses.
+  void need(const Device& device, const OverlayAddresses& addresses) {
+    std::set<Prefix>& allowed = peers_[&device];
+    for (const Address& address : {addresses.v4, addresses.v6})
+      if (!address.is_unspecified()) allowed.insert(Prefix::host(address));
+  }
+
+  void add_peers() {
+    for (const auto& [device, allowed] : peers_)
+      put(PeerKey{device->id},
+          PeerValue{.public_key = device->wireguard_key, .allowed_ips = {allowed.begin(), allowed.end()}});
+  }
+
+  void add_rule_names() {
+    if (rules_.empty()) return;
+    for (const Rule& rule : relations_.selectors().policy().rules)
+      if (const auto id = world_.rule_ids.find(rule.name);
+          id != world_.rule_ids.end() && rules_.contains(id->second))
+        put(RuleKey{id->second}, RuleValue{.name = rule.name});
+  }
+
+  const World& world_;
+  const Relations& relations_;
+  const Device& self_;
+  const Relations::TargetGroup& as_target_;
+  NodeState state_;
+  std::unordered_map<const Device*, std::set<Prefix>> peers_;
+  std::unordered_set<RuleId> rules_;
+};
+
+}  // namespace
+
+std::map<DeviceId, NodeState> compile(const World& world, Timestamp now) {
+  const Relations relations(world, now);
+  std::map<DeviceId, NodeState> states;
+  for (const auto& [id, device] : world.devices)
+    if (device.state == DeviceState::active)
+      states.emplace_hint(states.end(), id, NodeBuilder(world, relations, device).build());
+  return states;
+}
+
+NodeState compile_node(const World& world, const DeviceId& device, Timestamp now) {
+  const auto it = world.devices.find(device);
+  if (it == world.devices.end() || it->second.state != DeviceState::active) return {};
+  const Relations relations(world, now);
+  return NodeBuilder(world, relations, it->second).build();
+}
+
+Timestamp next_change_at(const World& world, Timestamp now) {
+  const Selectors selectors(*world.policy);
+  Timestamp next = kNever;
+  const auto consider = [&](Timestamp moment) {
+    if (moment > now) next = std::min(next, moment);
+  };
+  for (const auto& [id, session] : world.sessions) {
+    if (session.ends_at == kNever) continue;
+    consider(session.ends_at);
+    const auto user = world.users.find(session.user);
+    if (user == world.users.end()) continue;
+    // From its lease before the end on, an allow ends with the session and may tie with a longer one (P7):
+    // then another rule is named. The longest lease ties with none that wasn't considered.
+    std::set<Seconds> leases;
+    for (const std::uint32_t i : selectors.rules_of(session, user->second))
+      if (const Rule& rule = world.policy->rules[i]; rule.effect == Effect::allow) leases.insert(rule.lease);
+    if (!leases.empty()) leases.erase(std::prev(leases.end()));
+    for (const Seconds lease : leases) consider(session.ends_at - lease);
+  }
+  return next;
+}
+
+}  // namespace cordon::policy

@@ -1,0 +1,41 @@
+#pragma once
+// From the rules between one principal and one target to the kernel's grant entries: interval arithmetic.
+
+#include <cstdint>
+#include <vector>
+
+#include "policy/model.h"
+#include "policy/node_state.h"
+
+namespace cordon::policy {
+
+/// What one rule says of a pair: its accesses and what an entry made from it holds.
+struct Offer {
+  std::vector<Access> accesses;
+  GrantValue value;  ///< `deny` for a forbid
+};
+
+/// A grant entry without the places (direction, class, target) it is used in.
+struct PortGrant {
+  std::uint8_t protocol = 0;
+  std::uint8_t port_bits = 16;
+  std::uint16_t port = 0;
+  GrantValue value;
+  bool operator==(const PortGrant&) const = default;
+};
+
+/// The entries that the kernel's order of search (exact port, port prefix, any port, any protocol) reads as:
+/// a port that a forbid covers is denied, else the first allow that covers it is granted, else nothing is.
+/// `allows` come in order of precedence, `forbids` by name. A `deny` entry is made only where the
+/// any-protocol grant would let a forbidden port through. Empty when nothing is granted.
+std::vector<PortGrant> port_table(const std::vector<Offer>& allows, const std::vector<Offer>& forbids);
+
+/// The aligned blocks that make up a range, each as its leading bits (as CIDR does for addresses).
+struct PortPrefix {
+  std::uint16_t port = 0;
+  std::uint8_t bits = 16;
+  bool operator==(const PortPrefix&) const = default;
+};
+std::vector<PortPrefix> prefixes_of(PortRange range);
+
+}  // namespace cordon::policy

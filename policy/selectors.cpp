@@ -1,0 +1,84 @@
+#include "policy/selectors.h"
+
+#include <algorithm>
+
+namespace cordon::policy {
+namespace {
+
+void make_set(Positions& positions) {
+  std::ranges::sort(positions);
+  const auto repeated = std::ranges::unique(positions);
+  positions.erase(repeated.begin(), repeated.end());
+}
+
+void append(Positions& out, const Positions& more) {
+  out.insert(out.end(), more.begin(), more.end());
+}
+
+}  // namespace
+
+Selectors::Selectors(const Policy& policy)
+    : policy_(policy), rules_by_group_(policy.groups.size()), rules_by_segment_(policy.segments.size()) {
+  std::unordered_map<std::string_view, std::uint32_t> group_positions;
+  for (const auto& [name, group] : policy.groups) {
+    const auto position = static_cast<std::uint32_t>(group_positions.size());
+    group_positions.emplace(name, position);
+    for (const std::string& user : group.users) groups_by_user_[user].push_back(position);
+    for (const std::string& claim : group.claims) groups_by_claim_[claim].push_back(position);
+  }
+  for (const auto& [name, segment] : policy.segments) {
+    const auto position = static_cast<std::uint32_t>(segments_.size());
+    segments_.push_back(&segment);
+    segment_positions_.emplace(name, position);
+    for (const Member& member : segment.members)
+      (member.kind == Member::Kind::tag ? segments_by_tag_ : segments_by_device_)[member.name].push_back(
+          position);
+  }
+  for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
+    const Subject& from = policy.rules[i].from;
+    for (const std::string& user : from.users) rules_by_user_[user].push_back(i);
+    for (const std::string& group : from.groups)
+      if (const auto it = group_positions.find(group); it != group_positions.end())
+        rules_by_group_[it->second].push_back(i);
+    if (from.for_people()) continue;  // P2: one of the two kinds
+    for (const std::string& tag : from.tags) rules_by_tag_[tag].push_back(i);
+    for (const std::string& segment : from.segments)
+      if (const auto it = segment_positions_.find(segment); it != segment_positions_.end())
+        rules_by_segment_[it->second].push_back(i);
+  }
+}
+
+void Selectors::append(Positions& out, const Index& index, std::string_view key) {
+  if (const auto it = index.find(key); it != index.end()) policy::append(out, it->second);
+}
+
+Positions Selectors::segments_of(const Device& device) const {
+  Positions out;
+  if (device.state != DeviceState::active) return out;
+  for (const std::string& tag : device.tags) append(out, segments_by_tag_, tag);
+  append(out, segments_by_device_, device.id.value);
+  make_set(out);
+  return out;
+}
+
+Positions Selectors::rules_of(const Session& session, const User& user) const {
+  Positions groups;
+  append(groups, groups_by_user_, user.name);
+  for (const std::string& claim : session.claims) append(groups, groups_by_claim_, claim);
+  make_set(groups);
+  Positions out;
+  append(out, rules_by_user_, user.name);
+  for (const std::uint32_t group : groups) policy::append(out, rules_by_group_[group]);
+  make_set(out);
+  return out;
+}
+
+Positions Selectors::rules_of(const Device& device, const Positions& segments) const {
+  Positions out;
+  for (const std::string& tag : device.tags) append(out, rules_by_tag_, tag);
+  for (const std::uint32_t segment : segments) policy::append(out, rules_by_segment_[segment]);
+  make_set(out);
+  return out;
+}
+
+}  // namespace cordon::policy

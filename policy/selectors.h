@@ -1,0 +1,44 @@
+#pragma once
+// A policy turned inside out: from a session or a device to the rules and segments that select it.
+
+#include <cstdint>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "policy/model.h"
+#include "policy/world.h"
+
+namespace cordon::policy {
+
+/// Positions in Policy::rules, or of segments by name; sorted, each once.
+using Positions = std::vector<std::uint32_t>;
+
+class Selectors {
+ public:
+  /// The policy must outlive this.
+  explicit Selectors(const Policy& policy);
+
+  const Policy& policy() const { return policy_; }
+  const Segment& segment(std::uint32_t position) const { return *segments_[position]; }
+
+  Positions segments_of(const Device& device) const;
+  Positions rules_of(const Session& session, const User& user) const;
+  Positions rules_of(const Device& device, const Positions& segments) const;
+  /// The position of a segment that the policy has.
+  std::uint32_t position_of(std::string_view segment) const { return segment_positions_.at(segment); }
+
+ private:
+  using Index = std::unordered_map<std::string_view, Positions>;
+  static void append(Positions& out, const Index& index, std::string_view key);
+
+  const Policy& policy_;
+  std::vector<const Segment*> segments_;
+  std::unordered_map<std::string_view, std::uint32_t> segment_positions_;
+  Index segments_by_tag_, segments_by_device_;
+  Index groups_by_user_, groups_by_claim_;
+  std::vector<Positions> rules_by_group_, rules_by_segment_;
+  Index rules_by_user_, rules_by_tag_;
+};
+
+}  // namespace cordon::policy
