@@ -1,5 +1,7 @@
 #include "controller/identity/user_name.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace cordon::controller {
@@ -45,10 +47,10 @@ Result<> check_user_name(std::string_view name) {
   }
   const std::string lowered = normalized_user_name(name);
   if (lowered != name && check_user_name(lowered)) {
-    return fail(ErrorCode::invalid, "user name \"" + shown(name) + "\" has capitals or blanks",
-                "write \"" + lowered + "\"");
+    return fail(ErrorCode::invalid, fmt::format("user name \"{}\" has capitals or blanks", shown(name)),
+                fmt::format("write \"{}\"", lowered));
   }
-  return fail(ErrorCode::invalid, "\"" + shown(name) + "\" is not a user name",
+  return fail(ErrorCode::invalid, fmt::format("\"{}\" is not a user name", shown(name)),
               "write it like an e-mail address, such as \"trader@acme.example\"");
 }
 

@@ -1,0 +1,102 @@
+#include "controller/api/answers.h"
+#include "controller/api/routes.h"
+#include "controller/api/views.h"
+#include "controller/core/change_log.h"
+#include "controller/core/services.h"
+
+namespace cordon::controller::api {
+namespace {
+
+void list_devices(Services& services, const Call& call, Respond respond) {
+  const auto connected = connected_devices(services);
+  respond(page(call, services.log.world().devices,
+               [&](const policy::Device& device) { return view(device, connected.contains(device.id)); }));
+}
+
+void get_device(Services& services, const Call& call, Respond respond) {
+  const auto device = find_device(services.log.world(), call.path[0]);
+  if (!device) return respond(problem(device.error()));
+  respond(json_reply(view(**device, connected_devices(services).contains((*device)->id))));
+}
+
+/// Finds the device of the path, then commits what `make` makes of its id.
+template <class Make>
+void change_device(Services& services, const Call& call, const Respond& respond, Make&& make) {
+  const auto device = find_device(services.log.world(), call.path[0]);
+  if (!device) return respond(problem(device.error()));
+  commit(services, call, make((*device)->id), {}, respond);
+}
+
+void remove_device(Services& services, const Call& call, Respond respond) {
+  change_device(services, call, respond, [&](const DeviceId& id) {
+    return kinds::DeviceRemoved{id, call.text("reason", "removed by an operator")};
+  });
+}
+
+void approve_device(Services& services, const Call& call, Respond respond) {
+  change_device(services, call, respond, [](const DeviceId& id) { return kinds::DeviceApproved{id}; });
+}
+
+void isolate_device(Services& services, const Call& call, Respond respond) {
+  change_device(services, call, respond, [&](const DeviceId& id) {
+    return kinds::DeviceIsolated{id, call.text("reason", "isolated by an operator")};
+  });
+}
+
+void release_device(Services& services, const Call& call, Respond respond) {
+  change_device(services, call, respond, [](const DeviceId& id) { return kinds::DeviceReleased{id}; });
+}
+
+Field reason(std::string_view about) {
+  return {.name = "reason", .about = about, .longest = 200};
+}
+
+Route change(std::string_view pattern, std::string_view operation, std::string_view summary, Fields body,
+             Handler handler) {
+  return {.method = "POST",
+          .pattern = pattern,
+          .operation = operation,
+          .role = Role::operator_,
+          .summary = summary,
+          .body = std::move(body),
+          .answer = "Revision",
+          .handler = handler};
+}
+
+}  // namespace
+
+Routes device_routes() {
+  return {
+      {.method = "GET",
+       .pattern = "/v1/devices",
+       .operation = "listDevices",
+       .role = Role::viewer,
+       .summary = "Devices, removed ones too: their names are never used again",
+       .query = paging(),
+       .answer = "Device",
+       .kind = Body::list,
+       .handler = list_devices},
+      {.method = "GET",
+       .pattern = "/v1/devices/{id}",
+       .operation = "getDevice",
+       .role = Role::viewer,
+       .summary = "One device",
+       .answer = "Device",
+       .handler = get_device},
+      {.method = "DELETE",
+       .pattern = "/v1/devices/{id}",
+       .operation = "removeDevice",
+       .role = Role::operator_,
+       .summary = "Takes a device away for good; it has to enrol again under another name",
+       .query = {reason("for the audit trail"), waiting()},
+       .answer = "Revision",
+       .handler = remove_device},
+      change("/v1/devices/{id}/approve", "approveDevice", "Lets a pending device in", {waiting()},
+             approve_device),
+      change("/v1/devices/{id}/isolate", "isolateDevice",
+             "Cuts a device off from everything, and its people's sessions",
+             {reason("for the audit trail"), waiting()}, isolate_device),
+      change("/v1/devices/{id}/release", "releaseDevice", "Ends an isolation", {waiting()}, release_device)};
+}
+
+}  // namespace cordon::controller::api

@@ -1,0 +1,212 @@
+// Every named schema: parts of bodies and what answers look like. A member that an answer always has is
+// required.
+
+#include <cstdlib>
+
+#include "base/log.h"
+#include "controller/api/fields.h"
+
+namespace cordon::controller::api {
+namespace {
+
+Field text(std::string_view name, std::string_view about) {
+  return {.name = name, .about = about, .required = true};
+}
+Field maybe(std::string_view name, std::string_view about) {
+  return {.name = name, .about = about, .required = true, .nullable = true};
+}
+Field number(std::string_view name, std::string_view about) {
+  return {.name = name, .type = Type::integer, .about = about, .required = true};
+}
+Field flag(std::string_view name, std::string_view about) {
+  return {.name = name, .type = Type::boolean, .about = about, .required = true};
+}
+Field time(std::string_view name, std::string_view about, bool nullable = false) {
+  return {.name = name, .type = Type::time, .about = about, .required = true, .nullable = nullable};
+}
+Field texts(std::string_view name, std::string_view about) {
+  return {.name = name, .type = Type::strings, .about = about, .required = true};
+}
+Field many(std::string_view name, std::string_view ref, std::string_view about) {
+  return {
+      .name = name, .type = Type::objects, .about = about, .required = true, .longest = 100'000, .ref = ref};
+}
+Field receipts() {
+  Field field = many("receipts", "Receipt", "given when wait_s was: one per node concerned");
+  field.required = false;
+  return field;
+}
+
+Fields policy_schemas_file() {
+  return {text("name", "relative path, ending in .toml"),
+          {.name = "text", .about = "the file's content", .required = true, .longest = 8u << 20}};
+}
+
+using Named = std::vector<std::pair<std::string_view, Fields>>;
+
+void add_policy(Named& all) {
+  all.emplace_back("PolicyFile", policy_schemas_file());
+  all.emplace_back("Place", Fields{text("file", "the file"), number("line", "from 1; 0: unknown"),
+                                   number("column", "from 1; 0: unknown")});
+  all.emplace_back(
+      "Diagnostic",
+      Fields{text("severity", "error or warning"), text("file", "the file"),
+             number("line", "from 1; 0: unknown"), number("column", "from 1; 0: unknown"),
+             text("message", "what is wrong"), texts("hints", "what mends it"),
+             many("also", "Place", "other places concerned"), text("text", "all of it as one line")});
+  all.emplace_back("Policy", Fields{number("revision", "of the record that applied it; 0: none yet"),
+                                    many("files", "PolicyFile", "as applied")});
+  all.emplace_back("PolicyCheck", Fields{flag("ok", "true without errors"),
+                                         many("diagnostics", "Diagnostic", "all of them")});
+  all.emplace_back("PolicyApplied", Fields{number("revision", "of the record"),
+                                           many("diagnostics", "Diagnostic", "warnings"), receipts()});
+}
+
+void add_devices(Named& all) {
+  all.emplace_back(
+      "Device", Fields{text("id", "its name"), number("number", "its number as a target"),
+                       text("state", "pending, active or removed"),
+                       texts("tags", "given at enrolment or by an operator"),
+                       maybe("ownership", "company, personal, vendor, partner"),
+                       flag("isolated", "cut off from everything"),
+                       texts("addresses", "overlay addresses: IPv4, IPv6; none while pending"),
+                       text("platform", "what it says of itself; decides nothing"),
+                       text("token", "the join token it came with"), time("enrolled_at", "when it asked in"),
+                       flag("connected", "its node is connected to this controller now")});
+  all.emplace_back(
+      "Node", Fields{text("device", "the device"),
+                     flag("connected", "now"),
+                     text("version", "of its software"),
+                     maybe("seen_from", "where its connection comes from"),
+                     number("acked", "the revision it enforces"),
+                     time("last_heartbeat", "", true),
+                     time("leases_end", "when its leases will have run out", true),
+                     text("last_nack", "why it refused the last state it refused; empty: it didn't"),
+                     texts("alarms", "conditions now"),
+                     {.name = "counters", .type = Type::object, .about = "cumulative", .required = true}});
+  all.emplace_back("Receipt",
+                   Fields{text("device", "the node's device"),
+                          flag("acked", "it enforces the revision"),
+                          flag("self", "the isolated host's own word: shown, never counted"),
+                          {.name = "after_ms",
+                           .type = Type::integer,
+                           .about = "from the record's commit to the ack",
+                           .required = true,
+                           .nullable = true},
+                          {.name = "after_us",
+                           .type = Type::integer,
+                           .about = "the same in microseconds",
+                           .required = true,
+                           .nullable = true},
+                          flag("connected", "its node is connected to this controller now"),
+                          time("leases_end", "when leases will have run out where no ack came", true),
+                          text("nack", "why the node refused; empty: it didn't")});
+  all.emplace_back("Receipts", Fields{number("revision", "asked about"),
+                                      many("receipts", "Receipt", "one per node concerned")});
+  all.emplace_back("JoinToken",
+                   Fields{text("id", "t-..."), texts("tags", "that devices get"),
+                          maybe("ownership", "that devices get"), number("uses_left", ""),
+                          time("expires_at", ""), flag("approve", "devices need no approval by hand"),
+                          maybe("source", "where it may be used from"),
+                          text("state", "usable, used, expired or revoked")});
+  all.emplace_back("JoinTokenCreated",
+                   Fields{number("revision", "of the record"), text("id", "t-..."),
+                          text("token", "the whole token, shown once"), time("expires_at", "")});
+}
+
+void add_people(Named& all) {
+  all.emplace_back(
+      "User", Fields{text("id", "opaque, as records name it"), text("name", "empty once erased"),
+                     text("issuer", "local, or an identity provider"), flag("disabled", "can't log in")});
+  all.emplace_back("UserAdded",
+                   Fields{number("revision", "of the record"), text("id", "of the user"), text("name", ""),
+                          text("otpauth", "the URI for an authenticator app, shown once")});
+  all.emplace_back("Session", Fields{text("id", "s-..."), text("user", "the person's name"),
+                                     text("user_id", "the person's id"), text("device", "where they are"),
+                                     text("assurance", "aal1, aal2 or aal3"), time("authenticated_at", ""),
+                                     time("ends_at", "", true), number("uid", "on that device"),
+                                     texts("addresses", "overlay addresses: IPv4, IPv6")});
+  all.emplace_back("ApiToken",
+                   Fields{text("id", "a-..."), text("role", "viewer, auditor, engineer, operator or admin"),
+                          text("owner", "whom it dies with"), time("expires_at", ""),
+                          text("state", "usable, expired or revoked")});
+  all.emplace_back("ApiTokenCreated",
+                   Fields{number("revision", "of the record"), text("id", "a-..."),
+                          text("token", "the whole token, shown once"), time("expires_at", "")});
+}
+
+void add_trail(Named& all) {
+  all.emplace_back("AuditRecord",
+                   Fields{number("revision", ""),
+                          time("at", ""),
+                          text("actor", "who asked for it"),
+                          text("actor_name", "the same with the person's name"),
+                          text("kind", ""),
+                          number("version", "of the kind"),
+                          {.name = "payload", .type = Type::object, .about = "as recorded", .required = true},
+                          text("previous", "hash of the record before, hex"),
+                          text("hash", "hex")});
+  all.emplace_back("AuditVerified",
+                   Fields{flag("ok", "the chain and every signed head hold"), number("records", ""),
+                          number("revision", "of the last record"), text("hash", "of the last record, hex"),
+                          text("problem", "empty when ok")});
+  all.emplace_back(
+      "Flow",
+      Fields{time("at", ""), text("node", "who reported it"),
+             text("kind", "opened, denied, closed or underlay"), text("source", "address"),
+             number("source_port", ""), text("source_device", ""), text("person", "name; empty: a machine"),
+             text("destination", "address"), number("destination_port", ""), text("destination_device", ""),
+             text("protocol", "tcp, udp, ..."), text("rule", "that allowed it"),
+             text("reason", "of a denial"), text("direction", "ingress or egress"), number("packets", ""),
+             number("bytes", ""), number("suppressed", "denials like it, counted and not kept")});
+}
+
+void add_common(Named& all) {
+  all.emplace_back("Revision", Fields{number("revision", "of the record"), receipts()});
+  all.emplace_back("Health", Fields{flag("ok", "the log's storage answers")});
+  all.emplace_back(
+      "Status",
+      Fields{text("controller", "its name"), text("version", "of the software"), text("trust_domain", ""),
+             number("revision", "of the last record"), time("at", "of the last record"),
+             text("head", "hash of the last record, hex"),
+             number("policy_revision", "of the policy in force; 0: none yet"), number("devices", "active"),
+             number("devices_pending", "waiting for approval"), number("devices_isolated", ""),
+             number("nodes_connected", ""), number("users", ""), number("sessions", "open"),
+             flag("storage_ok", "the log's storage answers"), texts("overlay", "prefixes: IPv4, IPv6")});
+  all.emplace_back("Problem", Fields{text("type", "a URN per kind of problem"),
+                                     text("title", ""),
+                                     number("status", ""),
+                                     text("detail", "what failed"),
+                                     text("code", "the kind of failure"),
+                                     {.name = "hint", .about = "what mends it"},
+                                     {.name = "diagnostics",
+                                      .type = Type::objects,
+                                      .about = "of a policy",
+                                      .longest = 100'000,
+                                      .ref = "Diagnostic"}});
+}
+
+}  // namespace
+
+const std::vector<std::pair<std::string_view, Fields>>& schemas() {
+  static const Named all = [] {
+    Named named;
+    add_common(named);
+    add_policy(named);
+    add_devices(named);
+    add_people(named);
+    add_trail(named);
+    return named;
+  }();
+  return all;
+}
+
+const Fields& schema(std::string_view name) {
+  for (const auto& [known, fields] : schemas()) {
+    if (known == name) return fields;
+  }
+  log::error("controller.api", "there is no schema \"{}\"", name);
+  std::abort();
+}
+
+}  // namespace cordon::controller::api

@@ -1,0 +1,233 @@
+#include "controller/api/views.h"
+
+#include <fmt/format.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+
+namespace cordon::controller::api {
+namespace {
+
+namespace json = boost::json;
+
+template <class List>
+json::array texts(const List& list) {
+  json::array out;
+  for (const auto& element : list) out.emplace_back(std::string_view(element));
+  return out;
+}
+
+json::array addresses(const policy::OverlayAddresses& addresses) {
+  json::array out;
+  for (const Address& address : {addresses.v4, addresses.v6}) {
+    if (!address.is_unspecified()) out.emplace_back(address.to_string());
+  }
+  return out;
+}
+
+json::value ownership(const std::optional<policy::Ownership>& ownership) {
+  if (!ownership) return nullptr;
+  switch (*ownership) {
+    case policy::Ownership::company:
+      return "company";
+    case policy::Ownership::personal:
+      return "personal";
+    case policy::Ownership::vendor:
+      return "vendor";
+    case policy::Ownership::partner:
+      return "partner";
+  }
+  return nullptr;
+}
+
+std::string_view state(policy::DeviceState state) {
+  switch (state) {
+    case policy::DeviceState::pending:
+      return "pending";
+    case policy::DeviceState::active:
+      return "active";
+    case policy::DeviceState::removed:
+      return "removed";
+  }
+  return "?";
+}
+
+std::string protocol(std::uint8_t number) {
+  switch (number) {
+    case policy::kIcmp:
+      return "icmp";
+    case policy::kTcp:
+      return "tcp";
+    case policy::kUdp:
+      return "udp";
+    case policy::kIcmpv6:
+      return "icmpv6";
+    case policy::kSctp:
+      return "sctp";
+    default:
+      return fmt::format("ip/{}", number);
+  }
+}
+
+/// "operator:u-0123" with the person's name in place of the id.
+std::string actor_name(const policy::World& world, const std::string& actor) {
+  const std::size_t colon = actor.find(':');
+  if (colon == std::string::npos) return actor;
+  const std::size_t end = std::min(actor.find('/', colon), actor.size());
+  const SubjectId id(actor.substr(colon + 1, end - colon - 1));
+  return actor.substr(0, colon + 1) + name_of(world, id) + actor.substr(end);
+}
+
+}  // namespace
+
+std::string name_of(const policy::World& world, const SubjectId& user) {
+  const auto it = world.users.find(user);
+  return it == world.users.end() || it->second.name.empty() ? user.value : it->second.name;
+}
+
+json::value time_or_null(Timestamp at) {
+  if (at == kNever || at == Timestamp{}) return nullptr;
+  return json::string(format_rfc3339(at));
+}
+
+json::object view(const policy::Device& device, bool connected) {
+  return {{"id", device.id.value},
+          {"number", device.number},
+          {"state", state(device.state)},
+          {"tags", texts(device.tags)},
+          {"ownership", ownership(device.ownership)},
+          {"isolated", device.isolated},
+          {"addresses", addresses(device.addresses)},
+          {"platform", device.platform},
+          {"token", device.token.value},
+          {"enrolled_at", format_rfc3339(device.enrolled_at)},
+          {"connected", connected}};
+}
+
+json::object view(const policy::User& user) {
+  return {{"id", user.id.value}, {"name", user.name}, {"issuer", user.issuer}, {"disabled", user.disabled}};
+}
+
+json::object view(const policy::Session& session, const policy::World& world) {
+  return {{"id", session.id.value},
+          {"user", name_of(world, session.user)},
+          {"user_id", session.user.value},
+          {"device", session.device.value},
+          {"assurance", fmt::format("aal{}", static_cast<int>(session.assurance))},
+          {"authenticated_at", format_rfc3339(session.authenticated_at)},
+          {"ends_at", time_or_null(session.ends_at)},
+          {"uid", session.uid},
+          {"addresses", addresses(session.addresses)}};
+}
+
+json::object view(const policy::JoinToken& token, Timestamp now) {
+  const std::string_view state = token.revoked             ? "revoked"
+                                 : token.uses_left == 0    ? "used"
+                                 : token.expires_at <= now ? "expired"
+                                                           : "usable";
+  json::value source;
+  if (token.source) source = token.source->to_string();
+  return {{"id", token.id.value},
+          {"tags", texts(token.tags)},
+          {"ownership", ownership(token.ownership)},
+          {"uses_left", token.uses_left},
+          {"expires_at", format_rfc3339(token.expires_at)},
+          {"approve", token.approve},
+          {"source", source},
+          {"state", state}};
+}
+
+json::object view(const policy::ApiToken& token, const policy::World& world, Timestamp now) {
+  const std::string_view state = token.revoked ? "revoked" : token.expires_at <= now ? "expired" : "usable";
+  return {{"id", token.id.value},
+          {"role", token.role},
+          {"owner", name_of(world, SubjectId(token.owner))},
+          {"expires_at", format_rfc3339(token.expires_at)},
+          {"state", state}};
+}
+
+json::object view(const policy::Diagnostic& diagnostic) {
+  json::array also;
+  for (const policy::Place& place : diagnostic.also) {
+    also.push_back(json::object{{"file", place.file}, {"line", place.line}, {"column", place.column}});
+  }
+  return {{"severity", diagnostic.severity == policy::Severity::error ? "error" : "warning"},
+          {"file", diagnostic.place.file},
+          {"line", diagnostic.place.line},
+          {"column", diagnostic.place.column},
+          {"message", diagnostic.message},
+          {"hints", texts(diagnostic.hints)},
+          {"also", std::move(also)},
+          {"text", policy::render(diagnostic)}};
+}
+
+json::object view(const NodeStatus& node) {
+  json::object counters;
+  for (const auto& [name, value] : node.counters) counters[name] = value;
+  json::value seen_from;
+  if (node.seen_from) seen_from = node.seen_from->to_string();
+  return {{"device", node.device.value},
+          {"connected", node.connected},
+          {"version", node.version},
+          {"seen_from", seen_from},
+          {"acked", node.acked.value},
+          {"last_heartbeat", time_or_null(node.last_heartbeat)},
+          {"leases_end", time_or_null(node.leases_end)},
+          {"last_nack", node.last_nack},
+          {"alarms", texts(node.alarms)},
+          {"counters", std::move(counters)}};
+}
+
+json::object view(const ReceiptStatus& receipt, bool connected) {
+  json::value after_ms, after_us;
+  if (receipt.acked && receipt.after_us >= 0) {
+    after_ms = (receipt.after_us + 999) / 1000;
+    after_us = receipt.after_us;
+  }
+  return {{"device", receipt.device.value},
+          {"acked", receipt.acked},
+          {"self", receipt.self},
+          {"after_ms", after_ms},
+          {"after_us", after_us},
+          {"connected", connected},
+          {"leases_end", receipt.acked ? json::value() : time_or_null(receipt.leases_end)},
+          {"nack", receipt.nack}};
+}
+
+json::object view(const Record& record, const policy::World& world) {
+  json::error_code error;
+  json::value payload = json::parse(record.payload, error);
+  if (error || !payload.is_object()) payload = json::object{};
+  return {{"revision", record.revision.value},
+          {"at", format_rfc3339(record.at)},
+          {"actor", record.actor},
+          {"actor_name", actor_name(world, record.actor)},
+          {"kind", record.kind},
+          {"version", record.version},
+          {"payload", std::move(payload)},
+          {"previous", to_hex(record.previous)},
+          {"hash", to_hex(record.hash)}};
+}
+
+json::object view(const FlowRecord& flow, const policy::World& world) {
+  return {{"at", format_rfc3339(flow.at)},
+          {"node", flow.node.value},
+          {"kind", flow.kind},
+          {"source", flow.source.to_string()},
+          {"source_port", flow.source_port},
+          {"source_device", flow.source_device},
+          {"person", flow.person.empty() ? std::string() : name_of(world, SubjectId(flow.person))},
+          {"destination", flow.destination.to_string()},
+          {"destination_port", flow.destination_port},
+          {"destination_device", flow.destination_device},
+          {"protocol", protocol(flow.protocol)},
+          {"rule", flow.rule},
+          {"reason", flow.reason},
+          {"direction", flow.direction},
+          {"packets", flow.packets},
+          {"bytes", flow.bytes},
+          {"suppressed", flow.suppressed}};
+}
+
+}  // namespace cordon::controller::api

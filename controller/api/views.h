@@ -1,0 +1,30 @@
+#pragma once
+// JSON forms of what the world holds, as the schemas of the same names say.
+
+#include <boost/json/object.hpp>
+
+#include "controller/distribution/distribution.h"
+#include "controller/flows/flow_store.h"
+#include "controller/log/record.h"
+#include "policy/diagnostic.h"
+#include "policy/world.h"
+
+namespace cordon::controller::api {
+
+boost::json::object view(const policy::Device& device, bool connected);
+boost::json::object view(const policy::User& user);
+boost::json::object view(const policy::Session& session, const policy::World& world);
+boost::json::object view(const policy::JoinToken& token, Timestamp now);
+boost::json::object view(const policy::ApiToken& token, const policy::World& world, Timestamp now);
+boost::json::object view(const policy::Diagnostic& diagnostic);
+boost::json::object view(const NodeStatus& node);
+boost::json::object view(const ReceiptStatus& receipt, bool connected);
+boost::json::object view(const Record& record, const policy::World& world);
+boost::json::object view(const FlowRecord& flow, const policy::World& world);
+
+/// A person's name, or the id itself when the name is erased or unknown.
+std::string name_of(const policy::World& world, const SubjectId& user);
+/// A time, or null for kNever and the epoch.
+boost::json::value time_or_null(Timestamp at);
+
+}  // namespace cordon::controller::api
