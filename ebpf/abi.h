@@ -1,0 +1,237 @@
+#ifndef CORDON_EBPF_ABI_H
+#define CORDON_EBPF_ABI_H
+/* The one header that the kernel's programs (C) and node/filter (C++) share: what the maps hold.
+ *
+ * Addresses are 16 bytes in network order, IPv4 as ::ffff:a.b.c.d, so both families are one code path; they
+ * are pairs of 64-bit words here because that is how the programs compare them. Ports in hash keys are in
+ * host order, in LPM keys in network order (a trie compares bits from the left). Times are CLOCK_BOOTTIME in
+ * ns. Padding is explicit and always zero: hash maps compare keys as bytes. */
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#define CORDON_STATIC_ASSERT(condition, text) static_assert(condition, text)
+#else
+#define CORDON_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
+#endif
+
+/* Why a packet was dropped (or would have been). Names are stable: metrics, flow reports and people see them.
+ */
+#define CORDON_REASONS(X)                     \
+  X(none, "")                                 \
+  X(no_state, "no state")                     \
+  X(not_ip, "not ip")                         \
+  X(malformed, "malformed packet")            \
+  X(fragment, "fragment")                     \
+  X(extension_header, "extension header")     \
+  X(icmp_error, "icmp error")                 \
+  X(forwarded, "forwarded")                   \
+  X(node_lease_over, "node lease over")       \
+  X(unknown_principal, "unknown principal")   \
+  X(principal_expired, "principal expired")   \
+  X(principal_isolated, "principal isolated") \
+  X(wrong_owner, "wrong owner")               \
+  X(unknown_target, "unknown target")         \
+  X(no_grant, "no grant")                     \
+  X(forbidden, "forbidden")                   \
+  X(grant_expired, "grant expired")           \
+  X(host_isolated, "host isolated")           \
+  X(observed, "observed")                     \
+  X(underlay, "underlay")                     \
+  X(underlay_observed, "underlay observed")
+
+enum cordon_reason {
+#define CORDON_REASON_ENUM(name, text) CORDON_REASON_##name,
+  CORDON_REASONS(CORDON_REASON_ENUM)
+#undef CORDON_REASON_ENUM
+      CORDON_REASON_COUNT
+};
+
+enum cordon_direction { CORDON_INGRESS = 0, CORDON_EGRESS = 1 };
+
+#define CORDON_DEADLINE_SLOTS 8
+#define CORDON_NEVER (~0ULL)
+
+struct cordon_address {
+  __u64 word[2];
+};
+
+/* settings[0], memory mapped by the daemon: each field is stored in one piece. */
+#define CORDON_SETTINGS_READY 1u    /* the maps hold a state */
+#define CORDON_SETTINGS_ISOLATED 2u /* only grants with CORDON_GRANT_RESPONDER hold */
+struct cordon_settings {
+  __u32 epoch;
+  __u32 flags;
+  __u64 confirmed_ns; /* 0: never confirmed */
+  __u64 node_lease_ns;
+};
+
+/* host[0]: what the connect hook and the underlay guard know of this machine. */
+enum cordon_underlay_mode { CORDON_UNDERLAY_OFF = 0, CORDON_UNDERLAY_GUARD = 1, CORDON_UNDERLAY_CLOSED = 2 };
+struct cordon_host {
+  __u64 netns_cookie;
+  struct cordon_address local_v4; /* whose packets an unbound local socket will send; zero: nobody's */
+  struct cordon_address local_v6;
+  __u16 wireguard_port;
+  __u8 underlay_mode;
+  __u8 pad[5];
+};
+
+/* principals: source address -> who it is. */
+#define CORDON_PRINCIPAL_ISOLATED 1u
+#define CORDON_PRINCIPAL_CHECK_OWNER 2u
+struct cordon_principal {
+  __u64 class_id;
+  __u64 deadline_ns[CORDON_DEADLINE_SLOTS];
+  __u32 flags;
+  __u32 uid;
+};
+
+/* targets: destination prefix -> target. The overlay's own prefixes are there with id 0: "ours, but
+ * nobody's". */
+struct cordon_target_key {
+  __u32 prefix_bits; /* over the 16 bytes */
+  __u8 address[16];
+};
+#define CORDON_TARGET_OBSERVE 1u
+struct cordon_target {
+  __u32 id;
+  __u32 flags;
+};
+
+/* grants: tried as exact port, then grant_ranges by longest prefix, then any port, then any protocol. */
+enum cordon_grant_form {
+  CORDON_FORM_EXACT = 0,        /* protocol and port count */
+  CORDON_FORM_ANY_PORT = 2,     /* port is 0 and means any */
+  CORDON_FORM_ANY_PROTOCOL = 4, /* protocol and port are 0 and mean any */
+};
+struct cordon_grant_key {
+  __u64 class_id;
+  __u32 target;
+  __u16 port;
+  __u8 protocol;
+  __u8 form_direction; /* cordon_grant_form | cordon_direction */
+};
+#define CORDON_GRANT_DENY 1u
+#define CORDON_GRANT_RESPONDER 2u
+struct cordon_grant {
+  __u32 rule;
+  __u32 lease_s;
+  __u8 slot;
+  __u8 flags;
+  __u8 port_bits; /* of a range: its own length, so that a shorter one can be asked for */
+  __u8 pad;
+};
+#define CORDON_RANGE_FIXED_BITS 112 /* of the key before the port */
+struct cordon_range_key {
+  __u32 prefix_bits; /* CORDON_RANGE_FIXED_BITS + port bits */
+  __u8 class_id[8];  /* as stored by this machine: bytes are only compared */
+  __u8 target[4];
+  __u8 direction;
+  __u8 protocol;
+  __u8 port[2]; /* network order */
+};
+
+/* flows: the two ends in a canonical order, so that both directions find one entry. */
+struct cordon_flow_key {
+  struct cordon_address low, high;
+  __u16 low_port, high_port;
+  __u8 protocol;
+  __u8 pad[3];
+};
+#define CORDON_FLOW_ORIGIN_HIGH 1u /* the end that began is `high` */
+#define CORDON_FLOW_EGRESS 2u      /* the beginner's packets leave this host */
+#define CORDON_FLOW_OBSERVED 4u    /* accepted only because the target observes */
+#define CORDON_FLOW_FIN_ORIGIN 8u
+#define CORDON_FLOW_FIN_PEER 16u
+#define CORDON_FLOW_CLOSED 32u /* its end was reported */
+struct cordon_flow {
+  __u64 deadline_ns;
+  __u64 last_seen_ns;
+  __u64 packets;
+  __u64 bytes;
+  __u32 epoch;
+  __u32 rule;
+  __u32 flags;
+  __u16 grant_port; /* what grants were asked for: the port, or the ICMP type */
+  __u16 pad;
+};
+
+struct cordon_counter {
+  __u64 packets;
+  __u64 bytes;
+};
+
+/* underlay_guards: protocol and port prefix -> how. underlay_allow: source prefix -> only from this port (0:
+ * any). */
+struct cordon_guard_key {
+  __u32 prefix_bits; /* 16 + port bits */
+  __u8 protocol;     /* 0: any */
+  __u8 pad;
+  __u8 port[2]; /* network order */
+};
+#define CORDON_GUARD_COUNT_ONLY 1u
+struct cordon_guard {
+  __u32 flags;
+};
+struct cordon_allow {
+  __u16 source_port;
+  __u16 pad;
+};
+
+enum cordon_event_kind {
+  CORDON_EVENT_OPENED = 0,
+  CORDON_EVENT_DENIED = 1,
+  CORDON_EVENT_CLOSED = 2,
+  CORDON_EVENT_UNDERLAY = 3,
+};
+struct cordon_event {
+  __u64 at_ns;
+  struct cordon_address source, destination;
+  __u64 packets, bytes; /* of a closed flow */
+  __u64 suppressed;     /* events of this source and reason that were not sent since the last that was */
+  __u32 rule;
+  __u16 source_port, destination_port;
+  __u8 protocol;
+  __u8 direction;
+  __u8 kind;
+  __u8 reason;
+  __u8 pad[4];
+};
+
+/* Rate limits and budgets per source, kept by the programs alone. */
+struct cordon_limit_key {
+  struct cordon_address source;
+  __u32 reason;
+  __u32 pad;
+};
+struct cordon_limit {
+  __u64 window_start_ns;
+  __u32 sent;
+  __u32 suppressed;
+};
+
+/* event_totals */
+enum { CORDON_EVENTS_LOST = 0, CORDON_EVENTS_SUPPRESSED = 1, CORDON_EVENTS_TOTALS = 2 };
+
+struct cordon_clock {
+  __u64 jiffies;
+  __u64 now_ns;
+};
+
+CORDON_STATIC_ASSERT(sizeof(struct cordon_settings) == 24, "settings layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_host) == 48, "host layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_principal) == 80, "principal layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_target_key) == 20, "target key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_target) == 8, "target layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_grant_key) == 16, "grant key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_grant) == 12, "grant layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_range_key) == 20, "range key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_flow_key) == 40, "flow key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_flow) == 48, "flow layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_guard_key) == 8, "guard key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_event) == 80, "event layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_limit_key) == 24, "limit key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_limit) == 16, "limit layout");
+
+#endif

@@ -1,0 +1,41 @@
+/* The programs, in one object so that they share one set of maps. Each tc program exists for bare IP (tun,
+ * WireGuard) and for Ethernet, so that no packet pays for the question. */
+
+#include "ebpf/connect.bpf.h"
+#include "ebpf/underlay.bpf.h"
+#include "ebpf/verdict.bpf.h"
+
+SEC("tc") int overlay_in(struct __sk_buff* skb) {
+  return verdict(skb, L2_NONE, CORDON_INGRESS);
+}
+SEC("tc") int overlay_out(struct __sk_buff* skb) {
+  return verdict(skb, L2_NONE, CORDON_EGRESS);
+}
+SEC("tc") int overlay_in_eth(struct __sk_buff* skb) {
+  return verdict(skb, L2_ETHERNET, CORDON_INGRESS);
+}
+SEC("tc") int overlay_out_eth(struct __sk_buff* skb) {
+  return verdict(skb, L2_ETHERNET, CORDON_EGRESS);
+}
+
+SEC("tc") int guard_in(struct __sk_buff* skb) {
+  return underlay_in(skb, L2_NONE);
+}
+SEC("tc") int guard_out(struct __sk_buff* skb) {
+  return underlay_out(skb, L2_NONE);
+}
+SEC("tc") int guard_in_eth(struct __sk_buff* skb) {
+  return underlay_in(skb, L2_ETHERNET);
+}
+SEC("tc") int guard_out_eth(struct __sk_buff* skb) {
+  return underlay_out(skb, L2_ETHERNET);
+}
+
+SEC("cgroup/connect4") int connect_v4(struct bpf_sock_addr* ctx) {
+  return connecting_v4(ctx);
+}
+SEC("cgroup/connect6") int connect_v6(struct bpf_sock_addr* ctx) {
+  return connecting_v6(ctx);
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,164 @@
+#ifndef CORDON_EBPF_PARSE_BPF_H
+#define CORDON_EBPF_PARSE_BPF_H
+/* One cursor in, one reason out: IPv4 and IPv6 headers and the layer-4 header to a tuple. */
+
+#include <bpf/bpf_endian.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+
+#include "ebpf/report.bpf.h"
+
+#define L2_NONE 0u /* tun, WireGuard: bare IP */
+#define L2_ETHERNET ETH_HLEN
+#define PASS_BELOW_IP 255u /* parse_l3: not IP at all, and of the link's own business (ARP) */
+
+#define PROTOCOL_SCTP 132
+#define PROTOCOL_ICMPV6 58
+#define ICMP_ECHO_REPLY 0
+#define ICMP_ECHO_REQUEST 8
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY 129
+
+#define TCP_FIN 1u
+#define TCP_SYN 2u
+#define TCP_RST 4u
+#define TCP_ACK 16u
+
+#define LONGEST_HEADERS 80u /* IPv4 with all options, TCP without */
+
+struct packet {
+  struct tuple tuple;
+  __u32 l4_offset;
+  __u32 l4_bytes; /* by the IP header's own account */
+  __u8 is_v6;
+  __u8 fragmented;     /* any fragment */
+  __u8 later_fragment; /* holds no layer-4 header */
+  __u8 tcp_flags;
+  __u32 rule; /* that forbade it, when one did */
+};
+
+#define V4_MAPPED_WORD bpf_cpu_to_be64(0x0000ffff00000000ULL)
+
+static __always_inline void map_v4(struct cordon_address* to, __be32 from) {
+  to->word[0] = 0;
+  to->word[1] = V4_MAPPED_WORD | bpf_cpu_to_be64((__u64)bpf_ntohl(from));
+}
+
+/* True for ::ffff:0:0/96, which must not come in an IPv6 header: it would be taken for somebody's IPv4. */
+static __always_inline int is_mapped(const struct cordon_address* address) {
+  return address->word[0] == 0 &&
+         (address->word[1] & bpf_cpu_to_be64(0xffffffff00000000ULL)) == V4_MAPPED_WORD;
+}
+
+static __always_inline __u32 parse_v4(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
+  struct iphdr* ip = data + l2;
+  if ((void*)(ip + 1) > data_end) return CORDON_REASON_malformed;
+  __u32 header = ip->ihl * 4;
+  __u32 total = bpf_ntohs(ip->tot_len);
+  if (header < sizeof(*ip) || total < header || total > length) return CORDON_REASON_malformed;
+  map_v4(&p->tuple.source, ip->saddr);
+  map_v4(&p->tuple.destination, ip->daddr);
+  p->tuple.protocol = ip->protocol;
+  p->l4_offset = l2 + header;
+  p->l4_bytes = total - header;
+  p->fragmented = (ip->frag_off & bpf_htons(0x3fff)) != 0;
+  p->later_fragment = (ip->frag_off & bpf_htons(0x1fff)) != 0;
+  return CORDON_REASON_none;
+}
+
+static __always_inline __u32 parse_v6(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
+  struct ipv6hdr* ip = data + l2;
+  if ((void*)(ip + 1) > data_end) return CORDON_REASON_malformed;
+  __u32 payload = bpf_ntohs(ip->payload_len);
+  if (payload + sizeof(*ip) > length) return CORDON_REASON_malformed;
+  __builtin_memcpy(&p->tuple.source, &ip->saddr, 16);
+  __builtin_memcpy(&p->tuple.destination, &ip->daddr, 16);
+  if (is_mapped(&p->tuple.source) || is_mapped(&p->tuple.destination)) return CORDON_REASON_malformed;
+  p->tuple.protocol = ip->nexthdr;
+  p->l4_offset = l2 + sizeof(*ip);
+  p->l4_bytes = payload;
+  p->is_v6 = 1;
+  return CORDON_REASON_none;
+}
+
+/* Makes the headers readable in place, then reads the IP header. */
+static __always_inline __u32 parse_l3(struct __sk_buff* skb, __u32 l2, struct packet* p) {
+  __u32 want = skb->len < l2 + LONGEST_HEADERS ? skb->len : l2 + LONGEST_HEADERS;
+  if ((__u64)skb->data_end - (__u64)skb->data < want) bpf_skb_pull_data(skb, want);
+  void *data = (void*)(long)skb->data, *data_end = (void*)(long)skb->data_end;
+  if (data + l2 + 1 > data_end) return CORDON_REASON_malformed;
+  __u8 version = *(__u8*)(data + l2) >> 4;
+  if (l2 == L2_ETHERNET) {
+    __be16 type = ((struct ethhdr*)data)->h_proto;
+    if (type == bpf_htons(ETH_P_ARP)) return PASS_BELOW_IP;
+    if (type != (version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6))) return CORDON_REASON_not_ip;
+  }
+  if (version == 4) return parse_v4(data, data_end, l2, skb->len - l2, p);
+  if (version == 6) return parse_v6(data, data_end, l2, skb->len - l2, p);
+  return CORDON_REASON_not_ip;
+}
+
+/* Extension headers of IPv6 that stand between it and layer 4 (RFC 8200; AH and the rest of IANA's registry).
+ */
+static __always_inline int is_extension(__u8 header) {
+  return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS ||
+         header == IPPROTO_AH || header == 135 || header == 139 || header == 140;
+}
+
+static __always_inline int is_icmp_error(int is_v6, __u8 type) {
+  if (is_v6) return type < 128 || type == 137;
+  return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
+}
+
+/* Echo has no ports but an identifier, which stands in for the asker's port; the request's type is the other
+ * one's. So a reply is the same flow, seen from the other end. */
+static __always_inline __u32 parse_icmp(const __u8* l4, struct packet* p) {
+  __u8 type = l4[0];
+  __u16 identifier = (__u16)l4[4] << 8 | l4[5];
+  __u8 request = p->is_v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO_REQUEST;
+  __u8 reply = p->is_v6 ? ICMPV6_ECHO_REPLY : ICMP_ECHO_REPLY;
+  if (is_icmp_error(p->is_v6, type)) return CORDON_REASON_icmp_error;
+  p->tuple.grant_port = type;
+  p->tuple.source_port = type == reply ? request : type == request ? identifier : 0;
+  p->tuple.destination_port = type == reply ? identifier : type;
+  return CORDON_REASON_none;
+}
+
+static __always_inline void parse_ports(const __u8* l4, struct packet* p) {
+  p->tuple.source_port = (__u16)l4[0] << 8 | l4[1];
+  p->tuple.destination_port = (__u16)l4[2] << 8 | l4[3];
+  p->tuple.grant_port = p->tuple.destination_port;
+}
+
+/* Reads the layer-4 header where it lies; protocols without ports keep port 0. */
+static __always_inline __u32 parse_l4(struct __sk_buff* skb, struct packet* p) {
+  void* data_end = (void*)(long)skb->data_end;
+  __u8 protocol = p->tuple.protocol;
+  if (p->fragmented || (p->is_v6 && protocol == IPPROTO_FRAGMENT)) return CORDON_REASON_fragment;
+  if (p->is_v6 && is_extension(protocol)) return CORDON_REASON_extension_header;
+  if (protocol == (p->is_v6 ? IPPROTO_ICMP : PROTOCOL_ICMPV6))
+    return CORDON_REASON_malformed; /* the other family's */
+  __u32 need = protocol == IPPROTO_TCP                                                              ? 20
+               : protocol == PROTOCOL_SCTP                                                          ? 12
+               : protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6 ? 8
+                                                                                                    : 0;
+  if (!need) return CORDON_REASON_none;
+  __u32 offset = p->l4_offset & 127; /* at most 74; the mask tells the verifier */
+  const __u8* l4 = (const __u8*)(long)skb->data + offset;
+  if (p->l4_bytes < need || (void*)(l4 + 8) > data_end) return CORDON_REASON_malformed;
+  if (protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6) return parse_icmp(l4, p);
+  parse_ports(l4, p);
+  if (protocol != IPPROTO_TCP) return CORDON_REASON_none;
+  if ((void*)(l4 + 20) > data_end || (__u32)(l4[12] >> 4) * 4 < 20 || (__u32)(l4[12] >> 4) * 4 > p->l4_bytes)
+    return CORDON_REASON_malformed;
+  p->tcp_flags = l4[13];
+  return CORDON_REASON_none;
+}
+
+static __always_inline int is_bare_syn(const struct packet* p) {
+  return (p->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
+}
+
+#endif

@@ -1,0 +1,156 @@
+#ifndef CORDON_EBPF_VERDICT_BPF_H
+#define CORDON_EBPF_VERDICT_BPF_H
+/* The verdict at the overlay interface (DATAPATH.md, "Order of decision"). */
+
+#include "ebpf/flow.bpf.h"
+
+/* TCX_NEXT and TC_ACT_UNSPEC are one number, TCX_DROP and TC_ACT_SHOT too: both ways to attach share the
+ * programs. */
+#define VERDICT_ACCEPT (-1)
+#define VERDICT_DROP 2
+
+static __always_inline void count_accept(struct __sk_buff* skb, struct cordon_flow* flow, __u64 now_ns) {
+  __u32 packets = segments_of(skb), bytes = skb->len;
+  touch(flow, now_ns, packets, bytes);
+  if (flow->flags & CORDON_FLOW_OBSERVED)
+    count_reason(CORDON_REASON_observed, packets, bytes);
+  else
+    count_rule(flow->rule, packets, bytes);
+}
+
+__noinline int drop(struct __sk_buff* skb, struct packet* p, __u64 now_ns, __u32 reason) {
+  if (!p) return VERDICT_DROP;
+  count_reason(reason, segments_of(skb), skb->len);
+  struct happening denied = {
+      .now_ns = now_ns, .rule = p->rule, .kind = CORDON_EVENT_DENIED, .reason = reason};
+  emit(&p->tuple, &denied);
+  return VERDICT_DROP;
+}
+
+/* Step 3 for a flow of an older epoch or a passed deadline: 1 when it holds still and was refreshed. */
+__noinline int renew(struct __sk_buff* skb, struct packet* p, struct view* view) {
+  struct cordon_flow_key key;
+  struct tuple original = {};
+  struct answer answer = {};
+  if (!p || !view) return 0;
+  int source_high = flow_key_of(&p->tuple, &key);
+  struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
+  if (!flow || !at_right_hook(flow, source_high, p->tuple.direction)) return 0;
+  original_of(flow, &p->tuple, source_high, &original);
+  decide(&original, view, &answer);
+  if (!answer.reason) {
+    if (answer.observed)
+      flow->flags |= CORDON_FLOW_OBSERVED;
+    else
+      flow->flags &= ~CORDON_FLOW_OBSERVED;
+    flow->rule = answer.rule;
+    WRITE_ONCE(flow->deadline_ns, answer.deadline_ns);
+    WRITE_ONCE(flow->epoch, view->epoch); /* last: a reader that sees it sees the rest */
+    count_accept(skb, flow, view->now_ns);
+    return 1;
+  }
+  struct happening closed = {.now_ns = view->now_ns,
+                             .packets = flow->packets,
+                             .bytes = flow->bytes,
+                             .rule = flow->rule,
+                             .kind = CORDON_EVENT_CLOSED,
+                             .reason = answer.reason};
+  int reported = flow->flags & CORDON_FLOW_CLOSED;
+  bpf_map_delete_elem(&flows, &key);
+  if (!reported) emit(&original, &closed);
+  return 0;
+}
+
+/* Step 7: 1 when the flow was remembered. */
+__noinline int remember(struct __sk_buff* skb, const struct tuple* tuple, const struct view* view,
+                        const struct answer* answer) {
+  struct cordon_flow_key key;
+  if (!tuple || !view || !answer) return 0;
+  int source_high = flow_key_of(tuple, &key);
+  __u32 packets = segments_of(skb), bytes = skb->len;
+  struct cordon_flow flow = {
+      .deadline_ns = answer->deadline_ns,
+      .last_seen_ns = view->now_ns,
+      .packets = packets,
+      .bytes = bytes,
+      .epoch = view->epoch,
+      .rule = answer->rule,
+      .flags = (source_high ? CORDON_FLOW_ORIGIN_HIGH : 0) | (tuple->direction ? CORDON_FLOW_EGRESS : 0) |
+               (answer->observed ? CORDON_FLOW_OBSERVED : 0),
+      .grant_port = tuple->grant_port,
+  };
+  if (answer->observed)
+    count_reason(CORDON_REASON_observed, packets, bytes);
+  else
+    count_rule(answer->rule, packets, bytes);
+  if (!within_budget(tuple, view->now_ns)) return 0;
+  bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
+  return 1;
+}
+
+/* Step 4's last part: who sends from an address with an owner must be its owner. A packet without a full
+ * socket has the overflow uid, which owns nothing. */
+static __always_inline int owned(struct __sk_buff* skb, const struct tuple* tuple,
+                                 const struct answer* answer) {
+  return tuple->direction != CORDON_EGRESS || !answer->check_owner || bpf_get_socket_uid(skb) == answer->uid;
+}
+
+/* Steps 4 to 7 for a new flow: the reason, or 0 when it is accepted. `reversed`: the packet is an answer, and
+ * its flow was begun by the other end. */
+__noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view, int reversed) {
+  struct tuple tuple = {};
+  struct answer answer = {};
+  if (!p || !view) return CORDON_REASON_malformed;
+  if (reversed)
+    reverse(&p->tuple, &tuple);
+  else
+    tuple = p->tuple;
+  decide(&tuple, view, &answer);
+  if (!answer.reason && !reversed && !owned(skb, &tuple, &answer)) answer.reason = CORDON_REASON_wrong_owner;
+  if (!reversed) p->rule = answer.rule;
+  if (answer.reason) return answer.reason;
+  if (!remember(skb, &tuple, view, &answer)) return CORDON_REASON_none;
+  struct happening opened = {
+      .now_ns = view->now_ns,
+      .rule = answer.rule,
+      .kind = answer.observed ? CORDON_EVENT_DENIED : CORDON_EVENT_OPENED,
+      .reason = answer.observed ? CORDON_REASON_observed : CORDON_REASON_none,
+  };
+  emit(&tuple, &opened);
+  return CORDON_REASON_none;
+}
+
+/* Steps 3 (second half) to 7. */
+__noinline int decide_packet(struct __sk_buff* skb, struct packet* p, struct view* view) {
+  if (!p || !view) return VERDICT_DROP;
+  if (renew(skb, p, view)) return VERDICT_ACCEPT;
+  __u32 reason = begin(skb, p, view, 0);
+  if (reason && p->tuple.protocol == IPPROTO_TCP && !is_bare_syn(p) && !begin(skb, p, view, 1))
+    return VERDICT_ACCEPT;
+  return reason ? drop(skb, p, view->now_ns, reason) : VERDICT_ACCEPT;
+}
+
+static __always_inline int verdict(struct __sk_buff* skb, __u32 l2, __u8 direction) {
+  struct packet p = {};
+  struct view view = {};
+  p.tuple.direction = direction;
+  __u32 reason = parse_l3(skb, l2, &p);
+  if (reason == PASS_BELOW_IP) return VERDICT_ACCEPT;
+  look(&view, cached_boot_ns());
+  if (!reason) reason = parse_l4(skb, &p);
+  if (!reason) reason = view.reason;
+  if (!reason && direction == CORDON_EGRESS && skb->ingress_ifindex) reason = CORDON_REASON_forwarded;
+  if (reason) return drop(skb, &p, view.now_ns, reason);
+
+  struct cordon_flow_key key;
+  int source_high = flow_key_of(&p.tuple, &key);
+  struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
+  if (!flow || flow->epoch != view.epoch || READ_ONCE(flow->deadline_ns) <= view.now_ns ||
+      !at_right_hook(flow, source_high, direction))
+    return decide_packet(skb, &p, &view);
+  count_accept(skb, flow, view.now_ns);
+  if (p.tcp_flags & (TCP_FIN | TCP_RST)) note_end(&p, flow, view.now_ns);
+  return VERDICT_ACCEPT;
+}
+
+#endif
