@@ -2,8 +2,10 @@
 #define CORDON_EBPF_MAPS_BPF_H
 /* The maps (DATAPATH.md, "Maps"). Sizes here are placeholders of 1: the daemon sets them before it loads. */
 
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
+/* After it: the helpers need its types. */
+
+#include <bpf/bpf_helpers.h>
 
 #include "ebpf/abi.h"
 
