@@ -116,8 +116,8 @@ void Relations::link_group(std::uint32_t group,
   }
 }
 
-std::vector<PortGrant> Relations::grants_between(const PrincipalGroup&, const TargetGroup& to,
-                                                 const Positions& rules, Timestamp ends_at) const {
+std::vector<PortGrant> Relations::grants_between(const TargetGroup& to, const Positions& rules,
+                                                 Timestamp ends_at) const {
   std::vector<const Rule*> allowing;
   std::vector<Offer> forbids;
   for (const std::uint32_t i : rules) {
