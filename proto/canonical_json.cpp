@@ -137,7 +137,7 @@ Bytes Fields::base64(std::string_view key, std::size_t shortest, std::size_t lon
   const auto coded = text(key, longest * 2 + 4, 0);
   if (!problem_.empty()) return {};
   auto bytes = from_base64(coded);
-  if (!bytes) {
+  if (!bytes || to_base64(*bytes) != coded) {
     refuse(key, "isn't base64");
     return {};
   }
@@ -153,8 +153,8 @@ Sha256 Fields::hex32(std::string_view key) {
   const auto coded = text(key, 64, 64);
   if (!problem_.empty()) return hash;
   const auto bytes = from_hex(coded);
-  if (!bytes || bytes->size() != hash.size()) {
-    refuse(key, "must be 64 hexadecimal digits");
+  if (!bytes || bytes->size() != hash.size() || to_hex(*bytes) != coded) {
+    refuse(key, "must be 64 lower-case hexadecimal digits");
     return hash;
   }
   std::ranges::copy(*bytes, hash.begin());
