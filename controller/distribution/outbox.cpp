@@ -31,13 +31,15 @@ const Value* Outbox::held_value(const Key& key) const {
   return found == held_.entries.end() ? nullptr : &found->second;
 }
 
-void Outbox::add(const std::vector<policy::Change>& changes, Revision revision) {
+bool Outbox::add(const std::vector<policy::Change>& changes, Revision revision) {
+  bool any_takes = false;
   for (const policy::Change& change : changes) {
     const auto found = pending_.find(change.key);
     const bool first = found == pending_.end();
     const Value* old =
         first ? held_value(change.key) : (found->second.value ? &*found->second.value : nullptr);
     const bool takes = policy::takes_away(old, change);
+    any_takes = any_takes || takes;
     Pending& pending = first ? pending_[change.key] : found->second;
     if (first) pending.since = revision;
     // A reduction that another change overtakes must still cut what was decided before it.
@@ -49,6 +51,7 @@ void Outbox::add(const std::vector<policy::Change>& changes, Revision revision) 
     const bool same = pending.value ? held != nullptr && *held == *pending.value : held == nullptr;
     if (same && !(pending.value && pending.was_removed)) pending_.erase(change.key);
   }
+  return any_takes;
 }
 
 bool Outbox::is_urgent(const Key& key, const Pending& pending) const {
@@ -129,11 +132,7 @@ std::vector<Outbox::Out> Outbox::take(Which which) {
   return removals;
 }
 
-std::vector<Outbox::Out> Outbox::take_whole() {
-  std::set<Key> tombstones;
-  for (Out& out : take(Which::all)) {
-    if (out.value && out.was_removed) tombstones.insert(std::move(out.key));
-  }
+std::vector<Outbox::Out> Outbox::whole(const std::set<Key>& tombstones) {
   std::vector<Out> whole;
   whole.reserve(held_.entries.size());
   for (const auto& [key, value] : held_.entries) {

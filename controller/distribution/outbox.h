@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/ids.h"
@@ -30,7 +31,8 @@ class Outbox {
 
   /// The node holds `state` now; nothing is pending.
   void reset(const policy::NodeState& state);
-  void add(const std::vector<policy::Change>& changes, Revision revision);
+  /// True when some change takes access away.
+  bool add(const std::vector<policy::Change>& changes, Revision revision);
 
   bool empty() const { return pending_.empty(); }
   bool has(Which which) const;
@@ -41,8 +43,10 @@ class Outbox {
 
   const policy::NodeState& held() const { return held_; }
   const SetDigest& digest() const { return digest_; }
-  /// All that the node is to hold, with tombstones; then held, nothing pending.
-  std::vector<Out> take_whole();
+  /// All that the node holds once it has what was taken; `tombstones` mark keys that were something else
+  /// before.
+  std::vector<Out> whole(const std::set<policy::Key>& tombstones);
+  std::size_t size() const { return pending_.size(); }
 
  private:
   struct Pending {
