@@ -1,0 +1,239 @@
+#include "node/agent/applier.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+
+namespace cordon::node {
+namespace {
+
+constexpr std::string_view kArea = "node.agent";
+constexpr std::uint8_t kTcpProtocol = 6;
+
+/// Peers of both states. An allowed-IP that moves belongs to its new peer at once: it can only have one.
+std::map<DeviceId, policy::PeerValue> both(const std::map<DeviceId, policy::PeerValue>& before,
+                                           const std::map<DeviceId, policy::PeerValue>& after) {
+  std::set<Prefix> taken;
+  for (const auto& [device, peer] : after) taken.insert(peer.allowed_ips.begin(), peer.allowed_ips.end());
+  auto out = after;
+  for (const auto& [device, peer] : before) {
+    auto& merged =
+        out.try_emplace(device, policy::PeerValue{.public_key = peer.public_key, .allowed_ips = {}})
+            .first->second;
+    for (const Prefix& prefix : peer.allowed_ips)
+      if (!taken.contains(prefix)) merged.allowed_ips.push_back(prefix);
+    std::ranges::sort(merged.allowed_ips);
+  }
+  return out;
+}
+
+void add_address(std::vector<OwnAddress>& out, const Address& address, bool deprecated) {
+  if (!address.is_unspecified() && address != Address{})
+    out.push_back({.prefix = Prefix::host(address), .deprecated = deprecated});
+}
+
+/// Every address of either list; where both have one, as in `after`.
+std::vector<OwnAddress> both(std::vector<OwnAddress> before, std::vector<OwnAddress> after) {
+  for (const OwnAddress& address : before)
+    if (std::ranges::none_of(after, [&](const auto& a) { return a.prefix == address.prefix; }))
+      after.push_back(address);
+  std::ranges::sort(after);
+  return after;
+}
+
+template <class T>
+void note(const Result<T>& result, std::string_view what) {
+  if (!result) log::error(kArea, "{}: {}", what, result.error().message());
+}
+
+}  // namespace
+
+Overlay overlay_of(const policy::NodeState& state) {
+  Overlay overlay;
+  for (const auto& [key, value] : state.entries) {
+    if (const auto* peer = std::get_if<policy::PeerKey>(&key))
+      overlay.peers.emplace(peer->device, std::get<policy::PeerValue>(value));
+    else if (const auto* session = std::get_if<policy::LocalSessionKey>(&key))
+      overlay.sessions.emplace(session->session, std::get<policy::LocalSessionValue>(value));
+  }
+  if (const auto* settings = state.settings()) overlay.settings = *settings;
+  return overlay;
+}
+
+void apply(Overlay& overlay, const std::vector<policy::Change>& changes) {
+  for (const policy::Change& change : changes) {
+    if (const auto* peer = std::get_if<policy::PeerKey>(&change.key)) {
+      if (change.value)
+        overlay.peers.insert_or_assign(peer->device, std::get<policy::PeerValue>(*change.value));
+      else
+        overlay.peers.erase(peer->device);
+    } else if (const auto* session = std::get_if<policy::LocalSessionKey>(&change.key)) {
+      if (change.value)
+        overlay.sessions.insert_or_assign(session->session,
+                                          std::get<policy::LocalSessionValue>(*change.value));
+      else
+        overlay.sessions.erase(session->session);
+    } else if (std::holds_alternative<policy::SettingsKey>(change.key) && change.value) {
+      overlay.settings = std::get<policy::SettingsValue>(*change.value);
+    }
+  }
+}
+
+std::vector<OwnAddress> overlay_addresses(const Overlay& overlay) {
+  std::vector<OwnAddress> out;
+  if (!overlay.settings) return out;
+  add_address(out, overlay.settings->v4, false);
+  add_address(out, overlay.settings->v6, false);
+  for (const auto& [id, session] : overlay.sessions) {
+    add_address(out, session.v4, true);
+    add_address(out, session.v6, true);
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+std::vector<Route> overlay_routes(const Overlay& overlay) {
+  std::vector<Route> out;
+  if (!overlay.settings) return out;
+  const auto& settings = *overlay.settings;
+  const policy::LocalSessionValue* only =
+      overlay.sessions.size() == 1 ? &overlay.sessions.begin()->second : nullptr;
+  const auto add = [&out](const Prefix& to, const Address& session, const Address& device) {
+    const bool has_session = session != Address{} && !session.is_unspecified();
+    const Address& source = has_session ? session : device;
+    if (to.bits != 0 && source != Address{} && !source.is_unspecified())
+      out.push_back({.destination = to, .source = source});
+  };
+  add(settings.overlay_v4, only ? only->v4 : Address{}, settings.v4);
+  add(settings.overlay_v6, only ? only->v6 : Address{}, settings.v6);
+  return out;
+}
+
+Result<> Applier::set_peers(const std::map<DeviceId, policy::PeerValue>& peers) {
+  std::vector<Peer> wanted;
+  wanted.reserve(peers.size());
+  std::map<DeviceId, Endpoint> told;
+  for (const auto& [device, value] : peers) {
+    Peer& peer = wanted.emplace_back();
+    peer.public_key = value.public_key;
+    peer.allowed_ips = value.allowed_ips;
+    const auto hint = hints_.find(device);
+    if (hint == hints_.end()) continue;
+    told.emplace(device, hint->second);
+    const auto before = told_.find(device);
+    if (before == told_.end() || before->second != hint->second) peer.endpoint = hint->second;
+  }
+  CORDON_TRY(tunnel_.set_peers(wanted));
+  told_ = std::move(told);
+  return {};
+}
+
+Result<> Applier::prepare(const Overlay& after, bool all) {
+  if (auto peers = both(current_.peers, after.peers); all || peers != current_.peers) {
+    auto set = set_peers(peers);
+    if (!set) return std::unexpected(in_context(set.error(), "adding tunnel peers"));
+  }
+  const auto held = overlay_addresses(current_);
+  if (auto addresses = both(held, overlay_addresses(after)); all || addresses != held) {
+    auto set = network_.set_addresses(tunnel_.ifindex(), addresses);
+    if (!set) return std::unexpected(in_context(set.error(), "adding overlay addresses"));
+  }
+  return {};
+}
+
+Result<> Applier::finish(const Overlay& after, bool all) {
+  if (auto routes = overlay_routes(after); all || routes != overlay_routes(current_)) {
+    auto set = network_.set_routes(tunnel_.ifindex(), routes);
+    if (!set) return std::unexpected(in_context(set.error(), "setting overlay routes"));
+  }
+  const auto addresses = overlay_addresses(after);
+  if (both(overlay_addresses(current_), addresses) != addresses) {
+    auto set = network_.set_addresses(tunnel_.ifindex(), addresses);
+    if (!set) return std::unexpected(in_context(set.error(), "removing overlay addresses"));
+  }
+  if (both(current_.peers, after.peers) != after.peers) {
+    auto set = set_peers(after.peers);
+    if (!set) return std::unexpected(in_context(set.error(), "removing tunnel peers"));
+  }
+  return {};
+}
+
+void Applier::back_to_current() {
+  note(set_peers(current_.peers), "putting the tunnel's peers back");
+  note(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(current_)), "putting the addresses back");
+  note(network_.set_routes(tunnel_.ifindex(), overlay_routes(current_)), "putting the routes back");
+}
+
+template <class WriteFilter, class UndoFilter>
+Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, UndoFilter undo) {
+  if (auto prepared = prepare(after, all); !prepared) {
+    back_to_current();
+    return std::unexpected(prepared.error());
+  }
+  auto report = write();
+  if (!report) {
+    back_to_current();
+    return std::unexpected(in_context(report.error(), "writing the filter"));
+  }
+  if (auto finished = finish(after, all); !finished) {
+    undo();
+    back_to_current();
+    return std::unexpected(finished.error());
+  }
+  end_sockets(after);
+  current_ = std::move(after);
+  return report;
+}
+
+Result<ApplyReport> Applier::replace(const policy::NodeState* before, const policy::NodeState& wanted,
+                                     const TimeBase& base) {
+  return run(
+      overlay_of(wanted), true, [&] { return filter_.replace(wanted, base); },
+      [&] {
+        if (before != nullptr) note(filter_.replace(*before, base), "putting the filter back");
+      });
+}
+
+Result<ApplyReport> Applier::update(const policy::NodeState& before,
+                                    const std::vector<policy::Change>& changes, const TimeBase& base,
+                                    bool raise_epoch) {
+  Overlay after = current_;
+  node::apply(after, changes);
+  return run(
+      std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); },
+      [&] { note(filter_.replace(before, base), "putting the filter back"); });
+}
+
+Result<> Applier::restore(const Overlay& overlay) {
+  told_.clear();
+  CORDON_TRY(set_peers(overlay.peers));
+  CORDON_TRY(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(overlay)));
+  CORDON_TRY(network_.set_routes(tunnel_.ifindex(), overlay_routes(overlay)));
+  current_ = overlay;
+  return {};
+}
+
+Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints) {
+  bool concerns = false;
+  for (const auto& [device, endpoint] : hints) {
+    hints_.insert_or_assign(device, endpoint);
+    concerns = concerns || current_.peers.contains(device);
+  }
+  return concerns ? set_peers(current_.peers) : Result<>{};
+}
+
+void Applier::end_sockets(const Overlay& after) {
+  // A person whose session ended shouldn't watch programs hang on an address that is gone.
+  for (const auto& [id, session] : current_.sessions) {
+    if (after.sessions.contains(id)) continue;
+    for (const Address& address : {session.v4, session.v6}) {
+      if (address == Address{} || address.is_unspecified()) continue;
+      const auto ended = network_.destroy_sockets(address, Address{}, kTcpProtocol, 0, 0);
+      if (!ended)
+        log::warning(kArea, "can't end sockets of {}: {}", address.to_string(), ended.error().message());
+    }
+  }
+}
+
+}  // namespace cordon::node

@@ -1,0 +1,24 @@
+#pragma once
+// The last good state on disk (0600), so that a node that starts without a controller can say what it
+// enforces and set its tunnel up again. It never extends a lease: the kernel's maps are the truth.
+
+#include <filesystem>
+#include <optional>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "policy/node_state.h"
+
+namespace cordon::node {
+
+struct SavedState {
+  Revision revision;
+  policy::NodeState state;
+};
+
+/// Written as the wire's frames: StateBegin, StatePart..., StateEnd with the digest.
+Result<> save_state(const std::filesystem::path& file, const SavedState& saved);
+/// None when there is no file; an error when it is damaged.
+Result<std::optional<SavedState>> load_state(const std::filesystem::path& file);
+
+}  // namespace cordon::node
