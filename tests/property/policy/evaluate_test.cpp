@@ -1,0 +1,123 @@
+// Laws of evaluate(): what more rules, fewer rules, another order and isolation do.
+
+#include "policy/evaluate.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+
+#include "policy/compile.h"
+#include "tests/property/policy/draw.h"
+
+namespace cordon::test {
+namespace {
+
+using policy::Verdict;
+using policy::World;
+
+std::string joined(const std::vector<std::string>& stanzas) {
+  std::string text;
+  for (const std::string& stanza : stanzas) text += stanza;
+  return text;
+}
+
+/// Asks both worlds everything at some ports.
+template <class Check>
+void compare(WorldGen& gen, const World& a, const World& b, Check check) {
+  for (int i = 0; i < 12; ++i) {
+    const std::uint8_t protocol = gen.protocol();
+    const std::uint16_t port = gen.port();
+    for (const auto& principal : all_principals(a))
+      for (const auto& [target, device] : a.devices) {
+        const policy::Query query{
+            .principal = principal, .target = target, .protocol = protocol, .port = port};
+        check(policy::evaluate(a, query, kNow), policy::evaluate(b, query, kNow), query);
+      }
+  }
+}
+
+// P1.
+RC_GTEST_PROP(Evaluate, the_order_of_files_and_rules_never_matters, ()) {
+  WorldGen gen(drawn());
+  auto stanzas = gen.definitions();
+  for (std::string& rule : gen.rules()) stanzas.push_back(std::move(rule));
+  WorldBuilder builder = gen.inhabitants();
+  builder.policy(joined(stanzas));
+  const auto ids = builder.world().rule_ids;
+  const auto states = policy::compile(builder.world(), kNow);
+
+  for (std::size_t i = stanzas.size(); i > 1; --i)
+    std::swap(stanzas[i - 1], stanzas[gen.number(static_cast<std::uint32_t>(i))]);
+  std::vector<SourceFile> files(1 + gen.number(3));
+  for (std::size_t i = 0; i < files.size(); ++i) files[i].name = fmt::format("{}.toml", files.size() - i);
+  for (const std::string& stanza : stanzas)
+    files[gen.number(static_cast<std::uint32_t>(files.size()))].text += stanza;
+  builder.policy(files);
+  RC_ASSERT(builder.world().rule_ids == ids);
+  RC_ASSERT(policy::compile(builder.world(), kNow) == states);
+}
+
+// P1.
+RC_GTEST_PROP(Evaluate, adding_a_forbid_never_grants, ()) {
+  WorldGen gen(drawn());
+  const auto definitions = gen.definitions();
+  const auto rules = gen.rules();
+  WorldBuilder without = gen.inhabitants();
+  without.policy(joined(definitions) + joined(rules));
+  WorldBuilder with = without;
+  with.policy(joined(definitions) + joined(rules) + gen.rule("more", "forbid"));
+  compare(gen, without.world(), with.world(), [](const auto& before, const auto& after, const auto&) {
+    RC_ASSERT(after.verdict != Verdict::allow || before.verdict == Verdict::allow);
+  });
+}
+
+// P1.
+RC_GTEST_PROP(Evaluate, adding_an_allow_never_removes, ()) {
+  WorldGen gen(drawn());
+  const auto definitions = gen.definitions();
+  const auto rules = gen.rules();
+  WorldBuilder without = gen.inhabitants();
+  without.policy(joined(definitions) + joined(rules));
+  WorldBuilder with = without;
+  with.policy(joined(definitions) + joined(rules) + gen.rule("more", "allow"));
+  compare(gen, without.world(), with.world(), [](const auto& before, const auto& after, const auto&) {
+    if (before.verdict != Verdict::allow) return;
+    RC_ASSERT(after.verdict == Verdict::allow);
+    RC_ASSERT(after.deadline >= before.deadline);
+  });
+}
+
+// P10.
+RC_GTEST_PROP(Evaluate, isolation_leaves_nothing_but_responders, ()) {
+  WorldGen gen(drawn());
+  WorldBuilder before = gen.world();
+  WorldBuilder after = before;
+  const DeviceId isolated{fmt::format("d{}", gen.number(5))};
+  after.world().devices.at(isolated).isolated = true;
+  compare(gen, before.world(), after.world(),
+          [&](const auto& was, const auto& is, const policy::Query& query) {
+            if (device_of(before.world(), query.principal) == isolated)
+              RC_ASSERT(is.verdict == Verdict::deny);
+            else if (query.target == isolated)
+              RC_ASSERT(is.verdict != Verdict::allow || is.responder);
+            else
+              RC_ASSERT(is.verdict == was.verdict && is.rule == was.rule);
+          });
+}
+
+// P7.
+RC_GTEST_PROP(Evaluate, a_grant_ends_no_later_than_its_session_and_its_lease, ()) {
+  WorldGen gen(drawn());
+  const World world = gen.world().world();
+  compare(gen, world, world, [&](const auto& decision, const auto&, const policy::Query& query) {
+    if (decision.verdict != Verdict::allow) return;
+    RC_ASSERT(decision.deadline > kNow);
+    RC_ASSERT(decision.deadline <= kNow + decision.lease);
+    if (const auto* id = std::get_if<SessionId>(&query.principal))
+      RC_ASSERT(decision.deadline <= world.sessions.at(*id).ends_at);
+  });
+}
+
+}  // namespace
+}  // namespace cordon::test

@@ -1,0 +1,57 @@
+// Laws of parse(): it always ends, and what it accepts it accepts whole.
+
+#include "policy/parse.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+
+#include "tests/property/policy/draw.h"
+
+namespace cordon::test {
+namespace {
+
+/// A policy text with a few bytes changed, dropped or doubled.
+std::string damaged(WorldGen& gen) {
+  std::string text;
+  for (const std::string& stanza : gen.definitions()) text += stanza;
+  for (const std::string& stanza : gen.rules()) text += stanza;
+  for (std::uint32_t n = 1 + gen.number(4); n > 0; --n) {
+    const std::size_t at = gen.number(static_cast<std::uint32_t>(text.size()));
+    switch (gen.number(3)) {
+      case 0:
+        text[at] = static_cast<char>(gen.number(256));
+        break;
+      case 1:
+        text.erase(at, 1 + gen.number(8));
+        break;
+      default:
+        text.insert(at, text.substr(at, 1 + gen.number(8)));
+    }
+    if (text.empty()) text = "x";
+  }
+  return text;
+}
+
+RC_GTEST_PROP(Parse, damaged_text_gives_a_policy_or_an_error_with_its_place, ()) {
+  WorldGen gen(drawn());
+  const auto parsed = policy::parse({{"damaged.toml", damaged(gen)}});
+  const bool failed = std::ranges::any_of(
+      parsed.diagnostics, [](const policy::Diagnostic& d) { return d.severity == policy::Severity::error; });
+  RC_ASSERT(parsed.ok() != failed);
+  for (const policy::Diagnostic& diagnostic : parsed.diagnostics) {
+    RC_ASSERT(diagnostic.place.file == "damaged.toml");
+    RC_ASSERT(diagnostic.place.line > 0u);
+    RC_ASSERT(diagnostic.place.column > 0u);
+  }
+}
+
+RC_GTEST_PROP(Parse, every_generated_policy_is_accepted, ()) {
+  WorldGen gen(drawn());
+  const policy::World world = gen.world().world();
+  RC_ASSERT(world.policy->segments.size() == 3u);
+}
+
+}  // namespace
+}  // namespace cordon::test
