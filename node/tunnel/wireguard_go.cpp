@@ -128,10 +128,11 @@ Result<> WireguardGo::start() {
   CORDON_TRY(check_surroundings());
   auto started = start_detached({config_.program, "-f", config_.interface}, environment());
   if (!started) {
-    Error error = std::move(started).error();
-    error.hint =
-        "install wireguard-go (apt-get install wireguard-go), or name it with 'wireguard_go' under [tunnel]";
-    return std::unexpected(std::move(error));
+    return fail(
+        ErrorCode::unavailable, started.error().what,
+        fmt::format(
+            "install {} (apt-get install wireguard-go), or name it with 'wireguard_go' under [tunnel]",
+            config_.program));
   }
   process_ = *started;
   if (auto kept = write_file(pid_file(), to_text(process_), 0600); !kept) {
