@@ -1,6 +1,7 @@
 #include "proto/codec.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/stubs/logging.h>
 
 #include "proto/checks.h"
 #include "proto/frame.h"
@@ -8,8 +9,15 @@
 namespace cordon::wire {
 namespace {
 
+/// Protobuf would write to standard error by itself whenever a peer sends text that isn't UTF-8.
+void ensure_quiet_protobuf() {
+  static auto* const before = google::protobuf::SetLogHandler(nullptr);
+  static_cast<void>(before);
+}
+
 template <class Message>
 Result<Message> decode_message(std::string_view bytes) {
+  ensure_quiet_protobuf();
   if (bytes.size() > kMaxFrameBytes) return refuse("the message", "is longer than a frame");
   Message out;
   if (!out.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
