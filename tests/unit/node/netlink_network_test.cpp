@@ -1,0 +1,235 @@
+// The real kernel, in network namespaces of the test's own.
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "node/netlink/network.h"
+#include "node/netlink/route_messages.h"
+#include "node/netlink/socket.h"
+#include "tests/unit/node/tunnel_namespace.h"
+
+namespace cordon::node {
+namespace {
+
+Prefix prefix(std::string_view text) {
+  return *Prefix::parse(text);
+}
+Address address(std::string_view text) {
+  return *Address::parse(text);
+}
+
+class NetworkTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!is_root()) GTEST_SKIP() << "network namespaces need root";
+    space_ = std::make_unique<TestNamespace>();
+    space_->in([&] {
+      auto route = netlink::Socket::open(NETLINK_ROUTE);
+      ASSERT_TRUE(route && route->query(netlink::link_create("d-net", "veth")));
+      auto network = open_network();
+      ASSERT_TRUE(network) << network.error().message();
+      network_ = *std::move(network);
+      index_ = if_nametoindex("d-net");
+      for (const char* name : {"lo", "veth0"}) ASSERT_TRUE(network_->set_up(if_nametoindex(name), 0));
+    });
+  }
+
+  Link link() {
+    const auto links = network_->links();
+    for (const Link& l : *links) {
+      if (l.index == index_) return l;
+    }
+    return {};
+  }
+
+  /// The source that the kernel chooses towards `to`.
+  Address chosen(std::string_view to) {
+    return space_->in([&]() -> Address {
+      const Address destination = address(to);
+      const int fd = socket(destination.is_v4() ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+      sockaddr_storage storage{};
+      socklen_t size = sizeof storage;
+      const ByteView raw = destination.raw();
+      if (destination.is_v4()) {
+        sockaddr_in in{};
+        in.sin_family = AF_INET;
+        in.sin_port = htons(9);
+        std::memcpy(&in.sin_addr, raw.data(), raw.size());
+        std::memcpy(&storage, &in, sizeof in);
+      } else {
+        sockaddr_in6 in{};
+        in.sin6_family = AF_INET6;
+        in.sin6_port = htons(9);
+        std::memcpy(&in.sin6_addr, raw.data(), raw.size());
+        std::memcpy(&storage, &in, sizeof in);
+      }
+      EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&storage), sizeof storage), 0)
+          << std::strerror(errno);
+      getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size);
+      close(fd);
+      if (storage.ss_family == AF_INET) {
+        const auto* in = reinterpret_cast<const sockaddr_in*>(&storage);
+        return *Address::from_bytes({reinterpret_cast<const std::uint8_t*>(&in->sin_addr), 4});
+      }
+      const auto* in = reinterpret_cast<const sockaddr_in6*>(&storage);
+      return *Address::from_bytes({reinterpret_cast<const std::uint8_t*>(&in->sin6_addr), 16});
+    });
+  }
+
+  std::unique_ptr<TestNamespace> space_;
+  std::unique_ptr<Network> network_;
+  unsigned index_ = 0;
+};
+
+TEST_F(NetworkTest, UpWithMtuOnceOnly) {
+  EXPECT_FALSE(link().up);
+  ASSERT_TRUE(network_->set_up(index_, 1340));
+  EXPECT_TRUE(link().up);
+  EXPECT_EQ(link().mtu_bytes, 1340u);
+  wait_until_quiet(*network_);
+  ASSERT_TRUE(network_->set_up(index_, 1340));
+  EXPECT_FALSE(network_->drain());
+}
+
+TEST_F(NetworkTest, ExactAddressesOnceOnly) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  const std::vector<OwnAddress> first{{prefix("100.64.0.1"), false}, {prefix("fd12::1"), false}};
+  const std::vector<OwnAddress> second{{prefix("100.64.0.1"), false},
+                                       {prefix("fd12::1"), true},
+                                       {prefix("fd12::2"), true},
+                                       {prefix("100.64.0.9"), true}};
+  for (const auto& wanted : {first, second, first}) {
+    auto set = network_->set_addresses(index_, wanted);
+    ASSERT_TRUE(set) << set.error().message();
+    wait_until_quiet(*network_);
+    ASSERT_TRUE(network_->set_addresses(index_, wanted));
+    EXPECT_FALSE(network_->drain()) << "the second time something was written";
+  }
+}
+
+TEST_F(NetworkTest, ExactRoutesWithTheirSourceOnceOnly) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false},
+                                               {prefix("100.64.0.2"), false},
+                                               {prefix("fd12::1"), false},
+                                               {prefix("fd12::2"), true}}));
+  const std::vector<Route> first{{prefix("100.64.0.0/10"), address("100.64.0.1")},
+                                 {prefix("fd12::/48"), address("fd12::1")}};
+  const std::vector<Route> second{{prefix("100.64.0.0/10"), address("100.64.0.2")},
+                                  {prefix("fd12::/48"), address("fd12::2")},
+                                  {prefix("198.51.100.0/24"), address("100.64.0.2")}};
+  for (const auto& wanted : {first, second, first}) {
+    auto set = network_->set_routes(index_, wanted);
+    ASSERT_TRUE(set) << set.error().message();
+    for (const Route& route : wanted) {
+      const bool v4 = route.destination.address.is_v4();
+      if (v4 && route.destination != prefix("100.64.0.0/10")) continue;
+      EXPECT_EQ(chosen(v4 ? "100.64.7.7" : "fd12::77"), route.source);
+    }
+    wait_until_quiet(*network_);
+    ASSERT_TRUE(network_->set_routes(index_, wanted));
+    EXPECT_FALSE(network_->drain()) << "the second time something was written";
+  }
+}
+
+TEST_F(NetworkTest, DeprecatedAddressIsNotChosenByItself) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  ASSERT_TRUE(network_->set_addresses(index_, {{prefix("fd12::77"), true}, {prefix("fd12::1"), false}}));
+  ASSERT_TRUE(network_->set_routes(index_, {{prefix("fd12::/48"), Address{}}}));
+  // fd12::77 shares more bits with the destination and would win if it weren't deprecated.
+  EXPECT_EQ(chosen("fd12::76"), address("fd12::1"));
+}
+
+TEST_F(NetworkTest, ErrorsSayWhatWasAsked) {
+  const auto missing = network_->set_up(4711, 1340);
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, ErrorCode::not_found);
+  EXPECT_NE(missing.error().message().find("interface 4711"), std::string::npos);
+
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  const auto refused = network_->set_routes(index_, {{prefix("100.64.0.0/10"), address("100.64.0.55")}});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("100.64.0.0/10 with source 100.64.0.55 into interface 'd-net'"),
+            std::string::npos);
+  EXPECT_NE(refused.error().message().find("kernel: "), std::string::npos) << refused.error().message();
+}
+
+TEST_F(NetworkTest, RouteMtuIsTheLinksOrTheRoutesOwn) {
+  ASSERT_TRUE(network_->set_up(index_, 1400));
+  ASSERT_TRUE(
+      network_->set_addresses(index_, {{prefix("198.51.100.1"), false}, {prefix("2001:db8::1"), false}}));
+  ASSERT_TRUE(network_->set_routes(index_, {{prefix("198.51.100.0/24"), address("198.51.100.1")},
+                                            {prefix("2001:db8::/64"), address("2001:db8::1")}}));
+  EXPECT_EQ(network_->route_mtu(address("198.51.100.2")), 1400u);
+  EXPECT_EQ(network_->route_mtu(address("2001:db8::2")), 1400u);
+  const auto none = network_->route_mtu(address("203.0.113.1"));
+  ASSERT_FALSE(none);
+  EXPECT_NE(none.error().message().find("203.0.113.1"), std::string::npos);
+}
+
+TEST_F(NetworkTest, MonitorTellsChanges) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  wait_until_quiet(*network_);
+  EXPECT_FALSE(network_->drain());
+  ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false}}));
+  EXPECT_TRUE(network_->drain());
+  EXPECT_FALSE(network_->drain());
+}
+
+TEST_F(NetworkTest, DestroysConnectedSocketsAndNoListener) {
+  space_->in([&] {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    ASSERT_EQ(listen(listener, 4), 0);
+    socklen_t size = sizeof at;
+    getsockname(listener, reinterpret_cast<sockaddr*>(&at), &size);
+    const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    const int server = accept(listener, nullptr, nullptr);
+
+    EXPECT_FALSE(network_->destroy_sockets({}, {}, 6, 0, 0))
+        << "without an address that would be all of them";
+    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.2"), 6, 0, 0), 0u);
+    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.1"), 17, 0, 0), 0u);
+    const auto gone = network_->destroy_sockets({}, address("127.0.0.1"), 6, 0, ntohs(at.sin_port));
+    ASSERT_TRUE(gone) << gone.error().message();
+    EXPECT_EQ(*gone, 1u);
+    char byte;
+    EXPECT_EQ(recv(client, &byte, 1, 0), -1);
+    EXPECT_EQ(errno, ECONNABORTED);
+
+    const int again = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    EXPECT_EQ(connect(again, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    for (const int fd : {listener, client, server, again}) close(fd);
+  });
+}
+
+TEST_F(NetworkTest, DestroysConnectedUdpAndMappedSockets) {
+  space_->in([&] {
+    sockaddr_in6 at{};
+    at.sin6_family = AF_INET6;
+    at.sin6_port = htons(9999);
+    inet_pton(AF_INET6, "::ffff:127.0.0.1", &at.sin6_addr);
+    const int client = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const int open_to_all = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    ASSERT_EQ(bind(open_to_all, reinterpret_cast<sockaddr*>(&any), sizeof any), 0);
+    ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.1"), 0, 0, 9999), 1u);
+    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.1"), 0, 0, 9999), 0u);
+    close(client);
+    close(open_to_all);
+  });
+}
+
+}  // namespace
+}  // namespace cordon::node
