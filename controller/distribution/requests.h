@@ -6,6 +6,7 @@
 
 #include "controller/distribution/limits.h"
 #include "controller/distribution/state_source.h"
+#include "policy/evaluate.h"
 
 namespace cordon::wire {
 class LoginRequest;

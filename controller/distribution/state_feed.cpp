@@ -65,6 +65,7 @@ std::optional<Revision> StateFeed::holding() const {
 }
 
 std::optional<StateFeed::Time> StateFeed::wake() const {
+  if (in_whole_ || in_flight_.size() >= limits_.window) return std::nullopt;  // an ack or the link wakes us
   if (wants_whole_) return whole_at_;
   if (hold_until_ && !outbox_.empty()) return hold_until_;
   return std::nullopt;

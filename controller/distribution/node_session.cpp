@@ -1,0 +1,301 @@
+#include "controller/distribution/node_session.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "base/log.h"
+#include "controller/core/change_log.h"
+#include "controller/core/config.h"
+#include "controller/core/metrics.h"
+#include "controller/distribution/hub.h"
+#include "controller/distribution/wire_head.h"
+#include "proto/codec.h"
+#include "proto/features.h"
+#include "proto/frame.h"
+
+namespace cordon::controller {
+
+namespace {
+constexpr std::string_view kArea = "controller.nodes";
+constexpr int kEndpointsAMessage = 1000;
+
+NodeSession::Time steady_now() {
+  return NodeSession::Time::clock::now();
+}
+
+std::uint32_t to_u32(std::chrono::milliseconds duration) {
+  return static_cast<std::uint32_t>(duration.count());
+}
+}  // namespace
+
+NodeSession::NodeSession(Hub& hub, DeviceId device, Bytes key_der, std::shared_ptr<NodeLink> link)
+    : hub_(hub),
+      device_(std::move(device)),
+      key_der_(std::move(key_der)),
+      link_(std::move(link)),
+      feed_(hub.limits()),
+      heard_at_(steady_now()),
+      wake_(hub.services().strand),
+      drained_(hub.services().strand) {}
+
+void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wanted, Revision revision) {
+  Services& services = hub_.services();
+  interval_ = heartbeat_interval(services.log.world());
+  const Sha256 digest = policy::digest(wanted).value();
+  const bool holds_it = hello.applied_sequence() != 0 && hello.state_digest() == as_text(digest);
+  feed_.start(wanted, holds_it, revision, steady_now());
+  if (hello.seen_revision() > services.log.head().revision.value) {
+    services.metrics.count("nodes_ahead");
+    log::error(kArea,
+               "{} has seen revision {}, the log ends at {}: the log was cut or another one is in its place",
+               device_.value, hello.seen_revision(), services.log.head().revision.value);
+  }
+  wire::ToNode out;
+  wire::Welcome& welcome = *out.mutable_welcome();
+  welcome.set_controller(services.config.name);
+  for (const std::string_view feature : wire::kFeatures) welcome.add_features(std::string(feature));
+  welcome.set_echo_boot_ns(hello.sent_boot_ns());
+  welcome.set_controller_time_us(to_us(services.clock.now()));
+  welcome.set_heartbeat_interval_ms(to_u32(interval_));
+  encode_head(services.log.head(), welcome.mutable_head());
+  answer(out);
+}
+
+boost::asio::awaitable<void> NodeSession::ready_to_read() {
+  const auto self = shared_from_this();
+  while (!closed() && answers_.size() + asked_ >= hub_.limits().answers) {
+    drained_.expires_at(Time::max());
+    boost::system::error_code ignored;
+    co_await drained_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+  }
+}
+
+void NodeSession::receive(const wire::ToController& message) {
+  if (closed()) return;
+  switch (message.body_case()) {
+    case wire::ToController::kAck:
+      return take_ack(message.ack());
+    case wire::ToController::kNack:
+      return take_nack(message.nack());
+    case wire::ToController::kHeartbeat:
+      return take_heartbeat(message.heartbeat());
+    case wire::ToController::kFlows:
+      return hub_.flows().take(device_, message.flows(), hub_.addresses(), hub_.services().log.world());
+    case wire::ToController::kRenew:
+    case wire::ToController::kLogin:
+    case wire::ToController::kLogout:
+    case wire::ToController::kWhy:
+    case wire::ToController::kStatus:
+      return take_request(message);
+    default:
+      hub_.services().metrics.count("protocol_errors", "out_of_turn");
+      return close("a message that has no place in a session");
+  }
+}
+
+void NodeSession::take_ack(const wire::Ack& ack) {
+  const auto receipt = feed_.ack(ack, device_, key_der_, steady_now());
+  Metrics& metrics = hub_.services().metrics;
+  if (receipt) {
+    metrics.count("acks");
+    hub_.acked(*this, *receipt);
+    return pump();
+  }
+  // Acks that crossed a NACK of ours or a new state are in order.
+  if (receipt.error().code == ErrorCode::not_found) return metrics.count("acks_stale");
+  metrics.count("acks_refused");
+  log::warning(kArea, "{}: {}", device_.value, receipt.error().message());
+  if (receipt.error().code != ErrorCode::conflict) return close(receipt.error().what);
+  hub_.nacked(*this, receipt.error().what);
+  arm();
+}
+
+void NodeSession::take_nack(const wire::Nack& nack) {
+  if (!feed_.nack(nack.sequence(), steady_now())) return;
+  hub_.services().metrics.count("nacks");
+  log::warning(kArea, "{} refused sequence {}: {}", device_.value, nack.sequence(), nack.reason());
+  hub_.nacked(*this, nack.reason());
+  arm();
+}
+
+/// Leases are renewed only while the log can be read and the node does what it is told (I5).
+bool NodeSession::confirms() const {
+  const auto owes = feed_.owes_since();
+  return hub_.services().log.storage_is_fresh() &&
+         !(owes && steady_now() - *owes > hub_.limits().confirm_overdue);
+}
+
+void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
+  heard_at_ = steady_now();
+  Services& services = hub_.services();
+  const Timestamp now = services.clock.now();
+  NodeStatus& facts = hub_.facts(device_);
+  facts.last_heartbeat = now;
+  facts.alarms.assign(heartbeat.alarms().begin(), heartbeat.alarms().end());
+  facts.counters.clear();
+  for (const auto& [name, value] : heartbeat.counters()) facts.counters.emplace(name, value);
+  for (const wire::PeerObservation& peer : heartbeat.peers()) {
+    const DeviceId seen(peer.device());
+    constexpr std::int64_t kRecentSeconds = 180;  // as long as a WireGuard session lives
+    const bool recent = peer.last_handshake_age_s() >= 0 && peer.last_handshake_age_s() <= kRecentSeconds;
+    if (!recent || !peer.has_endpoint() || !feed_.held().entries.contains(policy::PeerKey{seen})) continue;
+    const auto endpoint = wire::decode_endpoint(peer.endpoint());
+    if (endpoint && hub_.endpoints().observed(seen, *endpoint)) hub_.endpoint_changed(seen, device_);
+  }
+  wire::ToNode out;
+  wire::HeartbeatAnswer& answer = *out.mutable_heartbeat();
+  answer.set_echo_boot_ns(heartbeat.sent_boot_ns());
+  answer.set_controller_time_us(to_us(now));
+  answer.set_confirm(confirms());
+  encode_head(services.log.head(), answer.mutable_head());
+  if (answer.confirm()) {
+    facts.leases_end = now + services.log.world().installation.node_lease;
+  } else {
+    services.metrics.count("heartbeats_unconfirmed");
+  }
+  this->answer(out);
+}
+
+void NodeSession::take_request(const wire::ToController& message) {
+  ++asked_;
+  const auto done = [self = shared_from_this()](const wire::ToNode& out) { self->answered(out); };
+  switch (message.body_case()) {
+    case wire::ToController::kLogin:
+      return hub_.requests().login(device_, message.login(), done);
+    case wire::ToController::kLogout:
+      return hub_.requests().logout(device_, message.logout(), done);
+    case wire::ToController::kWhy:
+      return hub_.requests().why(device_, message.why(), done);
+    case wire::ToController::kStatus:
+      return hub_.requests().status(device_, message.status(), done);
+    default:
+      break;
+  }
+  hub_.enrolment().renew(device_, message.renew(), [done](const wire::RenewAnswer& renewed) {
+    wire::ToNode out;
+    *out.mutable_renewed() = renewed;
+    done(out);
+  });
+}
+
+void NodeSession::answered(const wire::ToNode& message) {
+  --asked_;
+  if (!closed()) answer(message);
+  drained_.cancel();
+}
+
+void NodeSession::answer(const wire::ToNode& message) {
+  auto frame = wire::frame(message.SerializeAsString());
+  if (!frame) {
+    log::error(kArea, "an answer to {} doesn't fit a frame", device_.value);
+    return;
+  }
+  answers_.push_back(std::move(*frame));
+  pump();
+}
+
+void NodeSession::add(const std::vector<policy::Change>& changes, Revision revision) {
+  feed_.add(changes, revision, steady_now());
+}
+
+void NodeSession::tell_endpoint(const DeviceId& peer) {
+  if (feed_.held().entries.contains(policy::PeerKey{peer})) endpoints_.insert(peer);
+}
+
+bool NodeSession::next_endpoints(wire::ToNode& out) {
+  if (feed_.take_new_peers()) {
+    const auto& entries = feed_.held().entries;
+    for (auto it = entries.lower_bound(policy::PeerKey{}); it != entries.end(); ++it) {
+      const auto* peer = std::get_if<policy::PeerKey>(&it->first);
+      if (peer == nullptr) break;
+      endpoints_.insert(peer->device);
+    }
+  }
+  out.Clear();
+  wire::Endpoints& message = *out.mutable_endpoints();
+  while (!endpoints_.empty() && message.peers_size() < kEndpointsAMessage) {
+    const DeviceId device = *endpoints_.begin();
+    endpoints_.erase(endpoints_.begin());
+    const auto endpoint = hub_.endpoints().find(device);
+    if (!endpoint) continue;
+    wire::PeerEndpoint& peer = *message.add_peers();
+    peer.set_device(device.value);
+    wire::encode_endpoint(*endpoint, peer.mutable_endpoint());
+  }
+  return message.peers_size() > 0;
+}
+
+bool NodeSession::next(wire::ToNode& out) {
+  return feed_.next(hub_.services().log.head(), steady_now(), out) || next_endpoints(out);
+}
+
+void NodeSession::pump() {
+  if (closed() || writing_) return;
+  if (!answers_.empty()) {
+    std::string frame = std::move(answers_.front());
+    answers_.pop_front();
+    drained_.cancel();
+    writing_ = true;
+    writing_since_ = steady_now();
+    return link_->send(std::move(frame));
+  }
+  wire::ToNode out;
+  if (next(out)) return write(out);
+  arm();
+}
+
+void NodeSession::write(const wire::ToNode& message) {
+  auto frame = wire::frame(message.SerializeAsString());
+  if (!frame) {
+    log::error(kArea, "a message to {}: {}", device_.value, frame.error().message());
+    return close("a state that doesn't fit a frame", to_u32(hub_.limits().resync_most));
+  }
+  writing_ = true;
+  writing_since_ = steady_now();
+  link_->send(std::move(*frame));
+}
+
+void NodeSession::written() {
+  writing_ = false;
+  pump();
+}
+
+void NodeSession::arm() {
+  const auto at = feed_.wake();
+  if (!at || closed()) return;
+  wake_.expires_at(*at);
+  wake_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+    if (const auto self = weak.lock(); self && !error) self->pump();
+  });
+}
+
+void NodeSession::check(Time now) {
+  const auto idle = std::max(interval_ * 3, hub_.limits().idle_least);
+  if (now - heard_at_ > idle) {
+    hub_.services().metrics.count("sessions_ended", "silent");
+    return close("no heartbeat came");
+  }
+  if (writing_ && now - writing_since_ > hub_.limits().stalled_write) {
+    hub_.services().metrics.count("sessions_ended", "stalled");
+    return close("what was sent is not read");
+  }
+}
+
+void NodeSession::close(std::string_view reason, std::uint32_t retry_after_ms) {
+  if (closed()) return;
+  log::info(kArea, "{}: session ends: {}", device_.value, reason);
+  wire::ToNode out;
+  out.mutable_goodbye()->set_reason(std::string(reason));
+  out.mutable_goodbye()->set_retry_after_ms(retry_after_ms);
+  const auto link = std::exchange(link_, nullptr);
+  const auto frame = wire::frame(out.SerializeAsString());
+  if (frame) link->send(*frame);
+  link->finish();
+  wake_.cancel();
+  drained_.cancel();
+  hub_.ended(*this);
+}
+
+}  // namespace cordon::controller

@@ -1,0 +1,84 @@
+#pragma once
+// One node's session: takes its messages, answers, and feeds it its state. On the strand.
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "controller/distribution/node_link.h"
+#include "controller/distribution/state_feed.h"
+
+namespace cordon::wire {
+class Ack;
+class Heartbeat;
+class Hello;
+class Nack;
+class ToController;
+class ToNode;
+}  // namespace cordon::wire
+
+namespace cordon::controller {
+
+class Hub;
+
+class NodeSession : public std::enable_shared_from_this<NodeSession> {
+ public:
+  using Time = StateFeed::Time;
+  NodeSession(Hub& hub, DeviceId device, Bytes key_der, std::shared_ptr<NodeLink> link);
+
+  const DeviceId& device() const { return device_; }
+  const StateFeed& feed() const { return feed_; }
+  bool closed() const { return link_ == nullptr; }
+
+  /// Welcomes the node, and brings it to `wanted`.
+  void start(const wire::Hello& hello, const policy::NodeState& wanted, Revision revision);
+  /// One message that the codec has checked. What breaks the protocol ends the session.
+  void receive(const wire::ToController& message);
+  /// Returns once not too many answers are queued.
+  boost::asio::awaitable<void> ready_to_read();
+  /// The link wrote what it was given.
+  void written();
+
+  void add(const std::vector<policy::Change>& changes, Revision revision);
+  void release_hold() { feed_.release(); }
+  /// Sends what may be sent now.
+  void pump();
+  void tell_endpoint(const DeviceId& peer);
+  /// Every now and then: ends the session when the node is silent or doesn't read.
+  void check(Time now);
+  /// Goodbye, and no more.
+  void close(std::string_view reason, std::uint32_t retry_after_ms = 0);
+
+ private:
+  void take_ack(const wire::Ack& ack);
+  void take_nack(const wire::Nack& nack);
+  void take_heartbeat(const wire::Heartbeat& heartbeat);
+  void take_request(const wire::ToController& message);
+  void answer(const wire::ToNode& message);
+  void answered(const wire::ToNode& message);
+  bool next(wire::ToNode& out);
+  bool next_endpoints(wire::ToNode& out);
+  void write(const wire::ToNode& message);
+  void arm();
+  bool confirms() const;
+
+  Hub& hub_;
+  const DeviceId device_;
+  const Bytes key_der_;
+  std::shared_ptr<NodeLink> link_;  ///< null once closed
+  StateFeed feed_;
+  std::deque<std::string> answers_;
+  std::size_t asked_ = 0;  ///< requests that aren't answered yet
+  std::set<DeviceId> endpoints_;
+  bool writing_ = false;
+  Time writing_since_{};
+  Time heard_at_{};
+  std::chrono::milliseconds interval_{10'000};
+  boost::asio::steady_timer wake_;
+  boost::asio::steady_timer drained_;
+};
+
+}  // namespace cordon::controller
