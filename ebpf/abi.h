@@ -119,8 +119,7 @@ struct cordon_grant {
   __u32 lease_s;
   __u8 slot;
   __u8 flags;
-  __u8 port_bits; /* of a range: its own length, so that a shorter one can be asked for */
-  __u8 pad;
+  __u8 pad[2];
 };
 #define CORDON_RANGE_FIXED_BITS 112 /* of the key before the port */
 struct cordon_range_key {

@@ -83,14 +83,8 @@ static __always_inline int in_ranges(const struct tuple* tuple, __u32 target,
   };
   __builtin_memcpy(key.class_id, &principal->class_id, sizeof(key.class_id));
   __builtin_memcpy(key.target, &target, sizeof(key.target));
-  for (int i = 0; i < 15; i++) { /* the longest first; an expired one makes way for the next shorter */
-    struct cordon_grant* grant = bpf_map_lookup_elem(&grant_ranges, &key);
-    if (!grant) return 0;
-    if (settles(grant, principal, view, answer)) return 1;
-    if (grant->port_bits <= 1) return 0;
-    key.prefix_bits = CORDON_RANGE_FIXED_BITS + grant->port_bits - 1;
-  }
-  return 0;
+  struct cordon_grant* grant = bpf_map_lookup_elem(&grant_ranges, &key);
+  return grant && settles(grant, principal, view, answer);
 }
 
 static __always_inline int in_grants(struct cordon_grant_key* key, const struct cordon_principal* principal,

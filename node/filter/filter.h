@@ -1,6 +1,6 @@
 #pragma once
-// The node's hold on the kernel's filter: loads or adopts it, plans the difference between what the maps hold and
-// what is wanted, writes it in the safe order (DATAPATH.md, "Writing the maps"), reads facts back.
+// The node's hold on the kernel's filter: loads or adopts it, plans the difference between what the maps hold
+// and what is wanted, writes it in the safe order (DATAPATH.md, "Writing the maps"), reads facts back.
 
 #include <cstdint>
 #include <filesystem>
@@ -29,12 +29,12 @@ struct MapSizes {
 };
 
 struct FilterConfig {
-  std::filesystem::path pin_directory;     ///< /sys/fs/bpf/cordon/<instance>, owned by the daemon's user
-  std::filesystem::path cgroup;            ///< where the connect hook is attached (cgroup2); empty: no hook
+  std::filesystem::path pin_directory;  ///< /sys/fs/bpf/cordon/<instance>, owned by the daemon's user
+  std::filesystem::path cgroup;         ///< where the connect hook is attached (cgroup2); empty: no hook
   MapSizes sizes;
-  std::vector<Prefix> underlay_allow;      ///< sources that the underlay guard always passes ([underlay] allow)
-  std::uint16_t wireguard_port = 0;        ///< UDP, always passed by the guard
-  std::vector<Endpoint> controllers;       ///< always passed by the guard
+  std::vector<Prefix> underlay_allow;  ///< sources that the underlay guard always passes ([underlay] allow)
+  std::uint16_t wireguard_port = 0;    ///< UDP, always passed by the guard
+  std::vector<Endpoint> controllers;   ///< always passed by the guard
 };
 
 struct FlowEvent {
@@ -65,19 +65,22 @@ class Filter {
  public:
   virtual ~Filter() = default;
 
-  /// Attaches the verdict program to both directions of the overlay interface, first in its chain; adopts what is
-  /// pinned and attached already. Again after the interface was made anew.
+  /// Attaches the verdict program to both directions of the overlay interface, first in its chain; adopts
+  /// what is pinned and attached already. Again after the interface was made anew.
   virtual Result<> attach_overlay(unsigned ifindex) = 0;
   /// Attaches the underlay guard to exactly these interfaces; the rest are let go.
   virtual Result<> attach_underlay(const std::vector<unsigned>& ifindexes) = 0;
 
-  /// Makes the kernel hold exactly `wanted`: reads what the maps hold, writes the difference. For whole states and
-  /// after a restart. On any failure the kernel is put back to what it held and the error says why.
+  /// Makes the kernel hold exactly `wanted`: reads what the maps hold, writes the difference. For whole
+  /// states and after a restart. On any failure the kernel is put back to what it held and the error says
+  /// why.
   virtual Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase& base) = 0;
-  /// Applies `changes` (as policy::difference gives them) on a kernel that holds `before`; costs in proportion to the
-  /// changes. `raise_epoch`: the controller asked for it (a tombstone); what takes access away raises it anyway.
-  virtual Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
-                                     const TimeBase& base, bool raise_epoch) = 0;
+  /// Applies `changes` (as policy::difference gives them) on a kernel that holds `before`; costs in
+  /// proportion to the changes. `raise_epoch`: the controller asked for it (a tombstone); what takes access
+  /// away raises it anyway.
+  virtual Result<ApplyReport> update(const policy::NodeState& before,
+                                     const std::vector<policy::Change>& changes, const TimeBase& base,
+                                     bool raise_epoch) = 0;
   /// Renews leases: they run from `confirmed`.
   virtual Result<> confirm(BootNs confirmed) = 0;
   /// True when the maps hold a state that was adopted at start (the daemon should not clear it).
@@ -91,14 +94,15 @@ class Filter {
   virtual Result<std::map<std::string, Counter>> drop_counters() const = 0;  ///< by reason name
   virtual Result<std::map<RuleId, Counter>> rule_counters() const = 0;
 
-  /// Are the programs attached, first in their chains, and the pins there? Restores what is missing; each thing
-  /// found wrong is one line. To be called once a second.
+  /// Are the programs attached, first in their chains, and the pins there? Restores what is missing; each
+  /// thing found wrong is one line. To be called once a second.
   virtual std::vector<std::string> check() = 0;
   /// Takes everything away: programs, pins, maps. Only for `cordon-node --uninstall` and the lab's `down`.
   virtual Result<> remove_all() = 0;
 };
 
-/// Loads the programs (or adopts the pinned ones). Needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN; an error says which is missing.
+/// Loads the programs (or adopts the pinned ones). Needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN; an error says
+/// which is missing.
 Result<std::unique_ptr<Filter>> open_filter(const FilterConfig& config);
 
 }  // namespace cordon::node

@@ -1,0 +1,69 @@
+// What the kernel counted, added up over its CPUs.
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+
+#include <cerrno>
+
+#include "node/filter/kernel_filter.h"
+#include "node/filter/reasons.h"
+
+namespace cordon::node {
+namespace {
+
+std::size_t cpus() {
+  static const int count = libbpf_num_possible_cpus();
+  return count > 0 ? static_cast<std::size_t>(count) : 1;
+}
+
+template <class T>
+bool read_per_cpu(int fd, std::uint32_t key, std::vector<T>& values) {
+  static_assert(sizeof(T) % 8 == 0);  // per-CPU values are handed out in steps of 8 bytes
+  values.assign(cpus(), T{});
+  return bpf_map_lookup_elem(fd, &key, values.data()) == 0;
+}
+
+Counter sum(const std::vector<cordon_counter>& values) {
+  Counter out;
+  for (const cordon_counter& v : values) out.packets += v.packets, out.bytes += v.bytes;
+  return out;
+}
+
+}  // namespace
+
+std::uint64_t KernelFilter::events_lost() const {
+  std::vector<std::uint64_t> values;
+  std::uint64_t total = 0;
+  if (read_per_cpu(objects_->map("event_totals"), CORDON_EVENTS_LOST, values))
+    for (std::uint64_t v : values) total += v;
+  return total;
+}
+
+Result<std::map<std::string, Counter>> KernelFilter::drop_counters() const {
+  std::map<std::string, Counter> out;
+  std::vector<cordon_counter> values;
+  for (std::uint32_t reason = 1; reason < CORDON_REASON_COUNT; ++reason) {
+    if (!read_per_cpu(objects_->map("drop_counters"), reason, values))
+      return fail_errno("can't read map 'drop_counters'", errno);
+    out.emplace(reason_name(reason), sum(values));
+  }
+  return out;
+}
+
+Result<std::map<RuleId, Counter>> KernelFilter::rule_counters() const {
+  std::map<RuleId, Counter> out;
+  std::vector<cordon_counter> values;
+  const int fd = objects_->map("rule_counters");
+  std::uint32_t key = 0, next = 0;
+  // A key that goes meanwhile makes the walk begin again; the map's size bounds it.
+  for (int error = bpf_map_get_next_key(fd, nullptr, &next); error == 0;
+       error = bpf_map_get_next_key(fd, &key, &next)) {
+    key = next;
+    if (read_per_cpu(fd, key, values)) out[RuleId(key)] = sum(values);
+  }
+  if (errno != ENOENT) return fail_errno("can't read map 'rule_counters'", errno);
+  return out;
+}
+
+}  // namespace cordon::node

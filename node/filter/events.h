@@ -1,0 +1,36 @@
+#pragma once
+// The ring buffer of events.
+
+#include <functional>
+#include <memory>
+
+#include "base/result.h"
+#include "node/filter/filter.h"
+
+struct ring_buffer;
+
+namespace cordon::node {
+
+class EventRing {
+ public:
+  static Result<EventRing> open(int map_fd);
+
+  int fd() const;
+  /// Everything that waits, in order.
+  void take(const std::function<void(const FlowEvent&)>& sink);
+
+ private:
+  struct Free {
+    void operator()(ring_buffer* ring) const;
+  };
+  struct Sink;
+  std::unique_ptr<Sink> sink_;  // its address is what the ring's callback gets
+  std::unique_ptr<ring_buffer, Free> ring_;
+
+ public:
+  EventRing();
+  EventRing(EventRing&&) noexcept;
+  ~EventRing();
+};
+
+}  // namespace cordon::node

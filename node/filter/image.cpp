@@ -1,0 +1,205 @@
+#include "node/filter/image.h"
+
+#include <algorithm>
+
+#include "node/filter/guards.h"
+
+namespace cordon::node {
+namespace {
+
+template <class K, class V>
+Rows shape_of() {
+  return Rows{.key_size = sizeof(K), .value_size = sizeof(V), .keys = {}, .values = {}};
+}
+
+cordon_target_key target_key(const Prefix& prefix) {
+  cordon_target_key key{};
+  key.prefix_bits = prefix.bits;
+  std::copy(prefix.address.bytes.begin(), prefix.address.bytes.end(), key.address);
+  return key;
+}
+
+void add_principal(Image& image, const policy::PrincipalKey& key, const policy::PrincipalValue& value,
+                   const TimeBase& base) {
+  static_assert(policy::kDeadlineSlots == CORDON_DEADLINE_SLOTS);
+  cordon_principal out{};
+  out.class_id = value.class_id.value;
+  for (std::size_t i = 0; i < policy::kDeadlineSlots; ++i)
+    out.deadline_ns[i] = base.to_boot(value.deadlines[i]);
+  out.flags = (value.isolated ? CORDON_PRINCIPAL_ISOLATED : 0) |
+              (value.check_owner ? CORDON_PRINCIPAL_CHECK_OWNER : 0);
+  out.uid = value.uid;
+  image[Table::principals].add(to_abi(key.address), out);
+}
+
+cordon_range_key range_key(const policy::GrantKey& key) {
+  cordon_range_key out{};
+  out.prefix_bits = CORDON_RANGE_FIXED_BITS + key.port_bits;
+  std::memcpy(out.class_id, &key.class_id.value, sizeof out.class_id);
+  std::memcpy(out.target, &key.target.value, sizeof out.target);
+  out.direction = static_cast<std::uint8_t>(key.direction);
+  out.protocol = key.protocol;
+  out.port[0] = static_cast<std::uint8_t>(key.port >> 8);
+  out.port[1] = static_cast<std::uint8_t>(key.port);
+  return out;
+}
+
+cordon_grant_key grant_key(const policy::GrantKey& key) {
+  const auto form = key.port_bits == 16 ? CORDON_FORM_EXACT
+                    : key.protocol != 0 ? CORDON_FORM_ANY_PORT
+                                        : CORDON_FORM_ANY_PROTOCOL;
+  cordon_grant_key out{};
+  out.class_id = key.class_id.value;
+  out.target = key.target.value;
+  out.port = key.port_bits == 16 ? key.port : std::uint16_t{0};
+  out.protocol = key.protocol;
+  out.form_direction = static_cast<std::uint8_t>(form | static_cast<int>(key.direction));
+  return out;
+}
+
+void add_grant(Image& image, const policy::GrantKey& key, const policy::GrantValue& value) {
+  cordon_grant out{};
+  out.rule = value.rule.value;
+  out.lease_s = value.lease_s;
+  out.slot = value.slot;
+  out.flags = (value.deny ? CORDON_GRANT_DENY : 0) | (value.responder ? CORDON_GRANT_RESPONDER : 0);
+  if (key.port_bits == 0 || key.port_bits == 16)
+    image[Table::grants].add(grant_key(key), out);
+  else
+    image[Table::ranges].add(range_key(key), out);
+}
+
+/// With id 0: so that a destination in the overlay that nobody owns is known to be ours.
+void add_overlay(Image& image, const Prefix& prefix) {
+  if (prefix.address.is_unspecified()) return;
+  image[Table::targets].add(target_key(prefix), cordon_target{});
+}
+
+/// The longest prefix decides, so one source may have only one answer: an allow that covers a controller
+/// wins.
+void add_allow(Image& image, const ImageConfig& config) {
+  for (const Endpoint& controller : config.controllers) {
+    cordon_allow out{.source_port = controller.port, .pad = 0};
+    for (const Prefix& allow : config.underlay_allow)
+      if (allow.contains(controller.address)) out.source_port = 0;
+    for (const Endpoint& other : config.controllers)
+      if (other.address == controller.address && other.port != controller.port) out.source_port = 0;
+    image[Table::allow].add(target_key(Prefix::host(controller.address)), out);
+  }
+  for (const Prefix& prefix : config.underlay_allow)
+    image[Table::allow].add(target_key(prefix), cordon_allow{});
+}
+
+}  // namespace
+
+const char* map_name(Table table) {
+  switch (table) {
+    case Table::grants:
+      return "grants";
+    case Table::ranges:
+      return "grant_ranges";
+    case Table::targets:
+      return "targets";
+    case Table::principals:
+      return "principals";
+    case Table::guards:
+      return "underlay_guards";
+    case Table::allow:
+      return "underlay_allow";
+  }
+  return "";
+}
+
+cordon_address to_abi(const Address& address) {
+  cordon_address out;
+  static_assert(sizeof out == sizeof address.bytes);
+  std::memcpy(&out, address.bytes.data(), sizeof out);
+  return out;
+}
+
+Address from_abi(const cordon_address& address) {
+  Address out;
+  std::memcpy(out.bytes.data(), &address, sizeof address);
+  return out;
+}
+
+Image empty_image() {
+  Image image;
+  image[Table::grants] = shape_of<cordon_grant_key, cordon_grant>();
+  image[Table::ranges] = shape_of<cordon_range_key, cordon_grant>();
+  image[Table::targets] = shape_of<cordon_target_key, cordon_target>();
+  image[Table::principals] = shape_of<cordon_address, cordon_principal>();
+  image[Table::guards] = shape_of<cordon_guard_key, cordon_guard>();
+  image[Table::allow] = shape_of<cordon_target_key, cordon_allow>();
+  return image;
+}
+
+void add_entry(Image& image, const policy::Key& key, const policy::Value& value, const TimeBase& base) {
+  if (const auto* principal = std::get_if<policy::PrincipalKey>(&key)) {
+    add_principal(image, *principal, std::get<policy::PrincipalValue>(value), base);
+  } else if (const auto* target = std::get_if<policy::TargetKey>(&key)) {
+    const auto& v = std::get<policy::TargetValue>(value);
+    image[Table::targets].add(
+        target_key(target->prefix),
+        cordon_target{.id = v.id.value, .flags = v.observe ? CORDON_TARGET_OBSERVE : 0});
+  } else if (const auto* grant = std::get_if<policy::GrantKey>(&key)) {
+    add_grant(image, *grant, std::get<policy::GrantValue>(value));
+  } else if (std::holds_alternative<policy::SettingsKey>(key)) {
+    const auto& settings = std::get<policy::SettingsValue>(value);
+    add_overlay(image, settings.overlay_v4);
+    add_overlay(image, settings.overlay_v6);
+  }
+}
+
+void add_guards(Image& image, const policy::NodeState& state) {
+  for (const GuardPrefix& guard : guard_prefixes(state)) {
+    cordon_guard_key key{};
+    key.prefix_bits = 16u + guard.port_bits;
+    key.protocol = guard.protocol;
+    key.port[0] = static_cast<std::uint8_t>(guard.port >> 8);
+    key.port[1] = static_cast<std::uint8_t>(guard.port);
+    image[Table::guards].add(key, cordon_guard{.flags = guard.count_only ? CORDON_GUARD_COUNT_ONLY : 0});
+  }
+}
+
+void sort(Image& image) {
+  for (Rows& rows : image.tables) rows.sort();
+}
+
+Image make_image(const policy::NodeState& state, const TimeBase& base, const ImageConfig& config) {
+  Image image = empty_image();
+  for (const auto& [key, value] : state.entries) add_entry(image, key, value, base);
+  add_guards(image, state);
+  add_allow(image, config);
+  sort(image);
+  return image;
+}
+
+HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port,
+                    std::uint64_t netns_cookie) {
+  HostImage image;
+  image.host.wireguard_port = wireguard_port;
+  image.host.netns_cookie = netns_cookie;
+  const policy::SettingsValue* settings = state.settings();
+  if (settings == nullptr) return image;
+  image.flags = CORDON_SETTINGS_READY | (settings->isolated ? CORDON_SETTINGS_ISOLATED : 0);
+  image.node_lease_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(settings->node_lease).count());
+  const bool any_guard = std::ranges::any_of(
+      state.entries, [](const auto& entry) { return std::holds_alternative<policy::GuardKey>(entry.first); });
+  image.host.underlay_mode = settings->underlay == policy::Underlay::closed ? CORDON_UNDERLAY_CLOSED
+                             : any_guard                                    ? CORDON_UNDERLAY_GUARD
+                                                                            : CORDON_UNDERLAY_OFF;
+  Address v4 = settings->v4, v6 = settings->v6;
+  const policy::LocalSessionValue* only = nullptr;
+  std::size_t sessions = 0;
+  for (auto it = state.entries.lower_bound(policy::LocalSessionKey{}); it != state.entries.end(); ++it) {
+    only = std::get_if<policy::LocalSessionValue>(&it->second);
+    ++sessions;
+  }
+  if (sessions == 1 && only != nullptr) v4 = only->v4, v6 = only->v6;
+  image.host.local_v4 = to_abi(v4);
+  image.host.local_v6 = to_abi(v6);
+  return image;
+}
+
+}  // namespace cordon::node

@@ -1,0 +1,55 @@
+#pragma once
+// What the kernel's maps are to hold for a node state: ebpf/abi.h's structs, made without any system call.
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "ebpf/abi.h"
+#include "node/filter/rows.h"
+#include "policy/node_state.h"
+
+namespace cordon::node {
+
+/// The tables that a plan writes.
+enum class Table : std::uint8_t { grants, ranges, targets, principals, guards, allow };
+inline constexpr std::size_t kTables = 6;
+const char* map_name(Table table);
+
+struct Image {
+  std::array<Rows, kTables> tables;  ///< sorted
+  Rows& operator[](Table t) { return tables[static_cast<std::size_t>(t)]; }
+  const Rows& operator[](Table t) const { return tables[static_cast<std::size_t>(t)]; }
+};
+/// Tables of the right shapes, without rows.
+Image empty_image();
+
+/// What stands outside the state: node.toml.
+struct ImageConfig {
+  std::vector<Prefix> underlay_allow;
+  std::vector<Endpoint> controllers;
+};
+
+/// All tables of a whole state. `allow` is from `config` alone.
+Image make_image(const policy::NodeState& state, const TimeBase& base, const ImageConfig& config);
+
+/// The rows of single entries (SettingsKey: the overlay's own prefixes; keys that no table holds: none).
+void add_entry(Image& image, const policy::Key& key, const policy::Value& value, const TimeBase& base);
+/// The guard table; every guard matters to every row, so it is always made whole.
+void add_guards(Image& image, const policy::NodeState& state);
+void sort(Image& image);
+
+cordon_address to_abi(const Address& address);
+Address from_abi(const cordon_address& address);
+
+/// The settings and host structs that a state asks for (confirmed_ns and epoch are not the state's).
+struct HostImage {
+  std::uint32_t flags = 0;
+  std::uint64_t node_lease_ns = 0;
+  cordon_host host{};
+};
+HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port, std::uint64_t netns_cookie);
+
+}  // namespace cordon::node

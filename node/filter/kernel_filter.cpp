@@ -1,0 +1,256 @@
+#include "node/filter/kernel_filter.h"
+
+#include <bpf/bpf.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/log.h"
+
+namespace cordon::node {
+namespace {
+
+std::uint64_t own_netns_cookie() {
+  constexpr int kSoNetnsCookie = 71;  // SO_NETNS_COOKIE, Linux 5.14
+  const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (!socket || ::getsockopt(socket.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) != 0) return 0;
+  return cookie;
+}
+
+ImageConfig image_config(const FilterConfig& config) {
+  return {.underlay_allow = config.underlay_allow, .controllers = config.controllers};
+}
+
+}  // namespace
+
+KernelFilter::KernelFilter(FilterConfig config, std::unique_ptr<Objects> objects, SettingsMap settings,
+                           EventRing events)
+    : config_(std::move(config)),
+      objects_(std::move(objects)),
+      settings_(std::move(settings)),
+      events_(std::move(events)),
+      attachments_(config_.pin_directory, config_.cgroup),
+      netns_cookie_(own_netns_cookie()) {}
+
+Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& config) {
+  if (const auto missing = missing_capabilities(); !missing.empty())
+    return fail(ErrorCode::forbidden, fmt::format("the filter needs {}", fmt::join(missing, ", ")),
+                "start cordon-node with these capabilities");
+  std::error_code error;
+  std::filesystem::create_directories(config.pin_directory, error);
+  if (error)
+    return fail_errno(
+        fmt::format("can't make '{}'", config.pin_directory.string()), error.value(),
+        "a bpf file system must be mounted on /sys/fs/bpf, and the directory belong to the daemon's user");
+  CORDON_ASSIGN(auto objects, Objects::load(config.pin_directory, config.sizes));
+  CORDON_ASSIGN(auto settings, SettingsMap::map(objects->map("settings")));
+  CORDON_ASSIGN(auto events, EventRing::open(objects->map("events")));
+  std::unique_ptr<KernelFilter> filter(
+      new KernelFilter(config, std::move(objects), std::move(settings), std::move(events)));
+  filter->adopted_ = (filter->settings_.read().flags & CORDON_SETTINGS_READY) != 0;
+  filter->migrating_ = !filter->adopted_ && filter->attachments_.overlay_is_pinned() &&
+                       !foreign_map_pins(config.pin_directory, config.sizes).empty();
+  if (!filter->migrating_) CORDON_TRY(filter->attachments_.connect_hook(*filter->objects_));
+  return filter;
+}
+
+Result<std::unique_ptr<Filter>> open_filter(const FilterConfig& config) {
+  return KernelFilter::open(config);
+}
+
+Result<> KernelFilter::attach_overlay(unsigned ifindex) {
+  if (migrating_) {
+    waiting_overlay_ = ifindex;
+    return {};
+  }
+  return attachments_.overlay(*objects_, ifindex);
+}
+
+Result<> KernelFilter::attach_underlay(const std::vector<unsigned>& ifindexes) {
+  if (migrating_) {
+    waiting_underlay_ = ifindexes;
+    return {};
+  }
+  return attachments_.underlay(*objects_, ifindexes);
+}
+
+Result<> KernelFilter::confirm(BootNs confirmed) {
+  settings_.confirm(confirmed);
+  return migrating_ && filled_ ? finish_migration() : Result<>{};
+}
+
+Result<> KernelFilter::finish_migration() {
+  migrating_ = false;
+  if (waiting_overlay_) CORDON_TRY(attachments_.overlay(*objects_, *waiting_overlay_));
+  if (waiting_underlay_) CORDON_TRY(attachments_.underlay(*objects_, *waiting_underlay_));
+  CORDON_TRY(attachments_.connect_hook(*objects_));
+  for (const auto& pin : foreign_map_pins(config_.pin_directory, config_.sizes)) ::unlink(pin.c_str());
+  log::info("node.filter", "switched from maps of another layout");
+  return {};
+}
+
+Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const TimeBase& base) {
+  const Image want = make_image(wanted, base, image_config(config_));
+  CORDON_TRY(check_capacity(want, capacity()));
+  CORDON_ASSIGN(const Image have, read_all());
+  const Plan plan = make_plan(have, want);
+  const HostImage host = make_host(wanted, config_.wireguard_port, netns_cookie_);
+  const cordon_settings before = settings_.read();
+  const bool narrower = before.node_lease_ns > host.node_lease_ns || (host.flags & ~before.flags) != 0;
+  CORDON_ASSIGN(ApplyReport report, apply(plan, host, plan.takes_away || narrower));
+  filled_ = true;
+
+  CORDON_ASSIGN(const auto counted, rule_counters());
+  std::vector<RuleId> gone;
+  for (const auto& [rule, counter] : counted)
+    if (!wanted.entries.contains(policy::RuleKey{rule})) gone.push_back(rule);
+  forget_rules(gone);
+  return report;
+}
+
+namespace {
+
+/// What of a state host and guards are made from; it stands at the ends of the order of keys and is small.
+policy::NodeState small_part(const policy::NodeState& state) {
+  policy::NodeState out;
+  if (auto it = state.entries.find(policy::SettingsKey{}); it != state.entries.end()) out.entries.insert(*it);
+  for (auto it = state.entries.lower_bound(policy::GuardKey{.protocol = 0, .ports = {0, 0}});
+       it != state.entries.end(); ++it)
+    out.entries.insert(*it);
+  return out;
+}
+
+bool is_small(const policy::Key& key) {
+  return std::holds_alternative<policy::SettingsKey>(key) || std::holds_alternative<policy::GuardKey>(key) ||
+         std::holds_alternative<policy::LocalSessionKey>(key);
+}
+
+}  // namespace
+
+Result<ApplyReport> KernelFilter::update(const policy::NodeState& before,
+                                         const std::vector<policy::Change>& changes, const TimeBase& base,
+                                         bool raise_epoch) {
+  Image have = empty_image(), want = empty_image();
+  std::vector<policy::Change> small_changes;
+  std::vector<RuleId> gone;
+  for (const policy::Change& change : changes) {
+    const auto old = before.entries.find(change.key);
+    const policy::Value* old_value = old == before.entries.end() ? nullptr : &old->second;
+    if (old_value != nullptr) add_entry(have, change.key, *old_value, base);
+    if (change.value) add_entry(want, change.key, *change.value, base);
+    if (policy::takes_away(old_value, change)) raise_epoch = true;
+    if (is_small(change.key)) small_changes.push_back(change);
+    if (const auto* rule = std::get_if<policy::RuleKey>(&change.key); rule != nullptr && !change.value)
+      gone.push_back(rule->rule);
+  }
+  policy::NodeState small = small_part(before);
+  add_guards(have, small);
+  policy::apply(small, small_changes);
+  add_guards(want, small);
+  sort(have);
+  sort(want);
+  CORDON_ASSIGN(
+      ApplyReport report,
+      apply(make_plan(have, want), make_host(small, config_.wireguard_port, netns_cookie_), raise_epoch));
+  forget_rules(gone);
+  return report;
+}
+
+KernelMap KernelFilter::map(Table table) const {
+  const bool trie =
+      table == Table::targets || table == Table::ranges || table == Table::guards || table == Table::allow;
+  return {.fd = objects_->map(map_name(table)), .name = map_name(table), .is_trie = trie};
+}
+
+std::array<std::size_t, kTables> KernelFilter::capacity() const {
+  std::array<std::size_t, kTables> out{};
+  for (std::size_t i = 0; i < kTables; ++i) {
+    bpf_map_info info{};
+    __u32 size = sizeof info;
+    if (bpf_obj_get_info_by_fd(map(static_cast<Table>(i)).fd, &info, &size) == 0) out[i] = info.max_entries;
+  }
+  return out;
+}
+
+Result<Image> KernelFilter::read_all() const {
+  Image image = empty_image();
+  for (std::size_t i = 0; i < kTables; ++i) {
+    CORDON_ASSIGN(image.tables[i], map(static_cast<Table>(i)).read(image.tables[i]));
+  }
+  return image;
+}
+
+Result<> KernelFilter::run(const Step& step) const {
+  const KernelMap target = map(step.table);
+  return step.kind == Step::Kind::remove ? target.remove(step.rows) : target.write(step.rows);
+}
+
+Result<> KernelFilter::run_all(const Plan& plan, const HostImage& host) {
+  for (std::size_t done = 0; done < plan.steps.size(); ++done) {
+    auto result = run(plan.steps[done]);
+    if (result) continue;
+    // The failed step may have written some of its rows: it is undone too.
+    for (const Step& step : undo(plan, done + 1).steps)
+      if (auto undone = run(step); !undone)
+        log::error("node.filter", "undoing: {}", undone.error().message());
+    settings_.raise_epoch();
+    return std::unexpected(in_context(std::move(result).error(), "writing the filter's maps"));
+  }
+  const __u32 zero = 0;
+  if (bpf_map_update_elem(objects_->map("host"), &zero, &host.host, BPF_ANY) != 0)
+    return fail_errno("can't write map 'host'", errno);
+  return {};
+}
+
+Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host, bool raise_epoch) {
+  CORDON_TRY(run_all(plan, host));
+  settings_.set_node_lease_ns(host.node_lease_ns);
+  settings_.set_flags(host.flags);
+  if (raise_epoch) settings_.raise_epoch();
+  CORDON_ASSIGN(const bool verified, verify(plan));
+  return ApplyReport{
+      .written = plan.written, .removed = plan.removed, .epoch_raised = raise_epoch, .verified = verified};
+}
+
+Result<bool> KernelFilter::verify(const Plan& plan) const {
+  for (const Step& step : plan.steps) {
+    CORDON_ASSIGN(const bool holds, map(step.table).holds(step.rows, step.kind != Step::Kind::remove));
+    if (!holds) return false;
+  }
+  return true;
+}
+
+void KernelFilter::forget_rules(const std::vector<RuleId>& rules) const {
+  for (RuleId rule : rules) bpf_map_delete_elem(objects_->map("rule_counters"), &rule.value);
+}
+
+std::vector<std::string> KernelFilter::check() {
+  std::vector<std::string> found = objects_->repin_maps();
+  const auto reload = [this]() -> const Objects* {
+    auto loaded = Objects::load(config_.pin_directory, config_.sizes);
+    if (!loaded) return nullptr;
+    others_.push_back(std::move(*loaded));
+    return others_.back().get();
+  };
+  for (std::string& line : attachments_.check(*objects_, reload)) found.push_back(std::move(line));
+  return found;
+}
+
+Result<> KernelFilter::remove_all() {
+  CORDON_TRY(attachments_.detach_all());
+  std::error_code error;
+  std::vector<std::filesystem::path> pins;
+  for (const auto& entry : std::filesystem::directory_iterator(config_.pin_directory, error))
+    pins.push_back(entry);
+  for (const auto& pin : pins)
+    if (::unlink(pin.c_str()) != 0) return fail_errno(fmt::format("can't remove '{}'", pin.string()), errno);
+  ::rmdir(config_.pin_directory.c_str());  // its parent may belong to root: then it stays, empty
+  return {};
+}
+
+}  // namespace cordon::node

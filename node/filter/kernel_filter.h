@@ -1,0 +1,72 @@
+#pragma once
+// The Filter on a real kernel. Callers use filter.h; tests and benchmarks also reach the programs.
+
+#include <memory>
+#include <optional>
+
+#include "node/filter/attachments.h"
+#include "node/filter/events.h"
+#include "node/filter/filter.h"
+#include "node/filter/kernel_map.h"
+#include "node/filter/objects.h"
+#include "node/filter/plan.h"
+#include "node/filter/settings.h"
+
+namespace cordon::node {
+
+class KernelFilter final : public Filter {
+ public:
+  static Result<std::unique_ptr<KernelFilter>> open(const FilterConfig& config);
+
+  Result<> attach_overlay(unsigned ifindex) override;
+  Result<> attach_underlay(const std::vector<unsigned>& ifindexes) override;
+  Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase& base) override;
+  Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
+                             const TimeBase& base, bool raise_epoch) override;
+  Result<> confirm(BootNs confirmed) override;
+  bool adopted() const override { return adopted_; }
+  int events_fd() const override { return events_.fd(); }
+  void take_events(const std::function<void(const FlowEvent&)>& sink) override { events_.take(sink); }
+  std::uint64_t events_lost() const override;
+  Result<std::map<std::string, Counter>> drop_counters() const override;
+  Result<std::map<RuleId, Counter>> rule_counters() const override;
+  std::vector<std::string> check() override;
+  Result<> remove_all() override;
+
+  const Objects& objects() const { return *objects_; }
+  cordon_settings settings() const { return settings_.read(); }
+
+ private:
+  KernelFilter(FilterConfig config, std::unique_ptr<Objects> objects, SettingsMap settings, EventRing events);
+
+  KernelMap map(Table table) const;
+  std::array<std::size_t, kTables> capacity() const;
+  Result<Image> read_all() const;
+  Result<> run(const Step& step) const;
+  /// Runs the plan, then writes settings and host, then raises the epoch when asked; on failure undoes what
+  /// was done.
+  Result<ApplyReport> apply(const Plan& plan, const HostImage& host, bool raise_epoch);
+  Result<> run_all(const Plan& plan, const HostImage& host);
+  Result<bool> verify(const Plan& plan) const;
+  void forget_rules(const std::vector<RuleId>& rules) const;
+  Result<> finish_migration();
+
+  FilterConfig config_;
+  std::unique_ptr<Objects> objects_;
+  std::vector<std::unique_ptr<Objects>>
+      others_;  ///< instances loaded to be put first; attached programs live there
+  SettingsMap settings_;
+  EventRing events_;
+  Attachments attachments_;
+  std::uint64_t netns_cookie_ = 0;
+  bool adopted_ = false;
+
+  /// Maps of another layout are still what the attached programs use: ours are filled and confirmed first,
+  /// then the links are switched (DATAPATH.md, "Writing the maps").
+  bool migrating_ = false;
+  bool filled_ = false;
+  std::optional<unsigned> waiting_overlay_;
+  std::optional<std::vector<unsigned>> waiting_underlay_;
+};
+
+}  // namespace cordon::node

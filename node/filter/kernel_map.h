@@ -1,0 +1,25 @@
+#pragma once
+// Tables of a kernel map by batch calls.
+
+#include "base/result.h"
+#include "node/filter/rows.h"
+
+namespace cordon::node {
+
+/// A BPF map that somebody else keeps open.
+struct KernelMap {
+  int fd = -1;
+  const char* name = "";
+  bool is_trie = false;
+
+  /// Every row, sorted; `shape` tells the sizes.
+  Result<Rows> read(const Rows& shape) const;
+  /// Adds or overwrites; stops at the first failure.
+  Result<> write(const Rows& rows) const;
+  /// Removes by key; a key that is gone already is no error.
+  Result<> remove(const Rows& rows) const;
+  /// Do the rows stand in the map just so (`present`), or none of their keys?
+  Result<bool> holds(const Rows& rows, bool present) const;
+};
+
+}  // namespace cordon::node

@@ -1,0 +1,74 @@
+#include "node/filter/plan.h"
+
+#include <fmt/format.h>
+
+namespace cordon::node {
+namespace {
+
+constexpr std::array kAddOrder{Table::grants,     Table::ranges, Table::targets,
+                               Table::principals, Table::guards, Table::allow};
+constexpr std::array kOverwriteOrder{Table::principals, Table::targets, Table::grants,
+                                     Table::ranges,     Table::guards,  Table::allow};
+constexpr std::array kRemoveOrder{Table::principals, Table::grants, Table::ranges,
+                                  Table::targets,    Table::guards, Table::allow};
+
+/// Flows stand on the overlay's tables only.
+bool holds_flows(Table table) {
+  return table != Table::guards && table != Table::allow;
+}
+
+}  // namespace
+
+Plan make_plan(const Image& have, const Image& want) {
+  std::array<RowsDifference, kTables> by_table;
+  for (std::size_t i = 0; i < kTables; ++i) by_table[i] = difference(have.tables[i], want.tables[i]);
+  Plan plan;
+  const auto of = [&](Table t) -> RowsDifference& { return by_table[static_cast<std::size_t>(t)]; };
+  const auto push = [&](Step::Kind kind, Table table, Rows& rows, Rows before) {
+    if (rows.empty()) return;
+    if (kind == Step::Kind::remove)
+      plan.removed += rows.size();
+    else
+      plan.written += rows.size();
+    if (kind != Step::Kind::add && holds_flows(table)) plan.takes_away = true;
+    plan.steps.push_back(
+        {.kind = kind, .table = table, .rows = std::move(rows), .before = std::move(before)});
+  };
+  for (Table t : kAddOrder) push(Step::Kind::add, t, of(t).added, {});
+  for (Table t : kOverwriteOrder) push(Step::Kind::overwrite, t, of(t).overwritten, std::move(of(t).before));
+  for (Table t : kRemoveOrder) push(Step::Kind::remove, t, of(t).removed, {});
+  return plan;
+}
+
+Plan undo(const Plan& plan, std::size_t done) {
+  Plan out;
+  out.takes_away = true;
+  for (std::size_t i = done; i-- > 0;) {
+    const Step& step = plan.steps[i];
+    switch (step.kind) {
+      case Step::Kind::add:
+        out.steps.push_back({Step::Kind::remove, step.table, step.rows, {}});
+        break;
+      case Step::Kind::overwrite:
+        out.steps.push_back({Step::Kind::overwrite, step.table, step.before, step.rows});
+        break;
+      case Step::Kind::remove:
+        out.steps.push_back({Step::Kind::add, step.table, step.rows, {}});
+        break;
+    }
+  }
+  return out;
+}
+
+Result<> check_capacity(const Image& want, const std::array<std::size_t, kTables>& capacity) {
+  for (std::size_t i = 0; i < kTables; ++i) {
+    if (capacity[i] == 0 || want.tables[i].size() <= capacity[i]) continue;
+    return fail(ErrorCode::exhausted,
+                fmt::format("the state has {} entries for map '{}', which holds {}", want.tables[i].size(),
+                            map_name(static_cast<Table>(i)), capacity[i]),
+                fmt::format("raise '{}' in [filter.maps] of node.toml", map_name(static_cast<Table>(i))));
+  }
+  return {};
+}
+
+}  // namespace cordon::node

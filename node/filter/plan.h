@@ -1,0 +1,37 @@
+#pragma once
+// What to write in which order, so that meanwhile no packet is accepted that neither state allows and none is
+// dropped that both allow (I10; DATAPATH.md, "Writing the maps"). Pure.
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "node/filter/image.h"
+
+namespace cordon::node {
+
+struct Step {
+  enum class Kind { add, overwrite, remove } kind = Kind::add;
+  Table table = Table::grants;
+  Rows rows;    ///< of remove: the keys that go, with their values
+  Rows before;  ///< of overwrite: the same keys with their old values
+};
+
+struct Plan {
+  std::vector<Step> steps;
+  bool takes_away = false;  ///< some entry is overwritten or removed that a flow may stand on
+  std::size_t written = 0, removed = 0;
+};
+
+/// 1. new grants, ranges, targets; 2. principals and guards added or overwritten, then whatever else is
+/// overwritten;
+/// 3. removals, principals first. The epoch comes after the last step.
+Plan make_plan(const Image& have, const Image& want);
+
+/// What undoes the first `done` steps, last first.
+Plan undo(const Plan& plan, std::size_t done);
+
+/// An error with the numbers when `want` alone doesn't fit (I11). `capacity` by table; 0: unbounded.
+Result<> check_capacity(const Image& want, const std::array<std::size_t, kTables>& capacity);
+
+}  // namespace cordon::node

@@ -1,0 +1,31 @@
+#pragma once
+// settings[0], mapped into our memory: each field changes in one store, seen by the next packet.
+
+#include <cstdint>
+
+#include "base/result.h"
+#include "base/time.h"
+#include "ebpf/abi.h"
+
+namespace cordon::node {
+
+class SettingsMap {
+ public:
+  static Result<SettingsMap> map(int map_fd);
+  SettingsMap(SettingsMap&& other) noexcept;
+  SettingsMap& operator=(SettingsMap&&) = delete;
+  ~SettingsMap();
+
+  cordon_settings read() const;
+  void set_flags(std::uint32_t flags);
+  void set_node_lease_ns(std::uint64_t lease);
+  /// Never backwards: an old confirmation that comes late doesn't shorten what a newer one gave.
+  void confirm(BootNs at);
+  void raise_epoch();
+
+ private:
+  explicit SettingsMap(cordon_settings* settings) : settings_(settings) {}
+  cordon_settings* settings_ = nullptr;
+};
+
+}  // namespace cordon::node
