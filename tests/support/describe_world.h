@@ -11,8 +11,9 @@ namespace cordon::test {
 
 inline std::string describe(const policy::World& w) {
   std::string out = fmt::format("{} {} {}\n", w.revision.value, to_us(w.at), to_hex(w.head));
-  out += fmt::format("installation {} {} {} {}\n", w.installation.trust_domain, w.installation.overlay_v4.to_string(),
-                     w.installation.overlay_v6.to_string(), w.installation.node_lease.count());
+  out += fmt::format("installation {} {} {} {}\n", w.installation.trust_domain,
+                     w.installation.overlay_v4.to_string(), w.installation.overlay_v6.to_string(),
+                     w.installation.node_lease.count());
   out += fmt::format("policy {}\n", w.policy_revision.value);
   for (const auto& file : w.policy_files) out += fmt::format("file {} {}\n", file.name, file.text);
   for (const auto& rule : w.policy->rules) out += fmt::format("rule {}\n", rule.name);
@@ -20,26 +21,31 @@ inline std::string describe(const policy::World& w) {
     out += fmt::format("device {} {} {} {} {} {} {} {} {} {} {} {} {}\n", id.value, d.number,
                        controller::device_state_name(d.state), fmt::join(d.tags, ","),
                        d.ownership ? controller::ownership_name(*d.ownership) : "-", to_hex(d.public_key_der),
-                       to_hex(d.wireguard_key), d.addresses.v4.to_string(), d.addresses.v6.to_string(), d.isolated,
-                       d.platform, d.token.value, to_us(d.enrolled_at));
+                       to_hex(d.wireguard_key), d.addresses.v4.to_string(), d.addresses.v6.to_string(),
+                       d.isolated, d.platform, d.token.value, to_us(d.enrolled_at));
   }
-  for (const auto& [id, u] : w.users) out += fmt::format("user {} {} {} {}\n", id.value, u.issuer, u.name, u.disabled);
+  for (const auto& [id, u] : w.users)
+    out += fmt::format("user {} {} {} {}\n", id.value, u.issuer, u.name, u.disabled);
   for (const auto& [id, s] : w.sessions) {
     out += fmt::format("session {} {} {} {} {} {} {} {} {} {}\n", id.value, s.user.value, s.device.value,
-                       controller::assurance_name(s.assurance), fmt::join(s.claims, ","), to_us(s.authenticated_at),
-                       to_us(s.ends_at), s.uid, s.addresses.v4.to_string(), s.addresses.v6.to_string());
+                       controller::assurance_name(s.assurance), fmt::join(s.claims, ","),
+                       to_us(s.authenticated_at), to_us(s.ends_at), s.uid, s.addresses.v4.to_string(),
+                       s.addresses.v6.to_string());
   }
   for (const auto& [id, t] : w.join_tokens) {
-    out += fmt::format("join token {} {} {} {} {}\n", id.value, fmt::join(t.tags, ","), t.uses_left, to_us(t.expires_at),
-                       t.revoked);
+    out += fmt::format("join token {} {} {} {} {}\n", id.value, fmt::join(t.tags, ","), t.uses_left,
+                       to_us(t.expires_at), t.revoked);
   }
   for (const auto& [id, t] : w.api_tokens) {
-    out += fmt::format("api token {} {} {} {} {}\n", id.value, t.role, t.owner, to_us(t.expires_at), t.revoked);
+    out +=
+        fmt::format("api token {} {} {} {} {}\n", id.value, t.role, t.owner, to_us(t.expires_at), t.revoked);
   }
   for (const auto& [name, id] : w.rule_ids) out += fmt::format("rule id {} {}\n", name, id.value);
   out += fmt::format("next {} {} {} {}\n", w.next_rule, w.next_device, w.next_session_address, w.next_v4);
-  for (const auto& [address, owner] : w.v4_in_use) out += fmt::format("in use {} {}\n", address.to_string(), owner);
-  for (const auto& [address, until] : w.v4_quarantine) out += fmt::format("rests {} {}\n", address.to_string(), to_us(until));
+  for (const auto& [address, owner] : w.v4_in_use)
+    out += fmt::format("in use {} {}\n", address.to_string(), owner);
+  for (const auto& [address, until] : w.v4_quarantine)
+    out += fmt::format("rests {} {}\n", address.to_string(), to_us(until));
   return out;
 }
 

@@ -68,18 +68,27 @@ struct TestAuthority {
             .signature = key.sign(wire::head_text(revision, hash)),
             .signer_pem = chain_pem};
   }
-  controller::SignedHead sign(const controller::Record& record) const { return sign(record.revision, record.hash); }
+  controller::SignedHead sign(const controller::Record& record) const {
+    return sign(record.revision, record.hash);
+  }
 
  private:
   static crypto::CertificateSpec ca(std::string name, int length, Timestamp from, Timestamp until) {
-    return {.common_name = std::move(name), .not_before = from, .not_after = until, .is_ca = true, .path_length = length};
+    return {.common_name = std::move(name),
+            .not_before = from,
+            .not_after = until,
+            .is_ca = true,
+            .path_length = length};
   }
 };
 
 /// Names are sealed as themselves.
-inline std::optional<std::string> plain_name(const SubjectId&, std::string_view sealed) { return std::string(sealed); }
+inline std::optional<std::string> plain_name(const SubjectId&, std::string_view sealed) {
+  return std::string(sealed);
+}
 
-inline controller::Record next_record(const policy::World& world, const controller::Proposal& proposal, Timestamp at) {
+inline controller::Record next_record(const policy::World& world, const controller::Proposal& proposal,
+                                      Timestamp at) {
   controller::Record record{.revision = Revision(world.revision.value + 1),
                             .at = at,
                             .actor = proposal.actor,
@@ -98,7 +107,8 @@ struct History {
   Timestamp now = kStart;
 
   /// Checks, records and folds; what `check` says no to throws.
-  const controller::Record& add(const controller::kinds::Kind& kind, std::chrono::microseconds after = Seconds(1)) {
+  const controller::Record& add(const controller::kinds::Kind& kind,
+                                std::chrono::microseconds after = Seconds(1)) {
     must(try_add(kind, after));
     return records.back();
   }
@@ -121,7 +131,8 @@ inline controller::kinds::InstallationCreated installation(const std::string& v4
            .node_lease = Seconds(900)}};
 }
 
-inline controller::kinds::JoinTokenCreated join_token(const std::string& id, std::uint32_t uses = 100, bool approve = true) {
+inline controller::kinds::JoinTokenCreated join_token(const std::string& id, std::uint32_t uses = 100,
+                                                      bool approve = true) {
   policy::JoinToken token{.id = TokenId(id),
                           .tags = {"web"},
                           .ownership = policy::Ownership::company,
@@ -132,8 +143,10 @@ inline controller::kinds::JoinTokenCreated join_token(const std::string& id, std
   return {token};
 }
 
-inline controller::kinds::DeviceEnrolled enrolled(const std::string& device, const std::string& token, unsigned seed) {
-  controller::kinds::DeviceEnrolled k{.device = DeviceId(device), .token = TokenId(token), .platform = "Debian 12"};
+inline controller::kinds::DeviceEnrolled enrolled(const std::string& device, const std::string& token,
+                                                  unsigned seed) {
+  controller::kinds::DeviceEnrolled k{
+      .device = DeviceId(device), .token = TokenId(token), .platform = "Debian 12"};
   put_u32(k.public_key_der, seed);
   k.wireguard_key[0] = 1;
   k.wireguard_key[1] = static_cast<std::uint8_t>(seed);
@@ -145,8 +158,9 @@ inline controller::kinds::UserAdded user(const std::string& id, const std::strin
   return {.user = SubjectId(id), .issuer = "local", .sealed_name = name};
 }
 
-inline controller::kinds::SessionOpened session(const std::string& id, const std::string& user, const std::string& device,
-                                                std::uint32_t uid, Timestamp ends_at) {
+inline controller::kinds::SessionOpened session(const std::string& id, const std::string& user,
+                                                const std::string& device, std::uint32_t uid,
+                                                Timestamp ends_at) {
   return {{.id = SessionId(id),
            .user = SubjectId(user),
            .device = DeviceId(device),
@@ -157,6 +171,5 @@ inline controller::kinds::SessionOpened session(const std::string& id, const std
            .uid = uid,
            .addresses = {}}};
 }
-
 
 }  // namespace cordon::test

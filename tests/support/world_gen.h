@@ -75,8 +75,8 @@ class WorldGen {
     for (std::uint32_t i = 0; i < shape_.devices; ++i) {
       policy::Device& device = builder.device(fmt::format("d{}", i));
       for (std::uint32_t t = 0; t < shape_.tags; ++t)
-        if (pick_(3) == 2) device.tags.insert(fmt::format("t{}", t));
-      device.isolated = pick_(6) == 5;
+        if (pick_(2) == 1) device.tags.insert(fmt::format("t{}", t));
+      device.isolated = pick_(8) == 7;
       constexpr std::array kStates{policy::DeviceState::active, policy::DeviceState::pending,
                                    policy::DeviceState::removed};
       device.state = kStates[pick_(12) < 10 ? 0 : 1 + pick_(2)];

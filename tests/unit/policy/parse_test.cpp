@@ -1,0 +1,187 @@
+#include "policy/parse.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+namespace cordon::policy {
+namespace {
+
+constexpr const char* kPolicy = R"(
+[groups]
+traders = { users = ["trader@acme.example", "b@acme.example"], claims = ["corp:trading"] }
+
+[segments.settlement]
+members     = ["tag:settlement", "device:ledger-1", "tag:settlement"]
+mode        = "observe"
+underlay    = "open"
+sensitivity = "high"
+owner       = "settlement-team"
+description = "money"
+[segments.settlement.services]
+ledger = ["tcp/5432"]
+web    = ["tcp/443", "udp/443", "tcp/8000-8099", "ping"]
+
+[[forbid]]
+name = "b-forbid"
+from = { users = ["x@vendor.example"] }
+to   = ["settlement/*"]
+
+[[allow]]
+name = "a-allow"
+description = "why"
+from = { groups = ["traders"] }
+to   = ["settlement/ledger", "settlement  tcp/22"]
+lease = "8h"
+responders = true
+
+[[allow]]
+name = "c-machines"
+from = { segments = ["settlement"], tags = ["backup"] }
+to   = ["settlement/web"]
+)";
+
+TEST(Parse, ReadsEveryKeyOfThisRelease) {
+  const ParseResult result = parse({{"policy.toml", kPolicy}});
+  ASSERT_TRUE(result.ok());
+  EXPECT_TRUE(result.diagnostics.empty());
+  const Policy& policy = *result.policy;
+
+  const Group& traders = policy.groups.at("traders");
+  EXPECT_EQ(traders.users, (std::set<std::string>{"b@acme.example", "trader@acme.example"}));
+  EXPECT_EQ(traders.claims, (std::set<std::string>{"corp:trading"}));
+  EXPECT_EQ(traders.place, (Place{"policy.toml", 3, 1}));
+
+  const Segment& segment = policy.segments.at("settlement");
+  EXPECT_EQ(segment.members,
+            (std::vector<Member>{{Member::Kind::tag, "settlement"}, {Member::Kind::device, "ledger-1"}}));
+  EXPECT_EQ(segment.mode, Mode::observe);
+  EXPECT_EQ(segment.underlay, Underlay::open);
+  EXPECT_EQ(segment.sensitivity, Sensitivity::high);
+  EXPECT_EQ(segment.owner, "settlement-team");
+  EXPECT_EQ(segment.description, "money");
+  EXPECT_EQ(segment.services.at("ledger"), (std::vector<Access>{{.protocol = kTcp, .ports = {5432, 5432}}}));
+  EXPECT_EQ(segment.services.at("web").size(), 5u);
+}
+
+TEST(Parse, ReadsRulesByName) {
+  const ParseResult result = parse({{"policy.toml", kPolicy}});
+  ASSERT_TRUE(result.ok());
+  const auto& rules = result.policy->rules;
+  ASSERT_EQ(rules.size(), 3u);
+  EXPECT_EQ(rules[0].name, "a-allow");
+  EXPECT_EQ(rules[0].effect, Effect::allow);
+  EXPECT_EQ(rules[0].description, "why");
+  EXPECT_EQ(rules[0].from.groups, (std::set<std::string>{"traders"}));
+  EXPECT_EQ(rules[0].lease, std::chrono::hours(8));
+  EXPECT_TRUE(rules[0].responders);
+  ASSERT_EQ(rules[0].to.size(), 2u);
+  EXPECT_EQ(rules[0].to[0].service, "ledger");
+  EXPECT_EQ(rules[0].to[1].segment, "settlement");
+  EXPECT_EQ(rules[0].to[1].accesses, (std::vector<Access>{{.protocol = kTcp, .ports = {22, 22}}}));
+
+  EXPECT_EQ(rules[1].name, "b-forbid");
+  EXPECT_EQ(rules[1].effect, Effect::forbid);
+  EXPECT_TRUE(rules[1].to[0].service.empty());
+  EXPECT_EQ(rules[2].lease, std::chrono::minutes(15)) << "the default";
+  EXPECT_FALSE(rules[2].from.for_people());
+}
+
+TEST(Parse, NothingIsAPolicyThatGrantsNothing) {
+  const ParseResult result = parse({});
+  ASSERT_TRUE(result.ok());
+  EXPECT_TRUE(result.policy->rules.empty());
+}
+
+std::string first_error(const std::string& text) {
+  const auto start = std::chrono::steady_clock::now();
+  const ParseResult result = parse({{"p.toml", text}});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_FALSE(result.ok());
+  return result.diagnostics.empty() ? "" : render(result.diagnostics.front());
+}
+
+std::string repeated(std::string_view piece, std::size_t count) {
+  std::string out;
+  for (std::size_t i = 0; i < count; ++i) out += piece;
+  return out;
+}
+
+// The parser and the tree it makes recurse once a level: none of these may reach it.
+TEST(ParseLimits, RefusesDeepNestingOfEveryKind) {
+  constexpr std::size_t kDeep = 10'000;
+  const std::string deep = "nested too deeply: at most 32 levels are read";
+  EXPECT_NE(first_error("a = " + repeated("[", kDeep) + repeated("]", kDeep)).find(deep), std::string::npos);
+  EXPECT_NE(first_error("a = " + repeated("{a=", kDeep) + "1" + repeated("}", kDeep)).find(deep),
+            std::string::npos);
+  EXPECT_NE(first_error("a" + repeated(".a", kDeep) + " = 1").find(deep), std::string::npos);
+  EXPECT_NE(first_error("[a" + repeated(".a", kDeep) + "]").find(deep), std::string::npos);
+  EXPECT_NE(first_error("[[a" + repeated(" . \"a\"", kDeep) + "]]").find(deep), std::string::npos);
+  EXPECT_NE(first_error("a = [\"\"\"x\"\"\"\"\", {b" + repeated(".a", 1'000'000) + " = 1}]").find(deep),
+            std::string::npos)
+      << "quotes at the end of a multi-line text belong to it";
+  EXPECT_NE(first_error("a = ['''x''''', {b" + repeated(".a", 1'000'000) + " = 1}]").find(deep),
+            std::string::npos);
+  EXPECT_EQ(first_error("# [[[[\na = " + repeated("[", 40)).find("p.toml:2:37: error: nested"), 0u);
+}
+
+TEST(ParseLimits, BracketsAndDotsInTextAndCommentsAreNoNesting) {
+  const std::string many = repeated("[{.", 100);
+  const ParseResult result =
+      parse({{"p.toml", "# " + many + "\n[groups.g]\nusers = [\"" + many + "\\\"" + many + "\", '" + many +
+                            "', \"\"\"\n" + many + "\"\"\", '''\n" + many +
+                            "''', 'x']\n[[allow]]\nname = 'r'\nfrom = {groups=['g']}\nto = ['s "
+                            "any']\n[segments.s]\nmembers = ['tag:t']\n"}});
+  EXPECT_TRUE(result.ok()) << render(result.diagnostics.front());
+}
+
+TEST(ParseLimits, RefusesLargeFiles) {
+  EXPECT_EQ(
+      first_error(std::string(kMaxFileBytes / 8 + 1, ' ')),
+      "p.toml: error: the file holds 8388609 bytes; at most 8388608 are read; split it into several files");
+}
+
+TEST(ParseLimits, RefusesInvalidUtf8WithItsPlace) {
+  EXPECT_EQ(first_error("# ok\n# \xc3\xa4 \xff"),
+            "p.toml:2:5: error: byte 0xff is not valid UTF-8; save the file as UTF-8");
+  for (const char* bad : {"\x80", "\xc0\x80", "\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+                          "\xf5\x80", "\xf4\x90\x80\x80", "\xe2\x82"})
+    EXPECT_NE(first_error(std::string("# ") + bad).find("is not valid UTF-8"), std::string::npos);
+}
+
+TEST(ParseLimits, HostileSizesEndInTime) {
+  std::string groups = "[groups]\n", rules;
+  for (int i = 0; i < 20'000; ++i) groups += "group-" + std::to_string(i) + " = { users = [\"u\"] }\n";
+  for (int i = 0; i < 20'000; ++i)
+    rules += "[[allow]]\nname = \"r" + std::to_string(i) + "\"\nfrom = { groups = [\"grup-" +
+             std::to_string(i) + "\"] }\nto = [\"nowhere/x\"]\n";
+  const auto start = std::chrono::steady_clock::now();
+  const ParseResult result = parse({{"a.toml", groups}, {"b.toml", rules}});
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+  EXPECT_FALSE(result.ok());
+  EXPECT_EQ(result.diagnostics.size(), 40'000u) << "every error of meaning is told";
+  EXPECT_NE(render(result.diagnostics.front()).find("did you mean"), std::string::npos);
+}
+
+TEST(ParseLimits, ManyShadowedRulesEndInTime) {
+  std::string text = "[segments.s]\nmembers = [\"tag:t\"]\n";
+  for (int i = 0; i < 10'000; ++i)
+    text += std::string(i % 2 == 0 ? "[[allow]]" : "[[forbid]]") + "\nname = \"r" + std::to_string(i) +
+            "\"\nfrom = { tags = [\"t\"] }\nto = [\"s tcp/" + std::to_string(i + 1) + "\"]\n";
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_TRUE(parse({{"a.toml", text}}).ok());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
+}
+
+TEST(Parse, TheOrderOfFilesDoesntChangeWhatIsSaid) {
+  const SourceFile a{"a.toml", "[groups]\ng = { users = [\"u\"] }\n"},
+      b{"b.toml", "[groups]\ng = { users = [\"v\"] }\n"};
+  const ParseResult ab = parse({a, b}), ba = parse({b, a});
+  ASSERT_EQ(ab.diagnostics.size(), 1u);
+  ASSERT_EQ(ba.diagnostics.size(), 1u);
+  EXPECT_EQ(render(ab.diagnostics[0]), render(ba.diagnostics[0]));
+  EXPECT_EQ(render(ab.diagnostics[0]), "b.toml:2:1: error: group \"g\" is defined twice (also a.toml:2:1)");
+}
+
+}  // namespace
+}  // namespace cordon::policy
