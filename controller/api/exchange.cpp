@@ -2,21 +2,21 @@
 
 namespace cordon::controller::api {
 
-asio::awaitable<Reply> on_strand(std::shared_ptr<Server> server, std::function<void(Respond)> work) {
+asio::awaitable<Reply> elsewhere(asio::any_io_executor where, std::function<void(Respond)> work) {
   return asio::async_initiate<const asio::use_awaitable_t<>&, void(Reply)>(
-      [](auto handler, std::shared_ptr<Server> server, std::function<void(Respond)> work) {
+      [](auto handler, asio::any_io_executor where, std::function<void(Respond)> work) {
         auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-        const auto back = asio::get_associated_executor(*shared, server->services.io);
-        // The connection's executor must not run dry while the strand works for it.
+        const auto back = asio::get_associated_executor(*shared, where);
+        // The connection's executor must not run dry while another works for it.
         auto guard = std::make_shared<asio::executor_work_guard<std::decay_t<decltype(back)>>>(back);
-        asio::post(server->services.strand, [shared, back, guard, work = std::move(work)] {
+        asio::post(where, [shared, back, guard, work = std::move(work)] {
           work([shared, back, guard](Reply reply) {
             auto kept = std::make_shared<Reply>(std::move(reply));
             asio::post(back, [shared, guard, kept] { std::move (*shared)(std::move(*kept)); });
           });
         });
       },
-      asio::use_awaitable, std::move(server), std::move(work));
+      asio::use_awaitable, std::move(where), std::move(work));
 }
 
 Request head_of(const Parser& parser) {

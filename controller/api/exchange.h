@@ -11,8 +11,8 @@ namespace cordon::controller::api {
 
 namespace http = boost::beast::http;
 
-/// Runs `work` on the controller's strand; comes back on the caller's executor with what it answered.
-asio::awaitable<Reply> on_strand(std::shared_ptr<Server> server, std::function<void(Respond)> work);
+/// Runs `work` on `where`; comes back on the caller's executor with what it answered.
+asio::awaitable<Reply> elsewhere(asio::any_io_executor where, std::function<void(Respond)> work);
 
 using Parser = http::request_parser<http::string_body>;
 
@@ -39,7 +39,7 @@ asio::awaitable<bool> send_pieces(std::shared_ptr<Server> server, Stream& stream
                                  asio::redirect_error(asio::use_awaitable, error));
       if (error) break;
     }
-    Reply next = co_await on_strand(server, [&more](const Respond& respond) {
+    Reply next = co_await elsewhere(server->services.pool, [&more](const Respond& respond) {
       Result<std::string> text = more();
       respond(text ? Reply{.body = std::move(*text)} : Reply{.status = 500});
     });
@@ -87,7 +87,7 @@ asio::awaitable<void> serve(std::shared_ptr<Server> server, Stream& stream, Peer
       reply = unreadable(error);
     } else {
       request = head_of(parser);
-      Reply early = co_await on_strand(server, [&](const Respond& respond) {
+      Reply early = co_await elsewhere(server->services.strand, [&](const Respond& respond) {
         respond(server->router.refuse_early(request, peer).value_or(Reply{.status = 0}));
       });
       if (early.status != 0) {
@@ -108,8 +108,9 @@ asio::awaitable<void> serve(std::shared_ptr<Server> server, Stream& stream, Peer
         reply = unreadable(error);
       } else {
         request.body = std::move(parser.get().body());
-        Reply answer = co_await on_strand(
-            server, [&](const Respond& respond) { server->router.handle(request, peer, respond); });
+        Reply answer = co_await elsewhere(server->services.strand, [&](const Respond& respond) {
+          server->router.handle(request, peer, respond);
+        });
         reply = std::move(answer);
       }
     }

@@ -16,7 +16,7 @@ struct Reply {
   std::string allow{};         ///< header Allow, with 405
   unsigned retry_after_s = 0;  ///< header Retry-After, when not 0
   bool close = false;          ///< the connection ends after it
-  /// For answers of any length: called on the strand for each piece after `body` until it gives an empty one.
+  /// For answers of any length: called on the pool for each piece after `body` until it gives an empty one.
   std::function<Result<std::string>()> more{};
 };
 using Respond = std::function<void(Reply)>;

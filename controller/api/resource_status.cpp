@@ -9,6 +9,7 @@
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/services.h"
+#include "controller/pki/authority.h"
 
 namespace cordon::controller::api {
 namespace {
@@ -36,6 +37,7 @@ void get_status(Services& services, const Call&, Respond respond) {
        {"users", world.users.size()},
        {"sessions", world.sessions.size()},
        {"storage_ok", services.log.storage_is_fresh()},
+       {"trust_bundle", services.authority.trust_bundle_pem()},
        {"overlay", boost::json::array{world.installation.overlay_v4.to_string(),
                                       world.installation.overlay_v6.to_string()}}}));
 }

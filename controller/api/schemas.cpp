@@ -146,10 +146,14 @@ void add_trail(Named& all) {
                           {.name = "payload", .type = Type::object, .about = "as recorded", .required = true},
                           text("previous", "hash of the record before, hex"),
                           text("hash", "hex")});
-  all.emplace_back("AuditVerified",
-                   Fields{flag("ok", "the chain and every signed head hold"), number("records", ""),
-                          number("revision", "of the last record"), text("hash", "of the last record, hex"),
-                          text("problem", "empty when ok")});
+  all.emplace_back(
+      "AuditVerified",
+      Fields{flag("ok", "every record is as it was written, and none is missing"),
+             number("records", "verified"), number("heads", "signed heads verified"),
+             number("revision", "the last that is verified"), time("at", "of that record", true),
+             text("checkpoint", "REVISION:HASH of that record, to keep elsewhere"),
+             texts("signers", "controllers that signed"), text("fault", "what is wrong; empty when ok"),
+             number("fault_revision", "the first that can't be relied on; 0 when ok")});
   all.emplace_back(
       "Flow",
       Fields{time("at", ""), text("node", "who reported it"),
@@ -164,15 +168,16 @@ void add_trail(Named& all) {
 void add_common(Named& all) {
   all.emplace_back("Revision", Fields{number("revision", "of the record"), receipts()});
   all.emplace_back("Health", Fields{flag("ok", "the log's storage answers")});
-  all.emplace_back(
-      "Status",
-      Fields{text("controller", "its name"), text("version", "of the software"), text("trust_domain", ""),
-             number("revision", "of the last record"), time("at", "of the last record"),
-             text("head", "hash of the last record, hex"),
-             number("policy_revision", "of the policy in force; 0: none yet"), number("devices", "active"),
-             number("devices_pending", "waiting for approval"), number("devices_isolated", ""),
-             number("nodes_connected", ""), number("users", ""), number("sessions", "open"),
-             flag("storage_ok", "the log's storage answers"), texts("overlay", "prefixes: IPv4, IPv6")});
+  all.emplace_back("Status",
+                   Fields{text("controller", "its name"), text("version", "of the software"),
+                          text("trust_domain", ""), number("revision", "of the last record"),
+                          time("at", "of the last record"), text("head", "hash of the last record, hex"),
+                          number("policy_revision", "of the policy in force; 0: none yet"),
+                          number("devices", "active"), number("devices_pending", "waiting for approval"),
+                          number("devices_isolated", ""), number("nodes_connected", ""), number("users", ""),
+                          number("sessions", "open"), flag("storage_ok", "the log's storage answers"),
+                          text("trust_bundle", "the authority's certificates, PEM"),
+                          texts("overlay", "prefixes: IPv4, IPv6")});
   all.emplace_back("Problem", Fields{text("type", "a URN per kind of problem"),
                                      text("title", ""),
                                      number("status", ""),

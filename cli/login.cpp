@@ -1,0 +1,70 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <ostream>
+
+#include "cli/commands.h"
+#include "cli/reach.h"
+
+namespace cordon::cli {
+namespace {
+
+struct Options {
+  std::string user, password_file, totp;
+};
+
+Result<int> login(Context& context, const Options& options) {
+  std::string user = options.user, password, totp = options.totp;
+  if (user.empty()) {
+    CORDON_ASSIGN(user, context.env.prompt("User: ", false));
+  }
+  if (options.password_file.empty()) {
+    CORDON_ASSIGN(password, context.env.prompt("Password: ", true));
+  } else {
+    CORDON_ASSIGN(password, read_secret(context, options.password_file));
+  }
+  if (totp.empty()) {
+    CORDON_ASSIGN(totp, context.env.prompt("Code: ", false));
+  }
+  std::erase(totp, ' ');  // as authenticators show it: "123 456"
+  CORDON_ASSIGN(
+      const json::object answer,
+      context.ask_node({{"verb", "login"}, {"user", user}, {"password", password}, {"totp", totp}}));
+  if (context.as_json) {
+    context.print_json(answer);
+    return kOk;
+  }
+  context.env.out << fmt::format("logged in as {} until {}\n", printable(text(answer, "user")),
+                                 local_time(answer, "ends_at"));
+  print_reach(context, answer);
+  return kOk;
+}
+
+}  // namespace
+
+void add_login(CLI::App& program, Context& context) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* login_command =
+      command(program, "login", "logs you in on this device; asks for password and code",
+              "cordon login\n"
+              "cordon login --user ann@acme.example --password-file - --totp 123456    # in scripts");
+  login_command->add_option("--user", options->user, "your name, like an e-mail address");
+  login_command->add_option("--password-file", options->password_file,
+                            "file with the password; - is standard input");
+  login_command->add_option("--totp", options->totp, "the code that your authenticator shows");
+  does(login_command, context, [&context, options] { return login(context, *options); });
+
+  CLI::App* logout_command = command(program, "logout", "ends your session on this device", "cordon logout");
+  does(logout_command, context, [&context]() -> Result<int> {
+    CORDON_ASSIGN(const json::object answer, context.ask_node({{"verb", "logout"}}));
+    if (context.as_json) {
+      context.print_json(answer);
+    } else {
+      context.env.out << "logged out\n";
+    }
+    return kOk;
+  });
+}
+
+}  // namespace cordon::cli
