@@ -42,7 +42,7 @@ Result<> add_name(GENERAL_NAMES* names, int type, ByteView value) {
   }
   GENERAL_NAME_set0_value(name.get(), type, text);
   if (sk_GENERAL_NAME_push(names, name.get()) == 0) return cant_issue();
-  name.release();
+  static_cast<void>(name.release());  // the list owns it now
   return {};
 }
 
