@@ -11,7 +11,7 @@
 #include "node/netlink/network.h"
 #include "node/netlink/route_messages.h"
 #include "node/netlink/socket.h"
-#include "tests/unit/node/tunnel_namespace.h"
+#include "tests/support/network_namespace.h"
 
 namespace cordon::node {
 namespace {

@@ -26,7 +26,7 @@
 #include "node/netlink/socket.h"
 #include "node/tunnel/process.h"
 #include "node/tunnel/tunnel.h"
-#include "tests/unit/node/tunnel_namespace.h"
+#include "tests/support/network_namespace.h"
 
 namespace cordon::node {
 namespace {
