@@ -131,7 +131,9 @@ static __always_inline __u32 check_principal(const struct cordon_principal* prin
 __noinline int decide(const struct tuple* tuple, const struct view* view, struct answer* answer) {
   if (!tuple || !view || !answer) return 0;
   __builtin_memset(answer, 0, sizeof(*answer));
-  struct cordon_principal* principal = bpf_map_lookup_elem(&principals, &tuple->source);
+  /* Copied: before Linux 6.2 a map's key can't be what a function's argument points to. */
+  struct cordon_address source = tuple->source;
+  struct cordon_principal* principal = bpf_map_lookup_elem(&principals, &source);
   answer->reason = check_principal(principal, view->now_ns);
   if (answer->reason || !principal) return 0;
   answer->uid = principal->uid;

@@ -64,10 +64,11 @@ static __always_inline void original_of(const struct cordon_flow* flow, const st
 
 static __always_inline int within_budget(const struct tuple* tuple, __u64 now_ns) {
   if (tuple->protocol == IPPROTO_TCP) return 1;
-  struct cordon_limit* budget = bpf_map_lookup_elem(&flow_budgets, &tuple->source);
+  struct cordon_address source = tuple->source; /* see decide() */
+  struct cordon_limit* budget = bpf_map_lookup_elem(&flow_budgets, &source);
   if (!budget) {
     struct cordon_limit first = {.window_start_ns = now_ns, .sent = 1};
-    bpf_map_update_elem(&flow_budgets, &tuple->source, &first, BPF_ANY);
+    bpf_map_update_elem(&flow_budgets, &source, &first, BPF_ANY);
     return 1;
   }
   if (now_ns - budget->window_start_ns >= CORDON_FLOW_WINDOW_NS) {
