@@ -187,12 +187,18 @@ Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, Und
 }
 
 Result<ApplyReport> Applier::replace(const policy::NodeState* before, const policy::NodeState& wanted,
-                                     const TimeBase& base) {
-  return run(
-      overlay_of(wanted), true, [&] { return filter_.replace(wanted, base); },
-      [&] {
-        if (before != nullptr) note(filter_.replace(*before, base), "putting the filter back");
-      });
+                                     const TimeBase& base, bool raise_epoch) {
+  const auto write = [&]() -> Result<ApplyReport> {
+    CORDON_ASSIGN(auto report, filter_.replace(wanted, base));
+    if (!raise_epoch || report.epoch_raised) return report;
+    CORDON_ASSIGN(const auto raised, filter_.update(wanted, {}, base, true));
+    report.epoch_raised = raised.epoch_raised;
+    report.verified = report.verified && raised.verified;
+    return report;
+  };
+  return run(overlay_of(wanted), true, write, [&] {
+    if (before != nullptr) note(filter_.replace(*before, base), "putting the filter back");
+  });
 }
 
 Result<ApplyReport> Applier::update(const policy::NodeState& before,

@@ -40,7 +40,7 @@ class Applier {
   /// `before` is what is to be put back when something fails after the filter was written; null: nothing is
   /// known.
   Result<ApplyReport> replace(const policy::NodeState* before, const policy::NodeState& wanted,
-                              const TimeBase& base);
+                              const TimeBase& base, bool raise_epoch);
   Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
                              const TimeBase& base, bool raise_epoch);
 

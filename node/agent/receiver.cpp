@@ -70,6 +70,7 @@ Result<> Receiver::part(const wire::StatePart& part) {
       problem = fail(ErrorCode::protocol, "the state holds a key twice");
     if (problem) {
       gathering_->digest.add(policy::encode(change->key, *change->value));
+      gathering_->raise_epoch = gathering_->raise_epoch || entry.was_removed();
       continue;
     }
     gathering_.reset();

@@ -27,6 +27,7 @@ inline constexpr std::size_t kMostEntries = 4u << 20;
 struct WholeState {
   std::uint64_t sequence = 0;
   Revision revision;
+  bool raise_epoch = false;  ///< a key was gone in between: flows decided before are decided again
   policy::NodeState state;
   SetDigest digest;
 };

@@ -62,8 +62,8 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
   void beat() {
     if (!connected()) return;
     wire::ToController message;
-    handler_.fill_heartbeat(*message.mutable_heartbeat());
     message.mutable_heartbeat()->set_sent_boot_ns(clock_.boot_ns());
+    handler_.fill_heartbeat(*message.mutable_heartbeat());
     connection_->send(message);
     schedule_beat();
   }

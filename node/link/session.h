@@ -38,6 +38,7 @@ class SessionHandler {
   /// Read anew for each connection: certificates are renewed.
   virtual Result<Credentials> credentials() = 0;
   virtual void fill_hello(wire::Hello& hello) = 0;
+  /// `sent_boot_ns` is set already.
   virtual void fill_heartbeat(wire::Heartbeat& heartbeat) = 0;
   /// `sent_boot_ns` is when the Hello was sent that this answers.
   virtual void connected(const wire::Welcome& welcome, BootNs sent_boot_ns) = 0;

@@ -1,0 +1,113 @@
+#pragma once
+// The heart of the node: one thread, one io_context. It brings together the session with the controller, the
+// states that come over it, the kernel that holds them, and the people who ask.
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "node/agent/applier.h"
+#include "node/agent/config.h"
+#include "node/agent/desk.h"
+#include "node/agent/flow_buffer.h"
+#include "node/agent/identity.h"
+#include "node/agent/interfaces.h"
+#include "node/agent/renewal.h"
+#include "node/agent/state_keeper.h"
+#include "node/agent/time_keeper.h"
+#include "node/link/head.h"
+#include "node/link/session.h"
+#include "node/local/server.h"
+
+namespace cordon::node {
+
+/// What an agent is made of; all outlive it.
+struct AgentParts {
+  boost::asio::io_context& io;
+  const NodeConfig& config;
+  const IdentityStore& store;
+  Filter& filter;
+  Tunnel& tunnel;
+  Network& network;
+  const Clock& clock;
+  std::function<double()> uniform;  ///< for jitter
+  SessionLimits limits{};
+  std::string boot_id;  ///< of the kernel
+};
+
+class Agent : private SessionHandler, private DeskBackend {
+ public:
+  /// Reads keys, identity, the head it remembers and the last state. The device is enrolled.
+  static Result<std::unique_ptr<Agent>> open(AgentParts parts);
+  ~Agent() override;
+
+  /// Adopts tunnel and filter as they are, opens the local socket and the session.
+  Result<> start();
+  /// Ends the session and saves the state. Filter and tunnel stay as they are (I4).
+  void stop();
+
+  /// Conditions now that someone should look at.
+  std::vector<std::string> alarms() const;
+
+ private:
+  Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads);
+  void stand(const Identity& identity);
+
+  // SessionHandler
+  Result<Credentials> credentials() override;
+  void fill_hello(wire::Hello& hello) override;
+  void fill_heartbeat(wire::Heartbeat& heartbeat) override;
+  void connected(const wire::Welcome& welcome, BootNs sent_boot_ns) override;
+  void received(const wire::ToNode& message) override;
+  void disconnected(const Error& why) override;
+  Result<wire::ToController> renewal() override;
+
+  // DeskBackend
+  NodeView view() const override;
+  const policy::NodeState& state() const override { return states_.state(); }
+  Timestamp lease_end(Seconds lease) const override;
+  bool send(const wire::ToController& message) override { return session_.send(message); }
+
+  void observe_time(BootNs sent, Timestamp controller_time);
+  void heartbeat_answered(const wire::ToNode& message);
+  void take_state(const wire::ToNode& message);
+  void endpoints_told(const wire::ToNode& message);
+  void renewed(const wire::ToNode& message);
+
+  // Once a second, and when the kernel has something to say.
+  void tick();
+  void supervise_tunnel();
+  void renew_if_due();
+  void send_flows();
+  void save_state();
+  class Watches;
+
+  AgentParts parts_;
+  Keys keys_;
+  Identity identity_;
+  HeadMemory heads_;
+  TimeKeeper time_;
+  Applier applier_;
+  StateKeeper states_;
+  Interfaces interfaces_;
+  Renewal renewal_;
+  FlowBuffer flows_;
+  Session session_;
+  Desk desk_;
+  local::Server server_;
+  std::unique_ptr<Watches> watches_;
+
+  std::string controller_;
+  Timestamp connected_since_{};
+  std::chrono::milliseconds told_interval_{10'000};
+  std::deque<BootNs> beats_;  ///< sent in this session and not answered
+  BootNs confirmed_ = 0;      ///< 0: never by this process
+  std::vector<std::string> filter_alarms_;
+  std::string tunnel_alarm_, link_alarm_, disk_alarm_;
+  std::uint64_t saved_ = 0;  ///< StateKeeper::applied() when the state was saved
+  unsigned ticks_ = 0;
+};
+
+}  // namespace cordon::node

@@ -1,0 +1,205 @@
+// The agent's side of the session: what it says, and what it does with what it hears.
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "node/agent/agent.h"
+#include "node/link/tls.h"
+#include "proto/codec.h"
+#include "proto/cordon.pb.h"
+#include "proto/features.h"
+
+namespace cordon::node {
+namespace {
+
+constexpr std::string_view kArea = "node.link";
+constexpr std::size_t kMostBeats = 16;
+constexpr std::chrono::milliseconds kLeastInterval{500};
+
+std::map<DeviceId, Endpoint> decode(const wire::Endpoints& message) {
+  std::map<DeviceId, Endpoint> hints;
+  for (const auto& peer : message.peers())
+    if (const auto endpoint = wire::decode_endpoint(peer.endpoint()))
+      hints.insert_or_assign(DeviceId{peer.device()}, *endpoint);
+  return hints;
+}
+
+}  // namespace
+
+Result<Credentials> Agent::credentials() {
+  return Credentials{
+      .certificate_pem = identity_.certificate_pem, .key = keys_.device, .roots_pem = identity_.trust_pem};
+}
+
+void Agent::fill_hello(wire::Hello& hello) {
+  hello.set_version(CORDON_VERSION);
+  for (const std::string_view feature : wire::kFeatures) hello.add_features(std::string(feature));
+  hello.set_boot_id(parts_.boot_id);
+  if (const auto& seen = heads_.seen()) {
+    hello.set_seen_revision(seen->revision.value);
+    hello.set_seen_hash(seen->hash.data(), seen->hash.size());
+  }
+  if (states_.holds()) {
+    hello.set_applied_sequence(states_.sequence());
+    hello.set_state_digest(states_.digest().data(), states_.digest().size());
+  }
+  hello.set_wireguard_port(parts_.config.listen_port);
+  for (const Endpoint& endpoint : parts_.config.advertise)
+    wire::encode_endpoint(endpoint, hello.add_advertise());
+  auto& sizes = *hello.mutable_map_sizes();
+  sizes["principals"] = parts_.config.sizes.principals;
+  sizes["targets"] = parts_.config.sizes.targets;
+  sizes["grants"] = parts_.config.sizes.grants;
+  sizes["grant_ranges"] = parts_.config.sizes.grant_ranges;
+  sizes["flows"] = parts_.config.sizes.flows;
+  sizes["rule_counters"] = parts_.config.sizes.rule_counters;
+}
+
+void Agent::fill_heartbeat(wire::Heartbeat& heartbeat) {
+  beats_.push_back(heartbeat.sent_boot_ns());
+  if (beats_.size() > kMostBeats) beats_.pop_front();
+  auto& counters = *heartbeat.mutable_counters();
+  if (const auto drops = parts_.filter.drop_counters())
+    for (const auto& [reason, counter] : *drops) counters[reason] = counter.packets;
+  counters["events lost"] = parts_.filter.events_lost() + flows_.lost();
+  std::map<WireguardKey, DeviceId> names;
+  for (const auto& [device, peer] : applier_.peers()) names.emplace(peer.public_key, device);
+  if (const auto peers = parts_.tunnel.peers()) {
+    for (const PeerStatus& peer : *peers) {
+      const auto name = names.find(peer.public_key);
+      if (name == names.end() || !peer.endpoint || !peer.handshake_age) continue;
+      auto& observation = *heartbeat.add_peers();
+      observation.set_device(name->second.value);
+      wire::encode_endpoint(*peer.endpoint, observation.mutable_endpoint());
+      observation.set_last_handshake_age_s(peer.handshake_age->count());
+    }
+  }
+  for (const std::string& alarm : alarms()) heartbeat.add_alarms(alarm);
+}
+
+void Agent::connected(const wire::Welcome& welcome, BootNs sent_boot_ns) {
+  link_alarm_.clear();
+  controller_ = welcome.controller();
+  connected_since_ = parts_.clock.now();
+  told_interval_ = std::chrono::milliseconds(welcome.heartbeat_interval_ms());
+  beats_.clear();
+  states_.begin_session();
+  observe_time(sent_boot_ns, from_us(welcome.controller_time_us()));
+  if (welcome.has_head()) states_.take_head(welcome.head());
+  log::info(kArea, "session with {}", controller_);
+}
+
+void Agent::disconnected(const Error& why) {
+  // A controller that stays away is one line in the log, not one a second.
+  if (link_alarm_.empty()) log::warning(kArea, "{}", why.message());
+  link_alarm_ = "no controller: " + why.what;
+  connected_since_ = {};
+  desk_.disconnected();
+}
+
+void Agent::observe_time(BootNs sent, Timestamp controller_time) {
+  if (time_.observe(sent, parts_.clock.boot_ns(), controller_time) != TimeKeeper::Change::moved) return;
+  log::warning(kArea, "the controller's clock was set; deadlines are written again");
+  if (const auto done = states_.rewrite(); !done) log::error(kArea, "{}", done.error().message());
+}
+
+void Agent::received(const wire::ToNode& message) {
+  switch (message.body_case()) {
+    case wire::ToNode::kBegin:
+    case wire::ToNode::kPart:
+    case wire::ToNode::kEnd:
+    case wire::ToNode::kDelta:
+      return take_state(message);
+    case wire::ToNode::kHeartbeat:
+      return heartbeat_answered(message);
+    case wire::ToNode::kEndpoints:
+      return endpoints_told(message);
+    case wire::ToNode::kRenewed:
+      return renewed(message);
+    default:
+      break;
+  }
+  if (!desk_.answered(message)) log::warning(kArea, "the controller sent a message out of turn");
+}
+
+void Agent::take_state(const wire::ToNode& message) {
+  const bool first = !states_.acked_in_session();
+  const std::uint64_t before = states_.applied();
+  std::optional<wire::ToController> answer;
+  states_.take(message, answer);
+  if (answer) session_.send(*answer);
+  if (states_.applied() == before) return;
+  if (const auto saved = heads_.save(); !saved) disk_alarm_ = "head not saved: " + saved.error().message();
+  const auto third = std::chrono::milliseconds(states_.shortest_lease()) / 3;
+  session_.set_heartbeat_interval(std::min(told_interval_, std::max(kLeastInterval, third)));
+  // The first state of a session has leases that nobody confirmed yet.
+  if (first && states_.acked_in_session()) session_.beat();
+  desk_.state_changed();
+}
+
+void Agent::heartbeat_answered(const wire::ToNode& message) {
+  const wire::HeartbeatAnswer& answer = message.heartbeat();
+  const auto sent = std::ranges::find(beats_, answer.echo_boot_ns());
+  if (sent == beats_.end())
+    return log::warning(kArea, "the controller answered a heartbeat that was not sent");
+  beats_.erase(beats_.begin(), sent + 1);
+  observe_time(answer.echo_boot_ns(), from_us(answer.controller_time_us()));
+  // Leases follow a log that we believe and a state that the controller knows we hold.
+  const bool believed = answer.has_head() && states_.take_head(answer.head());
+  if (const auto saved = heads_.save(); !saved) disk_alarm_ = "head not saved: " + saved.error().message();
+  if (!answer.confirm() || !believed || !states_.acked_in_session()) return;
+  const auto confirmed = parts_.filter.confirm(answer.echo_boot_ns());
+  if (!confirmed) return log::error(kArea, "can't renew leases: {}", confirmed.error().message());
+  confirmed_ = answer.echo_boot_ns();
+}
+
+void Agent::endpoints_told(const wire::ToNode& message) {
+  const auto set = applier_.set_endpoint_hints(decode(message.endpoints()));
+  if (!set) log::warning(kArea, "can't use the peers' endpoints: {}", set.error().message());
+}
+
+void Agent::renewed(const wire::ToNode& message) {
+  const auto taken = renewal_.take(message.renewed(), identity_);
+  if (!taken) return log::error(kArea, "the certificate was not renewed: {}", taken.error().message());
+  stand(identity_);
+  log::info(kArea, "the certificate was renewed");
+}
+
+Result<wire::ToController> Agent::renewal() {
+  wire::ToController message;
+  CORDON_TRY(renewal_.ask(identity_, *message.mutable_renew()));
+  return message;
+}
+
+Timestamp Agent::lease_end(Seconds lease) const {
+  if (confirmed_ == 0 || !time_.known()) return {};
+  return time_.base().to_utc(confirmed_) + lease;
+}
+
+NodeView Agent::view() const {
+  NodeView view;
+  view.device = identity_.device.value;
+  view.connected = session_.connected();
+  view.controller = controller_;
+  view.since = connected_since_;
+  view.revision = states_.revision();
+  if (const auto* settings = state().settings()) view.node_lease_end = lease_end(settings->node_lease);
+  if (states_.shortest_lease() != Seconds::max()) view.leases_end = lease_end(states_.shortest_lease());
+  view.interface = parts_.config.interface;
+  view.backend = parts_.tunnel.backend() == Backend::kernel ? "kernel" : "userspace";
+  std::map<WireguardKey, PeerStatus> known;
+  if (const auto peers = parts_.tunnel.peers())
+    for (const PeerStatus& peer : *peers) known.emplace(peer.public_key, peer);
+  for (const auto& [device, value] : applier_.peers()) {
+    auto& peer = view.peers.emplace_back();
+    peer.device = device.value;
+    const auto status = known.find(value.public_key);
+    if (status == known.end()) continue;
+    if (status->second.endpoint) peer.endpoint = status->second.endpoint->to_string();
+    if (status->second.handshake_age) peer.handshake_age_s = status->second.handshake_age->count();
+  }
+  view.alarms = alarms();
+  return view;
+}
+
+}  // namespace cordon::node

@@ -1,0 +1,192 @@
+#include "node/agent/commands.h"
+
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <iostream>
+#include <random>
+#include <thread>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "node/agent/agent.h"
+#include "node/agent/config.h"
+#include "node/agent/privileges.h"
+#include "node/link/enrol.h"
+
+namespace cordon::node {
+namespace {
+
+constexpr std::string_view kArea = "node";
+constexpr int kDone = 0, kFailed = 1, kRefused = 2;
+
+int tell(const Error& error) {
+  std::cerr << "cordon-node: " << error.message() << "\n";
+  return error.code == ErrorCode::invalid || error.code == ErrorCode::forbidden ? kRefused : kFailed;
+}
+
+std::string platform() {
+  utsname name{};
+  return ::uname(&name) == 0 ? std::string(name.sysname) + " " + name.release + " " + name.machine
+                             : "unknown";
+}
+
+std::string mounts() {
+  return read_file("/proc/self/mounts").value_or(std::string{});
+}
+
+std::string boot_id() {
+  std::string id = read_file("/proc/sys/kernel/random/boot_id").value_or(std::string{});
+  while (!id.empty() && id.back() == '\n') id.pop_back();
+  return id;
+}
+
+/// Uniform numbers in [0, 1) for jitter, seeded differently on every node.
+std::function<double()> jitter() {
+  return [engine = std::mt19937_64{std::random_device{}()},
+          uniform = std::uniform_real_distribution<>{}]() mutable { return uniform(engine); };
+}
+
+Result<NodeConfig> prepare(const CommandOptions& options) {
+  CORDON_ASSIGN(auto config, load_node_config(options.config));
+  if (!options.user.empty()) {
+    CORDON_TRY(become_user(
+        options.user,
+        {.state = config.state_directory, .run = config.run_directory, .pins = config.pin_directory}));
+  }
+  return config;
+}
+
+EnrolRequestFacts facts_of(const NodeConfig& config) {
+  EnrolRequestFacts facts;
+  facts.controllers = config.controllers;
+  facts.name = config.name;
+  facts.platform = platform();
+  return facts;
+}
+
+/// Asks until the device is approved or `until` has passed. Refusals end it, a controller that is away
+/// doesn't.
+Result<Identity> wait_for_approval(const EnrolRequestFacts& facts, const IdentityStore& store,
+                                   std::chrono::steady_clock::time_point until) {
+  bool told = false;
+  for (;;) {
+    auto answer = poll_enrolment(facts, store, system_clock());
+    Seconds pause{5};
+    if (answer) {
+      if (!answer->identity.pending) return std::move(answer->identity);
+      pause = answer->ask_again;
+      if (!told)
+        log::info(kArea, "waiting for approval: cordon device approve {}", answer->identity.device.value);
+      told = true;
+    } else if (answer.error().code != ErrorCode::unavailable) {
+      return std::unexpected(answer.error());
+    } else {
+      log::warning(kArea, "{}", answer.error().message());
+    }
+    if (std::chrono::steady_clock::now() + pause > until)
+      return fail(ErrorCode::unavailable, "not approved yet",
+                  "an operator runs: cordon device approve " + facts.name);
+    std::this_thread::sleep_for(pause);
+  }
+}
+
+Result<> enrol_now(const CommandOptions& options) {
+  // The token may be readable by root alone: before the change of user.
+  CORDON_ASSIGN(const auto token, read_join_token(options.token_file));
+  CORDON_ASSIGN(const auto config, prepare(options));
+  if (::geteuid() == 0)
+    return fail(ErrorCode::forbidden, "keys made as root can't be read by the daemon", "add: --user cordon");
+  const IdentityStore store(config.state_directory);
+  CORDON_ASSIGN(auto identity, enrol(facts_of(config), token, store, system_clock()));
+  if (identity.pending && options.wait.count() > 0) {
+    CORDON_ASSIGN(identity, wait_for_approval(facts_of(config), store,
+                                              std::chrono::steady_clock::now() + options.wait));
+  }
+  if (identity.pending)
+    std::cout << "device " << identity.device.value << " waits for approval: cordon device approve "
+              << identity.device.value << "\n";
+  else
+    std::cout << "device " << identity.device.value << " is enrolled\n";
+  return {};
+}
+
+Result<> serve(const NodeConfig& config) {
+  const IdentityStore store(config.state_directory);
+  CORDON_ASSIGN(const auto identity, store.load());
+  if (!identity)
+    return fail(ErrorCode::not_found, "this device is not enrolled",
+                "run: cordon-node enrol --token-file FILE");
+  if (identity->pending) {
+    CORDON_TRY(wait_for_approval(facts_of(config), store, std::chrono::steady_clock::time_point::max()));
+  }
+  CORDON_ASSIGN(const auto network, open_network());
+  CORDON_ASSIGN(const auto tunnel, open_tunnel(tunnel_config(config)));
+  CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
+  boost::asio::io_context io(1);
+  CORDON_ASSIGN(const auto agent, Agent::open({.io = io,
+                                               .config = config,
+                                               .store = store,
+                                               .filter = *filter,
+                                               .tunnel = *tunnel,
+                                               .network = *network,
+                                               .clock = system_clock(),
+                                               .uniform = jitter(),
+                                               .boot_id = boot_id()}));
+  CORDON_TRY(agent->start());
+  boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+  signals.async_wait([&](boost::system::error_code ec, int) {
+    if (ec) return;
+    log::info(kArea, "ends; filter and tunnel stay");
+    agent->stop();
+    io.stop();
+  });
+  io.run();
+  return {};
+}
+
+Result<> run_now(const CommandOptions& options) {
+  CORDON_ASSIGN(const auto config, prepare(options));
+  CORDON_TRY(require_modest_privileges());
+  CORDON_TRY(lock_down());
+  return serve(config);
+}
+
+Result<> uninstall_now(const CommandOptions& options) {
+  CORDON_ASSIGN(const auto config, prepare(options));
+  CORDON_ASSIGN(const auto tunnel, open_tunnel(tunnel_config(config)));
+  CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
+  CORDON_TRY(filter->remove_all());
+  CORDON_TRY(tunnel->remove());  // its addresses and routes go with it
+  std::error_code ec;
+  std::filesystem::remove(config.run_directory / "node.sock", ec);
+  std::cout << "filter and tunnel are gone; keys and certificate stay in " << config.state_directory.string()
+            << "\n";
+  return {};
+}
+
+template <class Command>
+int run(Command command, const CommandOptions& options) {
+  try {
+    const Result<> done = command(options);
+    return done ? kDone : tell(done.error());
+  } catch (const std::exception& e) {
+    return tell({.code = ErrorCode::internal, .what = e.what()});
+  }
+}
+
+}  // namespace
+
+int run_enrol(const CommandOptions& options) {
+  return run(enrol_now, options);
+}
+int run_daemon(const CommandOptions& options) {
+  return run(run_now, options);
+}
+int run_uninstall(const CommandOptions& options) {
+  return run(uninstall_now, options);
+}
+
+}  // namespace cordon::node

@@ -1,0 +1,34 @@
+#pragma once
+// Keeps the programs on the right interfaces and the tunnel's MTU right, as links and routes come and go.
+
+#include <vector>
+
+#include "base/result.h"
+#include "node/agent/config.h"
+#include "node/filter/filter.h"
+#include "node/netlink/network.h"
+#include "node/tunnel/tunnel.h"
+
+namespace cordon::node {
+
+class Interfaces {
+ public:
+  Interfaces(const NodeConfig& config, Filter& filter, Tunnel& tunnel, Network& network)
+      : config_(config), filter_(filter), tunnel_(tunnel), network_(network) {}
+
+  /// The verdict program first, then the link goes up: no packet passes an interface that nobody judges.
+  Result<> set_up();
+  /// After links, addresses or routes changed: MTU and underlay.
+  Result<> refresh();
+
+ private:
+  std::uint32_t tunnel_mtu() const;
+  Result<> attach_underlay();
+
+  const NodeConfig& config_;
+  Filter& filter_;
+  Tunnel& tunnel_;
+  Network& network_;
+};
+
+}  // namespace cordon::node

@@ -1,0 +1,184 @@
+#include "node/agent/state_keeper.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "proto/codec.h"
+#include "proto/cordon.pb.h"
+#include "proto/receipt.h"
+
+namespace cordon::node {
+namespace {
+
+constexpr std::string_view kArea = "node.agent";
+
+Error not_verified() {
+  return {.code = ErrorCode::internal, .what = "the kernel does not hold what was written"};
+}
+
+}  // namespace
+
+void StateKeeper::start_from(Revision revision, policy::NodeState state) {
+  state_ = std::move(state);
+  revision_ = revision;
+  known_ = true;
+}
+
+void StateKeeper::begin_session() {
+  receiver_.reset();
+  heads_.begin_session();
+  coming_head_.reset();
+  acked_in_session_ = false;
+}
+
+bool StateKeeper::take_head(const wire::SignedHead& head) {
+  return check(head).has_value();
+}
+
+std::optional<Head> StateKeeper::check(const wire::SignedHead& head) {
+  const auto accepted = heads_.accept(head, standing_.roots_pem, standing_.domain, clock_.now());
+  if (!accepted) {
+    if (head_alarm_.empty()) log::error(kArea, "{}", accepted.error().message());
+    head_alarm_ = accepted.error().what;
+    return std::nullopt;
+  }
+  head_alarm_.clear();
+  return *accepted;
+}
+
+bool StateKeeper::take(const wire::ToNode& message, std::optional<wire::ToController>& answer) {
+  std::uint64_t sequence = 0;
+  Result<> result;
+  switch (message.body_case()) {
+    case wire::ToNode::kBegin:
+      sequence = message.begin().sequence();
+      result = begin(message);
+      break;
+    case wire::ToNode::kPart:
+      sequence = message.part().sequence();
+      result = receiver_.part(message.part());
+      break;
+    case wire::ToNode::kEnd: {
+      sequence = message.end().sequence();
+      auto whole = receiver_.end(message.end());
+      if (whole && !*whole) return true;
+      result = whole ? apply_whole(std::move(**whole)) : Result<>(std::unexpected(whole.error()));
+      if (result) answer = ack(sequence);
+      break;
+    }
+    case wire::ToNode::kDelta:
+      sequence = message.delta().sequence();
+      result = apply_delta(message);
+      if (result) answer = ack(sequence);
+      break;
+    default:
+      return false;
+  }
+  if (!result) {
+    log::warning(kArea, "refused sequence {}: {}", sequence, result.error().message());
+    answer = nack(sequence, result.error());
+  }
+  acked_in_session_ = acked_in_session_ || (answer && answer->has_ack());
+  return true;
+}
+
+Result<> StateKeeper::begin(const wire::ToNode& message) {
+  CORDON_TRY(receiver_.begin(message.begin()));
+  coming_head_ = message.begin().has_head() ? check(message.begin().head()) : std::nullopt;
+  if (coming_head_ && time_.known()) return {};
+  // Its parts are passed over: another Begin is needed.
+  Receiver passed_over;
+  std::swap(passed_over, receiver_);
+  if (!time_.known()) return fail(ErrorCode::protocol, "a state before the controller's time is known");
+  return fail(ErrorCode::conflict, head_alarm_.empty() ? "a state without a signed head" : head_alarm_);
+}
+
+Result<> StateKeeper::apply_whole(WholeState whole) {
+  CORDON_ASSIGN(const auto report,
+                applier_.replace(known_ ? &state_ : nullptr, whole.state, time_.base(), whole.raise_epoch));
+  if (!report.verified) return std::unexpected(not_verified());
+  state_ = std::move(whole.state);
+  shortest_lease_ = Seconds::max();
+  for (const auto& [key, value] : state_.entries) note_leases(value);
+  became(whole.revision, whole.sequence, whole.digest);
+  log::info(kArea, "holds revision {}: {} entries, {} written, {} removed", revision_.value,
+            state_.entries.size(), report.written, report.removed);
+  return {};
+}
+
+Result<> StateKeeper::apply_delta(const wire::ToNode& message) {
+  const wire::Delta& delta = message.delta();
+  if (!holds_) return fail(ErrorCode::conflict, "a delta before any whole state", "a whole state mends it");
+  CORDON_ASSIGN(auto change, receiver_.delta(delta, state_, digest_));
+  coming_head_ = delta.has_head() ? check(delta.head()) : std::nullopt;
+  if (!coming_head_ && (delta.has_head() || !change.provisional))
+    return fail(ErrorCode::conflict, head_alarm_.empty() ? "a delta without a signed head" : head_alarm_);
+  if (!change.changes.empty() || change.raise_epoch) {
+    CORDON_ASSIGN(const auto report,
+                  applier_.update(state_, change.changes, time_.base(), change.raise_epoch));
+    if (!report.verified) {
+      holds_ = false;  // the controller sends a whole state, which is compared with what the maps hold
+      return std::unexpected(not_verified());
+    }
+    policy::apply(state_, change.changes);
+  }
+  for (const policy::Change& each : change.changes)
+    if (each.value) note_leases(*each.value);
+  became(change.revision, change.sequence, change.digest);
+  return {};
+}
+
+void StateKeeper::became(Revision revision, std::uint64_t sequence, const SetDigest& digest) {
+  digest_ = digest;
+  revision_ = revision;
+  sequence_ = sequence;
+  if (coming_head_) head_ = *coming_head_;
+  known_ = true;
+  holds_ = true;
+  ++applied_;
+}
+
+Result<> StateKeeper::rewrite() {
+  if (!holds_) return {};
+  CORDON_ASSIGN(const auto report, applier_.replace(&state_, state_, time_.base(), false));
+  return report.verified ? Result<>{} : std::unexpected(not_verified());
+}
+
+void StateKeeper::note_leases(const policy::Value& value) {
+  if (const auto* grant = std::get_if<policy::GrantValue>(&value)) {
+    if (grant->lease_s != 0) shortest_lease_ = std::min(shortest_lease_, Seconds{grant->lease_s});
+  } else if (const auto* settings = std::get_if<policy::SettingsValue>(&value)) {
+    shortest_lease_ = std::min(shortest_lease_, settings->node_lease);
+  }
+}
+
+wire::ToController StateKeeper::ack(std::uint64_t sequence) const {
+  wire::ReceiptFields fields;
+  fields.device = standing_.device;
+  fields.revision = head_.revision;
+  fields.head_hash = head_.hash;
+  fields.digest = digest_.value();
+  fields.at = time_.base().to_utc(clock_.boot_ns());
+  wire::ToController out;
+  out.mutable_ack()->set_sequence(sequence);
+  out.mutable_ack()->set_revision(revision_.value);
+  auto& receipt = *out.mutable_ack()->mutable_receipt();
+  receipt.set_revision(fields.revision.value);
+  receipt.set_head_hash(fields.head_hash.data(), fields.head_hash.size());
+  receipt.set_digest(fields.digest.data(), fields.digest.size());
+  receipt.set_at_us(to_us(fields.at));
+  if (standing_.key) {
+    const Bytes signature = standing_.key->sign(wire::receipt_text(fields));
+    receipt.set_signature(signature.data(), signature.size());
+  }
+  return out;
+}
+
+wire::ToController StateKeeper::nack(std::uint64_t sequence, const Error& why) {
+  wire::ToController out;
+  out.mutable_nack()->set_sequence(sequence);
+  out.mutable_nack()->set_reason(why.message());
+  return out;
+}
+
+}  // namespace cordon::node

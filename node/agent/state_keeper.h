@@ -1,0 +1,96 @@
+#pragma once
+// Takes states from the controller: checks that the log they come from is the one it knows, has them applied,
+// and answers with a signed receipt or with a NACK that says why; the last good state is kept.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/crypto.h"
+#include "base/ids.h"
+#include "base/time.h"
+#include "node/agent/applier.h"
+#include "node/agent/receiver.h"
+#include "node/agent/time_keeper.h"
+#include "node/link/head.h"
+#include "policy/node_state.h"
+
+namespace cordon::wire {
+class SignedHead;
+class ToController;
+class ToNode;
+}  // namespace cordon::wire
+
+namespace cordon::node {
+
+/// Who we are and whom we believe; renewed with the certificate.
+struct Standing {
+  DeviceId device;
+  std::string domain;  ///< trust domain
+  std::string roots_pem;
+  std::optional<crypto::PrivateKey> key;
+};
+
+class StateKeeper {
+ public:
+  StateKeeper(Applier& applier, HeadMemory& heads, const TimeKeeper& time, const Clock& clock)
+      : applier_(applier), heads_(heads), time_(time), clock_(clock) {}
+
+  void set_standing(Standing standing) { standing_ = std::move(standing); }
+  /// What was held when the daemon ended. The kernel is the truth: it is shown and put back on failure, and
+  /// never claimed to be held.
+  void start_from(Revision revision, policy::NodeState state);
+  void begin_session();
+
+  /// StateBegin, StatePart, StateEnd, Delta; true when it was one. `answer` is filled with an Ack or a Nack
+  /// when one is due.
+  bool take(const wire::ToNode& message, std::optional<wire::ToController>& answer);
+  /// A head that came with something else. False: what came with it is not to be believed.
+  bool take_head(const wire::SignedHead& head);
+  /// Writes all deadlines again, after the controller's clock was set.
+  Result<> rewrite();
+
+  const policy::NodeState& state() const { return state_; }
+  Revision revision() const { return revision_; }
+  /// The state is what this process applied, so its digest may be claimed.
+  bool holds() const { return holds_; }
+  std::uint64_t sequence() const { return sequence_; }
+  const Sha256& digest() const { return digest_.value(); }
+  bool acked_in_session() const { return acked_in_session_; }
+  /// The shortest lease in force, the node's own included.
+  Seconds shortest_lease() const { return shortest_lease_; }
+  /// "" or what is wrong with the log.
+  const std::string& head_alarm() const { return head_alarm_; }
+  /// Grows with each applied state.
+  std::uint64_t applied() const { return applied_; }
+
+ private:
+  std::optional<Head> check(const wire::SignedHead& head);
+  Result<> begin(const wire::ToNode& message);
+  Result<> apply_whole(WholeState whole);
+  Result<> apply_delta(const wire::ToNode& message);
+  wire::ToController ack(std::uint64_t sequence) const;
+  static wire::ToController nack(std::uint64_t sequence, const Error& why);
+  void note_leases(const policy::Value& value);
+  void became(Revision revision, std::uint64_t sequence, const SetDigest& digest);
+
+  Applier& applier_;
+  HeadMemory& heads_;
+  const TimeKeeper& time_;
+  const Clock& clock_;
+  Standing standing_;
+  Receiver receiver_;
+  std::optional<Head> coming_head_;  ///< of the state that is being gathered
+  Head head_;                        ///< of the last applied
+
+  policy::NodeState state_;
+  SetDigest digest_;
+  Revision revision_;
+  std::uint64_t sequence_ = 0, applied_ = 0;
+  bool known_ = false, holds_ = false, acked_in_session_ = false;
+  Seconds shortest_lease_{Seconds::max()};
+  std::string head_alarm_;
+};
+
+}  // namespace cordon::node
