@@ -74,6 +74,10 @@ Result<Sqlite> Sqlite::open(const std::filesystem::path& file) {
     if (db == nullptr) return fail(ErrorCode::internal, "no memory to open " + out.name_);
     return std::unexpected(out.error("opening"));
   }
+  // SQLite quietly falls back to reading when it may not write.
+  if (sqlite3_db_readonly(db, "main") == 1) {
+    return std::unexpected(describe(SQLITE_READONLY, 0, out.name_, "opening", ""));
+  }
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
   CORDON_TRY(out.execute("PRAGMA journal_mode=WAL"));

@@ -20,6 +20,8 @@ inline bool make_read_only(const std::filesystem::path& where) {
   return ::mount(nullptr, where.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;
 }
 
-inline void unmount(const std::filesystem::path& where) { ::umount2(where.c_str(), MNT_DETACH); }
+inline void unmount(const std::filesystem::path& where) {
+  ::umount2(where.c_str(), MNT_DETACH);
+}
 
 }  // namespace cordon::test

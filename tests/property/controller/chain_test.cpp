@@ -1,0 +1,223 @@
+// Random histories: they fold alike twice, and any edit, cut or reorder of their export is found.
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+
+#include "proto/audit.h"
+#include "tests/support/describe_world.h"
+#include "tests/support/log_fixture.h"
+
+namespace cordon::controller {
+namespace {
+
+using namespace test;
+using namespace kinds;
+
+const TestAuthority& authority() {
+  static const TestAuthority authority;
+  return authority;
+}
+
+template <class T>
+T pick(std::vector<T> from) {
+  return from[*rc::gen::inRange<std::size_t>(0, from.size())];
+}
+
+/// Some change, sensible or not: names come from a small space so that changes meet.
+Kind some_change(const History& h, int number) {
+  const auto device = "d" + std::to_string(*rc::gen::inRange(0, 5));
+  const auto user_id = "u-" + std::to_string(*rc::gen::inRange(0, 3));
+  const auto token = "t-" + std::to_string(*rc::gen::inRange(0, 3));
+  const auto session_id = "s-" + std::to_string(*rc::gen::inRange(0, 8));
+  const auto uid = *rc::gen::inRange(1000u, 1003u);
+  const auto later = h.now + Seconds(*rc::gen::inRange(1, 3000));
+  switch (*rc::gen::inRange(0, 14)) {
+    case 0:
+      return join_token(token, *rc::gen::inRange(1u, 4u), *rc::gen::arbitrary<bool>());
+    case 1:
+      return JoinTokenRevoked{TokenId(token)};
+    case 2:
+      return enrolled(device, token, static_cast<unsigned>(number));
+    case 3:
+      return DeviceApproved{DeviceId(device)};
+    case 4:
+      return DeviceRemoved{DeviceId(device), "gone"};
+    case 5:
+      return DeviceIsolated{DeviceId(device), "why"};
+    case 6:
+      return DeviceReleased{DeviceId(device)};
+    case 7:
+      return user(user_id, user_id + "@acme.example");
+    case 8:
+      return UserDisabled{SubjectId(user_id), *rc::gen::arbitrary<bool>()};
+    case 9:
+      return SessionClosed{SessionId(session_id), ""};
+    case 10:
+      return TimeAdvanced{};
+    case 11:
+      return DeviceTagged{DeviceId(device), {"x"}};
+    default:
+      return session(session_id, user_id, device, uid, later);
+  }
+}
+
+/// A valid history of some length, in a pool so small that it wraps and runs out.
+History some_history(int changes) {
+  History h;
+  h.add(installation("100.64.0.0/29"));
+  h.add(join_token("t-0"));
+  for (int i = 0; i < changes; ++i) {
+    (void)h.try_add(some_change(h, i), std::chrono::microseconds(*rc::gen::inRange(1, 900'000'000)));
+  }
+  return h;
+}
+
+RC_GTEST_PROP(Fold, GivesTheSameWorldTwice, ()) {
+  const auto h = some_history(60);
+  policy::World again;
+  for (const auto& record : h.records) RC_ASSERT(apply(again, record, plain_name).has_value());
+  RC_ASSERT(describe(again) == describe(h.world));
+}
+
+RC_GTEST_PROP(Fold, KeepsAddressesApart, ()) {
+  const auto h = some_history(60);
+  std::set<Address> v4, v6;
+  std::size_t holders = 0;
+  const auto hold = [&](const policy::OverlayAddresses& addresses, const std::string& owner) {
+    ++holders;
+    RC_ASSERT(v4.insert(addresses.v4).second);
+    RC_ASSERT(v6.insert(addresses.v6).second);
+    RC_ASSERT(h.world.v4_in_use.at(addresses.v4) == owner);
+    RC_ASSERT(h.world.installation.overlay_v4.contains(addresses.v4));
+    RC_ASSERT(!h.world.v4_quarantine.contains(addresses.v4));
+  };
+  for (const auto& [id, device] : h.world.devices) {
+    if (device.state == policy::DeviceState::active) hold(device.addresses, id.value);
+  }
+  for (const auto& [id, session] : h.world.sessions) hold(session.addresses, id.value);
+  RC_ASSERT(h.world.v4_in_use.size() == holders);
+}
+
+RC_GTEST_PROP(Fold, NeverLeavesASessionThatMayNotBe, ()) {
+  const auto h = some_history(60);
+  for (const auto& [id, session] : h.world.sessions) {
+    const auto& device = h.world.devices.at(session.device);
+    RC_ASSERT(device.state == policy::DeviceState::active && !device.isolated);
+    RC_ASSERT(!h.world.users.at(session.user).disabled);
+  }
+}
+
+RC_GTEST_PROP(Fold, TakesAnyPayloadWithoutHarm, ()) {
+  auto h = some_history(10);
+  const auto before = describe(h.world);
+  const auto& like = pick(h.records);
+  Proposal proposal{.actor = "x", .kind = like.kind, .version = 1, .payload = like.payload};
+  for (int i = *rc::gen::inRange(1, 4); i > 0 && !proposal.payload.empty(); --i) {
+    proposal.payload[*rc::gen::inRange<std::size_t>(0, proposal.payload.size())] =
+        *rc::gen::arbitrary<char>();
+  }
+  const auto good = check(h.world, proposal, h.now + Seconds(1));
+  RC_ASSERT(describe(h.world) == before);
+  const auto folded = apply(h.world, next_record(h.world, proposal, h.now + Seconds(1)), plain_name);
+  RC_ASSERT(folded.has_value() || describe(h.world) == before);
+  RC_ASSERT(folded.has_value() || !good.has_value());
+}
+
+struct Export {
+  std::vector<std::string> lines;   ///< each with its end
+  std::vector<std::size_t> needed;  ///< lines that can't be left out: all but heads within the log
+  wire::AuditOptions options;
+
+  wire::AuditReport verify() const {
+    std::string text;
+    for (const auto& line : lines) text += line;
+    return wire::verify_export(text, options);
+  }
+};
+
+/// An export in batches of random size, and a checkpoint at its end.
+Export some_export() {
+  const auto h = some_history(15);
+  Export out;
+  wire::ExportWriter writer;
+  const auto add = [&out](const std::string& lines) {
+    for (std::size_t from = 0; from < lines.size();) {
+      const auto end = lines.find('\n', from) + 1;
+      out.lines.push_back(lines.substr(from, end - from));
+      from = end;
+    }
+  };
+  for (const auto& record : h.records) {
+    add(writer.record(record));
+    const bool is_last = &record == &h.records.back();
+    if (is_last || *rc::gen::inRange(0, 3) == 0) add(writer.head(authority().sign(record)));
+  }
+  for (std::size_t i = 0; i < out.lines.size(); ++i) {
+    if (!out.lines[i].starts_with("{\"head\"") || i + 1 == out.lines.size()) out.needed.push_back(i);
+  }
+  out.options = {.trust_bundle_pem = authority().root_pem,
+                 .against = wire::Checkpoint{.revision = h.world.revision, .hash = h.world.head}};
+  return out;
+}
+
+RC_GTEST_PROP(Chain, IsGoodAsItWasWritten, ()) {
+  const auto exported = some_export();
+  const auto report = exported.verify();
+  RC_ASSERT(report.ok());
+  RC_ASSERT(report.last == *exported.options.against);
+}
+
+RC_GTEST_PROP(Chain, AnyEditIsFound, ()) {
+  auto exported = some_export();
+  auto& line = exported.lines[*rc::gen::inRange<std::size_t>(0, exported.lines.size())];
+  auto& byte = line[*rc::gen::inRange<std::size_t>(0, line.size() - 1)];
+  const auto before = byte;
+  byte = *rc::gen::suchThat(rc::gen::arbitrary<char>(), [before](char c) { return c != before; });
+  RC_ASSERT(!exported.verify().ok());
+}
+
+RC_GTEST_PROP(Chain, AnyCutIsFound, ()) {
+  auto exported = some_export();
+  const auto at = static_cast<std::ptrdiff_t>(pick(exported.needed));
+  const auto rest = static_cast<std::ptrdiff_t>(exported.lines.size()) - at;
+  const auto count = *rc::gen::inRange<std::ptrdiff_t>(1, rest + 1);
+  exported.lines.erase(exported.lines.begin() + at, exported.lines.begin() + at + count);
+  RC_ASSERT(!exported.verify().ok());
+}
+
+RC_GTEST_PROP(Chain, AnyReorderIsFound, ()) {
+  auto exported = some_export();
+  const auto i = *rc::gen::inRange<std::size_t>(0, exported.lines.size() - 1);
+  const auto j = *rc::gen::inRange(i + 1, exported.lines.size());
+  // A signer told earlier than it must be changes no meaning.
+  RC_PRE(!exported.lines[i].starts_with("{\"signer\"") && !exported.lines[j].starts_with("{\"signer\""));
+  std::swap(exported.lines[i], exported.lines[j]);
+  RC_ASSERT(!exported.verify().ok());
+}
+
+RC_GTEST_PROP(Chain, AnyForkIsFound, ()) {
+  // Somebody with the signer's key writes another history after a point; the checkpoint tells.
+  const auto h = some_history(10);
+  const auto fork_at = *rc::gen::inRange<std::size_t>(1, h.records.size());
+  wire::ExportWriter writer;
+  std::string text;
+  Record previous{};
+  for (std::size_t i = 0; i < h.records.size(); ++i) {
+    auto record = h.records[i];
+    if (i >= fork_at) {
+      record.actor = "somebody else";
+      record.previous = previous.hash;
+      record.hash = hash_of(record);
+    }
+    previous = record;
+    text += writer.record(record);
+  }
+  text += writer.head(authority().sign(previous));
+  RC_ASSERT(wire::verify_export(text, {.trust_bundle_pem = authority().root_pem}).ok());
+  const wire::Checkpoint kept{.revision = h.world.revision, .hash = h.world.head};
+  RC_ASSERT(!wire::verify_export(text, {.trust_bundle_pem = authority().root_pem, .against = kept}).ok());
+}
+
+}  // namespace
+}  // namespace cordon::controller
