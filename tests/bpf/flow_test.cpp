@@ -1,0 +1,214 @@
+// Flows: epochs, deadlines, revocation, events, budgets.
+
+#include <bpf/bpf.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include "tests/bpf/fixture.h"
+
+namespace cordon::test {
+namespace {
+
+using node::FlowEvent;
+
+class FlowTest : public FamilyTest {};
+CORDON_BOTH_FAMILIES(FlowTest);
+
+TEST_P(FlowTest, RevocationCutsBothDirectionsAtTheFirstPacket) {  // I3
+  write();
+  const Flow flow = to_server(5432);
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(1));
+  ASSERT_EQ(out(tcp(flow.reversed(), kSyn | kAck)), accepted(1));
+  principal(GetParam().client).class_id = ClassId(2);
+  EXPECT_TRUE(update().epoch_raised);
+  EXPECT_EQ(out(tcp(flow.reversed(), kAck)), dropped("unknown target"));
+  EXPECT_EQ(in(tcp(flow, kAck)), dropped("no grant"));
+}
+
+TEST_P(FlowTest, RemovedPrincipalGrantAndTargetCutToo) {  // I3
+  write();
+  const auto full = state_;
+  const Flow flow = to_server(53);
+  const std::vector<std::pair<policy::Key, std::string>> cuts{
+      {policy::PrincipalKey{client()}, "unknown principal"},
+      {policy::TargetKey{Prefix::host(server())}, "unknown target"},
+      {policy::GrantKey{.class_id = ClassId(1), .target = TargetId(1), .protocol = policy::kUdp, .port = 53},
+       "no grant"},
+  };
+  for (const auto& [key, reason] : cuts) {
+    state_ = full;
+    update();
+    ASSERT_EQ(in(udp(flow)), accepted(2));
+    ASSERT_EQ(state_.entries.erase(key), 1u);
+    const auto report = update();
+    EXPECT_TRUE(report.epoch_raised);
+    EXPECT_TRUE(report.verified);
+    EXPECT_FALSE(out(udp(flow.reversed())).accept);
+    EXPECT_EQ(in(udp(flow)), dropped(reason));
+  }
+}
+
+TEST_P(FlowTest, AdditionsLeaveTheEpoch) {
+  write();
+  const auto epoch = filter_->settings().epoch;
+  add_grant({.port = 80, .rule = 4});
+  EXPECT_FALSE(update().epoch_raised);
+  EXPECT_EQ(filter_->settings().epoch, epoch);
+  EXPECT_TRUE(update(true).epoch_raised);
+  EXPECT_EQ(filter_->settings().epoch, epoch + 1);
+}
+
+TEST_P(FlowTest, NewEpochDecidesAgainAndKeepsWhatHolds) {
+  write();
+  const Flow flow = to_server(53);
+  ASSERT_EQ(in(udp(flow)), accepted(2));
+  update(true);
+  // The answer has no grant of its own: it is the original tuple that is decided again.
+  EXPECT_EQ(out(udp(flow.reversed())), accepted(2));
+  EXPECT_EQ(in(udp(flow)), accepted(2));
+}
+
+TEST_P(FlowTest, DeadlinePassesUnderAFlow) {  // I5
+  auto deadlines = never();
+  deadlines[3] = kNow + std::chrono::milliseconds(300);
+  add_principal(GetParam().client, 1, deadlines);
+  add_grant({.protocol = policy::kUdp, .port = 99, .rule = 4, .slot = 3});
+  write();
+  const BootNs start = system_clock().boot_ns();
+  ASSERT_EQ(in(udp(to_server(99))), accepted(4));
+  while (in(udp(to_server(99))).accept) {
+    ASSERT_LT(system_clock().boot_ns() - start, 2'000'000'000u);
+    ::usleep(5000);
+  }
+  const BootNs took = system_clock().boot_ns() - start;
+  EXPECT_GT(took, 200'000'000u);
+  EXPECT_LT(took, 400'000'000u);
+  EXPECT_EQ(in(udp(to_server(99))), dropped("grant expired"));
+}
+
+TEST_P(FlowTest, LeaseRunsFromTheLastConfirmation) {  // I5
+  add_grant({.protocol = policy::kUdp, .port = 99, .rule = 4, .lease_s = 1});
+  write();
+  ASSERT_EQ(in(udp(to_server(99))), accepted(4));
+  const BootNs start = system_clock().boot_ns();
+  while (in(udp(to_server(99))).accept) {
+    ASSERT_LT(system_clock().boot_ns() - start, 3'000'000'000u);
+    ::usleep(10000);
+  }
+  EXPECT_EQ(in(udp(to_server(99))), dropped("grant expired"));
+  ASSERT_TRUE(filter_->confirm(system_clock().boot_ns()));
+  EXPECT_EQ(in(udp(to_server(99))), accepted(4));
+  ASSERT_TRUE(filter_->confirm(1));  // a late old confirmation takes nothing back
+  EXPECT_EQ(in(udp(to_server(99))), accepted(4));
+}
+
+TEST_P(FlowTest, CutFlowIsDecidedAsItsOwnBeginningToo) {  // I10: both states allow what the server begins
+  add_principal(GetParam().server, 3);
+  add_target(GetParam().client, 2);
+  add_grant({.class_id = 3,
+             .target = 2,
+             .protocol = policy::kUdp,
+             .port = 40000,
+             .direction = policy::Direction::egress,
+             .rule = 7});
+  write();
+  const Flow flow = to_server(53);
+  ASSERT_EQ(in(udp(flow)), accepted(2));
+  principal(GetParam().client).class_id = ClassId(2);
+  update();
+  EXPECT_EQ(out(udp(flow.reversed())), accepted(7));
+}
+
+TEST_P(FlowTest, PacketAtTheWrongHookIsNoPartOfTheFlow) {
+  write();
+  ASSERT_EQ(in(udp(to_server(53))), accepted(2));
+  EXPECT_EQ(out(udp(to_server(53))), dropped("no grant"));
+  EXPECT_EQ(in(udp(to_server(53).reversed())), dropped("unknown target"));
+  EXPECT_EQ(in(udp(to_server(53))), accepted(2));
+}
+
+TEST_P(FlowTest, IsolationOfTheHostCutsWhatRunsAndReleaseBringsItBack) {
+  add_grant({.port = 22, .rule = 4, .responder = true});
+  write();
+  ASSERT_EQ(in(tcp(to_server(5432), kSyn)), accepted(1));
+  ASSERT_EQ(in(tcp(to_server(22), kSyn)), accepted(4));
+  settings().isolated = true;
+  EXPECT_TRUE(update().epoch_raised);
+  EXPECT_EQ(in(tcp(to_server(5432), kAck)), dropped("host isolated"));
+  EXPECT_EQ(in(tcp(to_server(22), kAck)), accepted(4));
+  settings().isolated = false;
+  update();
+  EXPECT_EQ(in(tcp(to_server(5432), kSyn)), accepted(1));
+}
+
+TEST_P(FlowTest, EventsTellOpenedDeniedAndClosed) {
+  write();
+  (void)in(tcp(to_server(5432), kSyn));
+  (void)in(tcp(to_server(5432), kAck));
+  (void)in(tcp(to_server(5433), kSyn));
+  (void)in(tcp(to_server(5432), kRst));
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 3u);
+  EXPECT_EQ(seen[0].kind, FlowEvent::Kind::opened);
+  EXPECT_EQ(seen[0].rule, RuleId(1));
+  EXPECT_EQ(seen[0].source, client());
+  EXPECT_EQ(seen[0].destination, server());
+  EXPECT_EQ(seen[0].source_port, 40000);
+  EXPECT_EQ(seen[0].destination_port, 5432);
+  EXPECT_EQ(seen[0].protocol, policy::kTcp);
+  EXPECT_EQ(seen[0].direction, policy::Direction::ingress);
+  EXPECT_EQ(seen[1].kind, FlowEvent::Kind::denied);
+  EXPECT_EQ(seen[1].reason, "no grant");
+  EXPECT_EQ(seen[2].kind, FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[2].packets, 3u);
+}
+
+TEST_P(FlowTest, BothFinsCloseOnce) {
+  write();
+  const Flow flow = to_server(5432);
+  (void)in(tcp(flow, kSyn));
+  (void)in(tcp(flow, kFin | kAck));
+  EXPECT_EQ(events().size(), 1u);
+  (void)out(tcp(flow.reversed(), kFin | kAck));
+  (void)in(tcp(flow, kAck));
+  (void)out(tcp(flow.reversed(), kFin | kAck));
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].kind, FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[0].source, client());
+}
+
+TEST_P(FlowTest, DenialsAreRateLimitedAndWhatWasNotSentIsCounted) {
+  write();
+  for (int i = 0; i < 100; ++i) (void)in(tcp(to_server(1), kSyn));
+  const auto seen = events();
+  EXPECT_GE(seen.size(), 8u);
+  EXPECT_LT(seen.size(), 32u);
+  ::usleep(1'050'000);
+  (void)in(tcp(to_server(1), kSyn));
+  const auto later = events();
+  ASSERT_EQ(later.size(), 1u);
+  std::uint64_t told = later[0].suppressed + seen.size() + 1;
+  for (const auto& event : seen) told += event.suppressed;
+  EXPECT_EQ(told, 101u);
+  EXPECT_EQ(filter_->events_lost(), 0u);
+}
+
+TEST_P(FlowTest, OnePrincipalCantFillTheFlowTableWithUdp) {
+  write();
+  // By 5,000 flows: those past the budget are accepted and counted, but not remembered.
+  for (int i = 0; i < 5000; ++i) {
+    const Packet packet = udp(to_server(53, static_cast<std::uint16_t>(1024 + i)));
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(packet.size());
+    ASSERT_EQ(bpf_prog_test_run_opts(filter_->objects().program("overlay_in"), &options), 0);
+    ASSERT_EQ(static_cast<std::int32_t>(options.retval), -1);
+  }
+  EXPECT_EQ(filter_->rule_counters().value().at(RuleId(2)).packets, 5000u);
+  EXPECT_EQ(out(udp(to_server(53, 1024).reversed())), accepted(2));
+  EXPECT_EQ(out(udp(to_server(53, 6000).reversed())), dropped("unknown target"));
+}
+
+}  // namespace
+}  // namespace cordon::test
