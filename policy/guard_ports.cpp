@@ -28,7 +28,7 @@ std::vector<GuardedAccess> guarded_accesses(const Selectors& selectors, const Po
       for (const Access& access : accesses)
         out.push_back({.access = access, .guard = drop ? Guard::drop : Guard::count});
   }
-  std::ranges::stable_sort(out, {}, &GuardedAccess::guard);
+  std::ranges::sort(out, {}, &GuardedAccess::guard);
   return out;
 }
 

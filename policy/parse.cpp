@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <tuple>
 
 #include "policy/draft.h"
 
@@ -27,7 +28,7 @@ ParseResult parse(const std::vector<SourceFile>& files) {
   // By name, so that the order in which files are handed over changes nothing, diagnostics included.
   std::vector<const SourceFile*> sorted;
   for (const SourceFile& file : files) sorted.push_back(&file);
-  std::ranges::stable_sort(sorted, {}, [](const SourceFile* f) { return std::string_view(f->name); });
+  std::ranges::sort(sorted, {}, [](const SourceFile* f) { return std::tie(f->name, f->text); });
 
   Reader reader;
   Draft draft;

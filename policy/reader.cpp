@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "policy/wording.h"
 
@@ -135,7 +136,7 @@ void Reader::not_a_choice(const TomlEntry& entry, const std::string& value,
 }
 
 std::vector<Diagnostic> Reader::take() {
-  std::ranges::stable_sort(diagnostics_, {}, [](const Diagnostic& d) { return d.place; });
+  std::ranges::sort(diagnostics_, {}, [](const Diagnostic& d) { return std::tie(d.place, d.message); });
   return std::move(diagnostics_);
 }
 

@@ -128,9 +128,11 @@ std::vector<PortGrant> Relations::grants_between(const TargetGroup& to, const Po
     else if (to.isolated || !rule.responders)
       allowing.push_back(&rule);
   }
-  // P7: the latest deadline wins, then the lowest name (rules are in order of name).
-  std::ranges::stable_sort(allowing, std::greater{},
-                           [&](const Rule* rule) { return std::min(ends_at, now_ + rule->lease); });
+  // P7: the latest deadline wins, then the lowest name.
+  std::ranges::sort(allowing, [&](const Rule* a, const Rule* b) {
+    const Timestamp a_ends = std::min(ends_at, now_ + a->lease), b_ends = std::min(ends_at, now_ + b->lease);
+    return a_ends != b_ends ? a_ends > b_ends : a->name < b->name;
+  });
   std::vector<Offer> allows;
   for (const Rule* rule : allowing) allows.push_back(offer_of(*rule, to));
   return port_table(allows, forbids);

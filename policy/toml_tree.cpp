@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <tuple>
 
 #include "policy/toml_limits.h"
 
@@ -58,7 +59,7 @@ class Copier {
     to.kind = TomlNode::Kind::table;
     for (const auto& [key, value] : from)
       to.entries.push_back({std::string(key.str()), place(key.source()), copy(value)});
-    std::ranges::stable_sort(to.entries, {}, [](const TomlEntry& e) { return e.place; });
+    std::ranges::sort(to.entries, {}, [](const TomlEntry& e) { return std::tie(e.place, e.key); });
   }
 
   const std::string& file_;
