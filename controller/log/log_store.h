@@ -27,8 +27,8 @@ class LogStore {
 };
 
 /// The SQLite store in `database`, made when it isn't there (0600, WAL, synchronous=FULL). May be called from
-/// any thread, and opened more than once: a second one for readers never waits for a commit. A full disk and
-/// a read-only database are `unavailable`, a damaged one is `io`.
+/// any thread; reads never wait for a commit. A full disk and a read-only database are `unavailable`, a
+/// damaged one is `io`.
 Result<std::unique_ptr<LogStore>> open_log_store(const std::filesystem::path& database);
 
 }  // namespace cordon::controller

@@ -49,7 +49,7 @@ Result<Sha256> hash_in(const SqliteStatement& row, int column) {
 
 class SqliteLogStore final : public LogStore {
  public:
-  explicit SqliteLogStore(Sqlite db) : db_(std::move(db)) {}
+  SqliteLogStore(Sqlite writer, Sqlite reader) : db_(std::move(writer)), reader_(std::move(reader)) {}
 
   Result<> prepare() {
     CORDON_ASSIGN(auto version, db_.prepare("PRAGMA user_version"));
@@ -69,16 +69,16 @@ class SqliteLogStore final : public LogStore {
   }
 
   Result<std::pair<Revision, Sha256>> head() override {
-    const std::lock_guard lock(mutex_);
-    return read_head();
+    const std::lock_guard lock(reader_mutex_);
+    return read_head(reader_);
   }
 
   Result<std::vector<Record>> read(Revision after, std::size_t limit) override {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(reader_mutex_);
     CORDON_ASSIGN(
         auto rows,
-        db_.prepare("SELECT revision, at, actor, kind, version, payload, previous, hash FROM changes "
-                    "WHERE revision > ?1 ORDER BY revision LIMIT ?2"));
+        reader_.prepare("SELECT revision, at, actor, kind, version, payload, previous, hash FROM changes "
+                        "WHERE revision > ?1 ORDER BY revision LIMIT ?2"));
     rows.bind(1, static_cast<std::int64_t>(after.value)).bind(2, static_cast<std::int64_t>(limit));
     std::vector<Record> records;
     for (;;) {
@@ -102,7 +102,7 @@ class SqliteLogStore final : public LogStore {
     }
     const std::lock_guard lock(mutex_);
     CORDON_ASSIGN(auto transaction, SqliteTransaction::begin(db_));
-    CORDON_ASSIGN(const auto last, read_head());
+    CORDON_ASSIGN(const auto last, read_head(db_));
     if (last.first.value + 1 != records.front().revision.value || last.second != records.front().previous) {
       return fail(ErrorCode::conflict,
                   fmt::format("the log has moved to revision {} meanwhile", last.first.value));
@@ -121,8 +121,8 @@ class SqliteLogStore final : public LogStore {
   }
 
  private:
-  Result<std::pair<Revision, Sha256>> read_head() {
-    CORDON_ASSIGN(auto row, db_.prepare("SELECT revision, hash FROM changes ORDER BY revision DESC LIMIT 1"));
+  static Result<std::pair<Revision, Sha256>> read_head(Sqlite& db) {
+    CORDON_ASSIGN(auto row, db.prepare("SELECT revision, hash FROM changes ORDER BY revision DESC LIMIT 1"));
     CORDON_ASSIGN(const bool found, row.step());
     if (!found) return std::pair(Revision{}, Sha256{});
     CORDON_ASSIGN(const auto hash, hash_in(row, 1));
@@ -157,12 +157,12 @@ class SqliteLogStore final : public LogStore {
   }
 
   Result<std::optional<SignedHead>> read_signed_head(std::string_view where, Revision revision) {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(reader_mutex_);
     CORDON_ASSIGN(auto row,
-                  db_.prepare(fmt::format("SELECT h.revision, c.hash, h.signature, s.pem FROM heads h "
-                                          "JOIN changes c ON c.revision = h.revision "
-                                          "JOIN signers s ON s.id = h.signer {}",
-                                          where)));
+                  reader_.prepare(fmt::format("SELECT h.revision, c.hash, h.signature, s.pem FROM heads h "
+                                              "JOIN changes c ON c.revision = h.revision "
+                                              "JOIN signers s ON s.id = h.signer {}",
+                                              where)));
     row.bind(1, static_cast<std::int64_t>(revision.value));
     CORDON_ASSIGN(const bool found, row.step());
     if (!found) return std::nullopt;
@@ -173,15 +173,17 @@ class SqliteLogStore final : public LogStore {
     return head;
   }
 
-  std::mutex mutex_;
-  Sqlite db_;
+  // Two connections, so that a reader never waits for a commit to reach the disk.
+  std::mutex mutex_, reader_mutex_;
+  Sqlite db_, reader_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<LogStore>> open_log_store(const std::filesystem::path& database) {
   CORDON_ASSIGN(auto db, Sqlite::open(database));
-  auto store = std::make_unique<SqliteLogStore>(std::move(db));
+  CORDON_ASSIGN(auto reader, Sqlite::open(database));
+  auto store = std::make_unique<SqliteLogStore>(std::move(db), std::move(reader));
   CORDON_TRY(store->prepare());
   return store;
 }

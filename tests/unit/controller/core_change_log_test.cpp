@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "controller/core/fold_log.h"
 #include "proto/signer.h"
 #include "tests/support/describe_world.h"
 #include "tests/support/log_runner.h"
@@ -205,6 +206,22 @@ TEST_F(ChangeLogTest, StartsWithTheWorldThatItLeft) {
   LogRunner log(store_, *authority_, clock_);
   EXPECT_EQ(describe(log->world()), before);
   EXPECT_EQ(log->head(), head);
+}
+
+TEST_F(ChangeLogTest, ReadsPartsThatEndAtASignedHead) {
+  LogRunner log(store_, *authority_, clock_);
+  fill(log);
+  unsigned done = 0;
+  for (int i = 0; i < 5; ++i) {
+    log->propose(encode("x", join_token("t-x" + std::to_string(i))), [&](auto) { ++done; });
+  }
+  ASSERT_TRUE(log.until([&] { return done == 5; }));
+  wire::HeadVerifier verifier(authority_->root_pem);
+  const auto first = must(read_part(store_, Revision(0), {}, verifier, 5));
+  EXPECT_EQ(first.records.size(), 9u) << "the batch of revisions 5 to 9 reaches over the limit";
+  EXPECT_EQ(first.head.revision, Revision(9));
+  EXPECT_TRUE(must(read_part(store_, Revision(9), first.head.hash, verifier)).records.empty());
+  EXPECT_FALSE(read_part(store_, Revision(4), {}, verifier)) << "another previous hash";
 }
 
 TEST_F(ChangeLogTest, DoesNotStartOnALogThatWasChanged) {
