@@ -62,8 +62,9 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
   // O_NONBLOCK: a FIFO must be refused, not waited for.
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (fd.get() < 0) {
-    auto error = fail_errno(fmt::format("can't open '{}'", path.string()), errno);
-    if (errno == ENOENT) error.error().code = ErrorCode::not_found;
+    const int reason = errno;
+    auto error = fail_errno(fmt::format("can't open '{}'", path.string()), reason);
+    if (reason == ENOENT) error.error().code = ErrorCode::not_found;
     return error;
   }
   struct stat status{};
