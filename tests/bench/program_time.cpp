@@ -1,0 +1,83 @@
+#include "tests/bench/program_time.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+
+#include <cerrno>
+#include <cstddef>
+
+namespace cordon::bench {
+namespace {
+
+constexpr int kRuns = 5;
+
+bpf_insn insn(unsigned code, unsigned dst, unsigned src, int off, int imm) {
+  return {.code = static_cast<__u8>(code),
+          .dst_reg = static_cast<__u8>(dst & 15),
+          .src_reg = static_cast<__u8>(src & 15),
+          .off = static_cast<__s16>(off),
+          .imm = imm};
+}
+
+Result<node::Descriptor> load(const std::vector<bpf_insn>& code) {
+  node::Descriptor fd(
+      bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "bench", "GPL", code.data(), code.size(), nullptr));
+  if (!fd) return fail_errno("can't load a program of the benchmark", errno);
+  return fd;
+}
+
+}  // namespace
+
+Result<node::Descriptor> load_empty_program() {
+  return load({insn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, -1), insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0)});
+}
+
+Result<NewFlowEach> NewFlowEach::load(int program_fd, unsigned port_offset) {
+  NewFlowEach out;
+  out.jump_table_ = node::Descriptor(bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "bench_jump", 4, 4, 1, nullptr));
+  const __u32 zero = 0;
+  if (!out.jump_table_ || bpf_map_update_elem(out.jump_table_.get(), &zero, &program_fd, BPF_ANY) != 0)
+    return fail_errno("can't make the benchmark's jump table", errno);
+  const int offset = static_cast<int>(port_offset);
+  const std::vector<bpf_insn> code{
+      insn(BPF_ALU64 | BPF_MOV | BPF_X, 6, 1, 0, 0),                            // r6 = skb
+      insn(BPF_LDX | BPF_MEM | BPF_W, 2, 1, offsetof(__sk_buff, data), 0),      // r2 = data
+      insn(BPF_LDX | BPF_MEM | BPF_W, 3, 1, offsetof(__sk_buff, data_end), 0),  // r3 = data_end
+      insn(BPF_ALU64 | BPF_MOV | BPF_X, 4, 2, 0, 0),                            // r4 = data + offset + 2
+      insn(BPF_ALU64 | BPF_ADD | BPF_K, 4, 0, 0, offset + 2),                   //
+      insn(BPF_JMP | BPF_JGT | BPF_X, 4, 3, 8, 0),                              // past the end: out
+      insn(BPF_LDX | BPF_MEM | BPF_H, 5, 2, offset, 0),                         // port + 1
+      insn(BPF_ALU64 | BPF_ADD | BPF_K, 5, 0, 0, 1),                            //
+      insn(BPF_STX | BPF_MEM | BPF_H, 2, 5, offset, 0),                         //
+      insn(BPF_ALU64 | BPF_MOV | BPF_X, 1, 6, 0, 0),                            // tail call
+      insn(BPF_LD | BPF_DW | BPF_IMM, 2, BPF_PSEUDO_MAP_FD, 0, out.jump_table_.get()),
+      insn(0, 0, 0, 0, 0),
+      insn(BPF_ALU64 | BPF_MOV | BPF_K, 3, 0, 0, 0),
+      insn(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_tail_call),
+      insn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 2),
+      insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
+  };
+  CORDON_ASSIGN(out.program_, bench::load(code));
+  return out;
+}
+
+Result<double> time_once(int program_fd, const test::Packet& packet, unsigned repeat) {
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  options.data_in = packet.data();
+  options.data_size_in = static_cast<__u32>(packet.size());
+  options.repeat = static_cast<int>(repeat);
+  if (bpf_prog_test_run_opts(program_fd, &options) != 0) return fail_errno("can't run a program", errno);
+  return static_cast<double>(options.duration);
+}
+
+Result<Sample> time_program(int program_fd, const test::Packet& packet, unsigned repeat) {
+  CORDON_TRY(time_once(program_fd, packet, repeat / 10));  // warm
+  std::vector<double> runs;
+  for (int i = 0; i < kRuns; ++i) {
+    CORDON_ASSIGN(const double ns, time_once(program_fd, packet, repeat));
+    runs.push_back(ns);
+  }
+  return sample_of(std::move(runs));
+}
+
+}  // namespace cordon::bench
