@@ -21,6 +21,8 @@ using Done = std::function<void(Result<Committed>)>;
 
 constexpr std::size_t kMaxBatch = 256;
 constexpr std::size_t kMaxBatchBytes = 4u << 20;
+constexpr std::size_t kMaxLook = 4 * kMaxBatch;  // waiting proposals that are looked at for one batch
+constexpr std::size_t kMaxWaiting = 20'000;
 constexpr BootNs kFreshFor = 5'000'000'000;
 
 struct Waiting {
@@ -43,6 +45,7 @@ class Touched {
     if (everything_ || (!touched_.empty() && std::ranges::find(touches, "*") != touches.end())) return true;
     return std::ranges::any_of(touches, [this](const auto& one) { return touched_.contains(one); });
   }
+  bool all() const { return everything_; }
   void add(const std::vector<std::string>& touches) {
     touched_.insert(touches.begin(), touches.end());
     everything_ = everything_ || touched_.contains("*");
@@ -71,6 +74,10 @@ class ChangeLogWriter final : public ChangeLog {
   void on_record(Listener listener) override { listeners_.push_back(std::move(listener)); }
 
   void propose(Proposal proposal, Done done) override {
+    if (queue_.size() >= kMaxWaiting) {
+      return answer(std::move(done), fail(ErrorCode::exhausted, "too many changes wait to be recorded",
+                                          "is the disk of the change log slow?"));
+    }
     auto kind = kinds::decode(proposal.kind, proposal.version, proposal.payload);
     if (!kind) return answer(std::move(done), std::unexpected(kind.error()));
     auto touches = kinds::touches(*kind);
@@ -118,15 +125,16 @@ class ChangeLogWriter final : public ChangeLog {
 
   std::vector<Waiting> take_batch() {
     std::vector<Waiting> taken;
-    std::deque<Waiting> left;
+    std::vector<Waiting> left;
     Touched touched;
     std::size_t bytes = 0;
     // Two that take the last address would both be judged good: near the end of the pool they go one by one.
     auto addresses = std::max<std::uint64_t>(1, v4_surely_free(world_));
-    for (auto& waiting : queue_) {
+    std::size_t seen = 0;
+    for (; seen < queue_.size() && seen < kMaxLook && taken.size() < kMaxBatch && !touched.all(); ++seen) {
+      auto& waiting = queue_[seen];
       const bool allocates = takes_address(waiting.kind);
-      const bool fits =
-          taken.size() < kMaxBatch && (bytes += waiting.proposal.payload.size()) <= kMaxBatchBytes;
+      const bool fits = (bytes += waiting.proposal.payload.size()) <= kMaxBatchBytes;
       const bool goes =
           (taken.empty() || fits) && !(allocates && addresses == 0) && !touched.meets(waiting.touches);
       touched.add(waiting.touches);
@@ -137,7 +145,8 @@ class ChangeLogWriter final : public ChangeLog {
         left.push_back(std::move(waiting));
       }
     }
-    queue_ = std::move(left);
+    queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(seen));
+    queue_.insert(queue_.begin(), std::move_iterator(left.begin()), std::move_iterator(left.end()));
     return taken;
   }
 

@@ -146,6 +146,17 @@ TEST_F(ChangeLogTest, AStorageThatDoesNotWriteChangesNothingAndIsTriedAgain) {
   EXPECT_TRUE(log.propose(TimeAdvanced{}));
 }
 
+TEST_F(ChangeLogTest, DoesNotQueueWithoutBound) {
+  LogRunner log(store_, *authority_, clock_);
+  unsigned refused = 0;
+  for (int i = 0; i < 20'001; ++i) {
+    log->propose(encode("x", TimeAdvanced{}), [&](auto result) {
+      if (!result && result.error().code == ErrorCode::exhausted) ++refused;
+    });
+  }
+  EXPECT_TRUE(log.until([&] { return refused == 1; }));
+}
+
 TEST_F(ChangeLogTest, AHeadThatCanNotBeReadGoesStale) {
   LogRunner log(store_, *authority_, clock_);
   fill(log);
