@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <set>
+#include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "policy/deadline_slots.h"
 #include "policy/guard_ports.h"
@@ -183,15 +185,19 @@ class NodeBuilder {
 
   /// Traffic with `device` uses these of its addresses.
   void need(const Device& device, const OverlayAddresses& addresses) {
-    std::set<Prefix>& allowed = peers_[&device];
+    std::vector<Prefix>& allowed = peers_[&device];
     for (const Address& address : {addresses.v4, addresses.v6})
-      if (!address.is_unspecified()) allowed.insert(Prefix::host(address));
+      if (!address.is_unspecified()) allowed.push_back(Prefix::host(address));
   }
 
   void add_peers() {
-    for (const auto& [device, allowed] : peers_)
+    for (auto& [device, allowed] : peers_) {
+      std::ranges::sort(allowed);
+      const auto repeated = std::ranges::unique(allowed);
+      allowed.erase(repeated.begin(), repeated.end());
       put(PeerKey{device->id},
-          PeerValue{.public_key = device->wireguard_key, .allowed_ips = {allowed.begin(), allowed.end()}});
+          PeerValue{.public_key = device->wireguard_key, .allowed_ips = std::move(allowed)});
+    }
   }
 
   void add_rule_names() {
@@ -207,7 +213,7 @@ class NodeBuilder {
   const Device& self_;
   const Relations::TargetGroup& as_target_;
   NodeState state_;
-  std::unordered_map<const Device*, std::set<Prefix>> peers_;
+  std::unordered_map<const Device*, std::vector<Prefix>> peers_;  ///< with addresses that may repeat
   std::unordered_set<RuleId> rules_;
 };
 
