@@ -1,0 +1,201 @@
+#pragma once
+// A filter, a tunnel and a network that remember what they were told, in one list, so that tests see the
+// order.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "node/filter/filter.h"
+#include "node/netlink/network.h"
+#include "node/tunnel/tunnel.h"
+
+namespace cordon::node::test {
+
+using Steps = std::vector<std::string>;
+
+class FakeClock : public Clock {
+ public:
+  Timestamp now() const override { return now_; }
+  BootNs boot_ns() const override { return boot_; }
+  void advance(std::chrono::milliseconds by) {
+    now_ += by;
+    boot_ += static_cast<BootNs>(by.count()) * 1'000'000;
+  }
+  Timestamp now_{std::chrono::sys_days{std::chrono::year{2026} / 11 / 21}};
+  BootNs boot_ = 5'000'000'000;
+};
+
+/// A pipe that nobody writes to unless the test does.
+class Pipe {
+ public:
+  Pipe() {
+    if (::pipe2(ends_, O_CLOEXEC | O_NONBLOCK) != 0) std::abort();
+  }
+  ~Pipe() {
+    ::close(ends_[0]);
+    ::close(ends_[1]);
+  }
+  int readable() const { return ends_[0]; }
+  void poke() const {
+    if (::write(ends_[1], "x", 1) != 1) std::abort();
+  }
+  void drain() const {
+    char buffer[64];
+    while (::read(ends_[0], buffer, sizeof buffer) > 0) {
+    }
+  }
+
+ private:
+  int ends_[2] = {-1, -1};
+};
+
+class FakeFilter : public Filter {
+ public:
+  explicit FakeFilter(Steps& steps) : steps_(steps) {}
+  Result<> attach_overlay(unsigned ifindex) override {
+    return step("filter.attach_overlay " + std::to_string(ifindex));
+  }
+  Result<> attach_underlay(const std::vector<unsigned>& indexes) override {
+    underlay = indexes;
+    return {};
+  }
+  Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase&) override {
+    CORDON_TRY(step("filter.replace"));
+    held = wanted;
+    return ApplyReport{.written = wanted.entries.size(), .verified = verified};
+  }
+  Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
+                             const TimeBase&, bool raise_epoch) override {
+    CORDON_TRY(step(raise_epoch ? "filter.update epoch" : "filter.update"));
+    held = before;
+    policy::apply(held, changes);
+    return ApplyReport{.written = changes.size(), .epoch_raised = raise_epoch, .verified = verified};
+  }
+  Result<> confirm(BootNs at) override {
+    confirmed = at;
+    return step("filter.confirm");
+  }
+  bool adopted() const override { return false; }
+  int events_fd() const override { return pipe.readable(); }
+  void take_events(const std::function<void(const FlowEvent&)>& sink) override {
+    pipe.drain();
+    for (const FlowEvent& event : std::exchange(events, {})) sink(event);
+  }
+  std::uint64_t events_lost() const override { return 0; }
+  Result<std::map<std::string, Counter>> drop_counters() const override {
+    return std::map<std::string, Counter>{{"no grant", {.packets = 7, .bytes = 700}}};
+  }
+  Result<std::map<RuleId, Counter>> rule_counters() const override { return std::map<RuleId, Counter>{}; }
+  std::vector<std::string> check() override { return wrong; }
+  Result<> remove_all() override { return step("filter.remove_all"); }
+
+  policy::NodeState held;
+  std::vector<unsigned> underlay;
+  std::vector<FlowEvent> events;
+  std::vector<std::string> wrong;
+  BootNs confirmed = 0;
+  bool verified = true;
+  std::string fail_at;  ///< the step that fails from now on
+  Pipe pipe;
+
+ private:
+  Result<> step(const std::string& name) {
+    steps_.push_back(name);
+    if (!fail_at.empty() && name.starts_with(fail_at)) return fail(ErrorCode::exhausted, "the map is full");
+    return {};
+  }
+  Steps& steps_;
+};
+
+class FakeTunnel : public Tunnel {
+ public:
+  explicit FakeTunnel(Steps& steps) : steps_(steps) {}
+  Backend backend() const override { return Backend::userspace; }
+  unsigned ifindex() const override { return 42; }
+  Result<> set_private_key(const WireguardKey&) override {
+    steps_.push_back("tunnel.key");
+    return {};
+  }
+  Result<> set_peers(const std::vector<Peer>& wanted) override {
+    std::string ips;
+    for (const Peer& peer : wanted) {
+      ips += " [";
+      for (const Prefix& prefix : peer.allowed_ips) ips += prefix.address.to_string() + " ";
+      ips += peer.endpoint ? "@" + peer.endpoint->to_string() + "]" : "]";
+    }
+    steps_.push_back("tunnel.peers" + ips);
+    if (broken) return fail(ErrorCode::io, "the tunnel is gone");
+    held = wanted;
+    return {};
+  }
+  Result<std::vector<PeerStatus>> peers() const override {
+    std::vector<PeerStatus> out;
+    for (const Peer& peer : held)
+      out.push_back({.public_key = peer.public_key, .endpoint = peer.endpoint, .handshake_age = Seconds{3}});
+    return out;
+  }
+  Result<bool> supervise() override { return std::exchange(died, false); }
+  Result<> remove() override { return {}; }
+
+  std::vector<Peer> held;
+  bool broken = false, died = false;
+
+ private:
+  Steps& steps_;
+};
+
+class FakeNetwork : public Network {
+ public:
+  explicit FakeNetwork(Steps& steps) : steps_(steps) {}
+  Result<std::vector<Link>> links() const override { return all; }
+  Result<> set_up(unsigned, std::uint32_t mtu_bytes) override {
+    mtu = mtu_bytes;
+    return {};
+  }
+  Result<> set_addresses(unsigned, const std::vector<OwnAddress>& wanted) override {
+    std::string text;
+    for (const auto& address : wanted)
+      text += " " + address.prefix.address.to_string() + (address.deprecated ? "~" : "");
+    steps_.push_back("network.addresses" + text);
+    addresses = wanted;
+    return {};
+  }
+  Result<> set_routes(unsigned, const std::vector<Route>& wanted) override {
+    std::string text;
+    for (const auto& route : wanted)
+      text += " " + route.destination.to_string() + " src " + route.source.to_string();
+    steps_.push_back("network.routes" + text);
+    if (routes_broken) return fail(ErrorCode::io, "no such route");
+    routes = wanted;
+    return {};
+  }
+  Result<std::uint32_t> route_mtu(const Address&) const override { return underlay_mtu; }
+  Result<std::size_t> destroy_sockets(const Address& local, const Address&, std::uint8_t, std::uint16_t,
+                                      std::uint16_t) override {
+    steps_.push_back("network.destroy " + local.to_string());
+    return std::size_t{1};
+  }
+  int monitor_fd() const override { return pipe.readable(); }
+  bool drain() override {
+    pipe.drain();
+    return true;
+  }
+
+  std::vector<Link> all{{.index = 1, .name = "lo", .up = true, .loopback = true},
+                        {.index = 2, .name = "eth0", .up = true},
+                        {.index = 3, .name = "eth1"},
+                        {.index = 42, .name = "cdn-cordon"}};
+  std::vector<OwnAddress> addresses;
+  std::vector<Route> routes;
+  std::uint32_t mtu = 0, underlay_mtu = 1500;
+  bool routes_broken = false;
+  Pipe pipe;
+
+ private:
+  Steps& steps_;
+};
+
+}  // namespace cordon::node::test

@@ -1,0 +1,66 @@
+#include "node/local/request.h"
+
+#include <gtest/gtest.h>
+
+namespace cordon::node::local {
+namespace {
+
+TEST(LocalRequest, ReadsTheVerbs) {
+  const auto login = parse_request(R"({"verb":"login","user":"a@b","password":"p","totp":"123456"})");
+  ASSERT_TRUE(login);
+  EXPECT_EQ(std::get<Login>(*login).user, "a@b");
+  EXPECT_TRUE(std::holds_alternative<Logout>(*parse_request(R"({"verb":"logout"})")));
+  EXPECT_TRUE(std::holds_alternative<Status>(*parse_request(R"({"verb":"status"})")));
+  const auto why = parse_request(R"({"verb":"why","target":"ledger","access":"tcp/5432"})");
+  ASSERT_TRUE(why);
+  EXPECT_EQ(std::get<Why>(*why).protocol, 6);
+  EXPECT_EQ(std::get<Why>(*why).port, 5432);
+}
+
+TEST(LocalRequest, RefusesWhatIsNone) {
+  for (const char* line : {"", "status", "[]", "3", "{}", R"({"verb":3})", R"({"verb":"reboot"})",
+                           R"({"verb":"status","more":1})", R"({"verb":"login","user":"a"})",
+                           R"({"verb":"login","user":"a","password":["p"],"totp":"1"})",
+                           R"({"verb":"why","target":"ledger","access":"tcp"})",
+                           R"({"verb":"why","target":"ledger","access":"tcp/0"})",
+                           R"({"verb":"why","target":"ledger","access":"tcp/65536"})",
+                           R"({"verb":"why","target":"","access":"tcp/1"})",
+                           R"({"verb":"why","target":"ledger","access":"tcp/5432x"})",
+                           R"({"verb":"status"} x)", R"({"a":{"a":{"a":{"a":{"a":1}}}}})"}) {
+    const auto request = parse_request(line);
+    EXPECT_FALSE(request) << line;
+    if (request) continue;
+    EXPECT_EQ(request.error().code, ErrorCode::invalid) << line;
+  }
+  const auto huge = parse_request(R"({"verb":")" + std::string(kMaxLineBytes, 'a') + "\"}");
+  EXPECT_FALSE(huge);
+}
+
+TEST(LocalRequest, NeverQuotesAPassword) {
+  const auto request =
+      parse_request(R"({"verb":"login","user":"a","password":"hunter2","totp":"1","hunter":"hunter2"})");
+  ASSERT_FALSE(request);
+  EXPECT_EQ(request.error().message().find("hunter2"), std::string::npos);
+}
+
+TEST(LocalRequest, AccessBothWays) {
+  EXPECT_EQ(parse_access("icmp")->first, 1);
+  EXPECT_EQ(parse_access("sctp/9")->first, 132);
+  EXPECT_FALSE(parse_access("icmp/3"));
+  EXPECT_EQ(access_text(6, 5432, 16), "tcp/5432");
+  EXPECT_EQ(access_text(17, 0x1000, 4), "udp/4096-8191");
+  EXPECT_EQ(access_text(6, 0, 0), "tcp");
+  EXPECT_EQ(access_text(0, 0, 0), "any");
+  EXPECT_EQ(access_text(58, 0, 0), "icmpv6");
+}
+
+TEST(LocalRequest, ErrorsAreOneLineOfJson) {
+  const std::string reply =
+      error_reply({.code = ErrorCode::unauthorized, .what = "no \"such\"\nthing", .hint = "try"}, 250);
+  EXPECT_EQ(reply.find('\n'), std::string::npos);
+  EXPECT_NE(reply.find(R"("retry_after_ms":250)"), std::string::npos);
+  EXPECT_NE(reply.find(R"("code":"unauthorized")"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace cordon::node::local
