@@ -153,8 +153,8 @@ class ApiRig {
   }
 
   template <class F>
-  auto on_strand(F f) {
-    std::promise<decltype(f())> promise;
+  std::invoke_result_t<F> on_strand(F f) {
+    std::promise<std::invoke_result_t<F>> promise;
     boost::asio::post(strand_, [&] {
       try {
         promise.set_value(f());
