@@ -12,6 +12,7 @@ import topology
 
 BPFFS = Path("/sys/fs/bpf")
 WIREGUARD_SOCKETS = Path("/var/run/wireguard")
+TUN = Path("/dev/net/tun")
 ENTER = str(Path(__file__).with_name("enter.py"))
 
 
@@ -81,6 +82,9 @@ class Lab:
     # ---- making hosts ----
 
     def make_wires(self):
+        # wireguard-go runs as the daemon's user. udev gives the device this mode; a machine without udev doesn't.
+        if TUN.exists():
+            TUN.chmod(0o666)
         inet = self.netns("inet")
         run("ip", "netns", "add", inet)
         run("ip", "-n", inet, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
