@@ -46,7 +46,10 @@ Result<std::shared_ptr<boost::asio::ssl::context>> make_node_tls(const Authority
     SSL_CTX_set_num_tickets(native, 0);
     SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(native, choose_protocol, nullptr);
-    context->use_certificate_chain(boost::asio::buffer(authority.server_chain_pem()));
+    // The root goes along: a join token pins its fingerprint, and a machine that enrols has nothing else to
+    // check.
+    const std::string chain = authority.server_chain_pem() + authority.trust_bundle_pem();
+    context->use_certificate_chain(boost::asio::buffer(chain));
     context->use_private_key(boost::asio::buffer(authority.server_key().to_pem()), ssl::context::pem);
     context->add_certificate_authority(boost::asio::buffer(authority.trust_bundle_pem()));
     SSL_CTX_set_verify(native, SSL_VERIFY_PEER, verify);
