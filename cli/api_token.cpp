@@ -42,7 +42,8 @@ void add_api_token(CLI::App& program, Context& context) {
       ->required();
   create_command->add_option("--owner", asked->owner, "the user whom it dies with; default: root@local");
   create_command->add_option("--expires", asked->expires, "how long it lives, 90d at most")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(check_duration);
   does(create_command, context, [&context, asked] { return create(context, *asked); });
 
   CLI::App* list_command =

@@ -29,6 +29,26 @@ CLI::App* family(CLI::App& parent, const std::string& name, const std::string& a
   return made;
 }
 
+std::string check_duration(const std::string& text) {
+  const auto duration = parse_duration(text);
+  return duration ? "" : fmt::format("\"{}\" is not a duration, write 90s, 15m, 8h or 30d", text);
+}
+
+std::string check_wait(const std::string& text) {
+  const auto wait = Wait{text}.seconds();
+  return wait ? "" : wait.error().message();
+}
+
+std::string check_access(const std::string& text) {
+  const auto access = access_of(text);
+  return access ? "" : access.error().message();
+}
+
+CLI::Option* add_wait(CLI::App* command, Wait& wait) {
+  return command->add_option("--wait", wait.text, "wait for nodes' acks, 60s at most; 0: not at all")
+      ->check(check_wait);
+}
+
 void does(CLI::App* command, Context& context, std::function<Result<int>()> action) {
   command->callback([&context, action = std::move(action)] { context.action = action; });
 }

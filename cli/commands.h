@@ -29,6 +29,12 @@ CLI::App* command(CLI::App& parent, const std::string& name, const std::string& 
                   const std::string& examples);
 /// A command that only holds others.
 CLI::App* family(CLI::App& parent, const std::string& name, const std::string& about);
+/// Validators of options, for wrong usage to be told as such: empty, or what is wrong.
+std::string check_duration(const std::string& text);
+std::string check_wait(const std::string& text);
+std::string check_access(const std::string& text);
+/// --wait of a change.
+CLI::Option* add_wait(CLI::App* command, Wait& wait);
 /// What runs when `command` is the one given.
 void does(CLI::App* command, Context& context, std::function<Result<int>()> action);
 

@@ -8,6 +8,8 @@
 #include <ostream>
 
 #include "base/files.h"
+#include "cli/table.h"
+#include "policy/model.h"
 
 namespace cordon::cli {
 namespace {
@@ -129,6 +131,17 @@ Result<Seconds> Wait::seconds() const {
   if (wait > Seconds{60})
     return fail(ErrorCode::invalid, fmt::format("--wait {} is too long", text), "give 60s at most");
   return wait;
+}
+
+Result<std::string> access_of(const std::string& typed) {
+  const bool bare = !typed.empty() && typed.find_first_not_of("0123456789") == std::string::npos;
+  const std::string text = bare ? "tcp/" + typed : typed;
+  const auto accesses = policy::parse_access(text);
+  if (!accesses || accesses->size() != 1 || accesses->front().ports.first != accesses->front().ports.last) {
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" is not a port", printable(typed)),
+                "write 5432, tcp/5432 or udp/53");
+  }
+  return text;
 }
 
 std::string path_part(std::string_view text) {

@@ -62,6 +62,9 @@ struct Wait {
   Result<Seconds> seconds() const;  ///< 0 to 60; empty is 0
 };
 
+/// "5432" is tcp/5432; one protocol and one port.
+Result<std::string> access_of(const std::string& typed);
+
 /// "name%40acme": for one part of a path.
 std::string path_part(std::string_view text);
 

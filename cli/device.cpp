@@ -61,7 +61,7 @@ void add_device(CLI::App& program, Context& context) {
        [&context, id] { return show(context, *id); });
 
   CLI::App* approve = with_id("approve", "lets a pending device in", "cordon device approve ledger");
-  approve->add_option("--wait", wait->text, "wait for nodes' acks, 60s at most");
+  add_wait(approve, *wait);
   does(approve, context, [&context, id, wait] {
     return change(context, "POST", fmt::format("/v1/devices/{}/approve", path_part(*id)), {}, *wait,
                   fmt::format("{} is in", *id));
@@ -70,7 +70,7 @@ void add_device(CLI::App& program, Context& context) {
   CLI::App* remove = with_id("remove", "takes a device away for good; its name is never used again",
                              "cordon device remove ledger --reason \"decommissioned\"");
   remove->add_option("--reason", *reason, "for the audit trail");
-  remove->add_option("--wait", wait->text, "wait for nodes' acks, 60s at most");
+  add_wait(remove, *wait);
   does(remove, context, [&context, id, reason, wait] {
     const std::string query = reason->empty() ? "" : "?reason=" + path_part(*reason);
     return change(context, "DELETE", fmt::format("/v1/devices/{}{}", path_part(*id), query), {}, *wait,

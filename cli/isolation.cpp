@@ -18,8 +18,7 @@ void add_isolation(CLI::App& program, Context& context) {
               "cordon isolate web --wait 30s      # status 3: a connected node hasn't acked");
   isolate->add_option("HOST", *host, "the device")->required();
   isolate->add_option("--reason", *reason, "for the audit trail");
-  isolate->add_option("--wait", wait->text, "how long to wait for acks, 60s at most; 0: not at all")
-      ->capture_default_str();
+  add_wait(isolate, *wait)->capture_default_str();
   does(isolate, context, [&context, host, reason, wait] {
     json::object body;
     if (!reason->empty()) body["reason"] = *reason;
@@ -29,8 +28,7 @@ void add_isolation(CLI::App& program, Context& context) {
 
   CLI::App* release = command(program, "release", "ends an isolation", "cordon release web");
   release->add_option("HOST", *host, "the device")->required();
-  release->add_option("--wait", wait->text, "how long to wait for acks, 60s at most; 0: not at all")
-      ->capture_default_str();
+  add_wait(release, *wait)->capture_default_str();
   does(release, context, [&context, host, wait] {
     return change(context, "POST", fmt::format("/v1/devices/{}/release", path_part(*host)), {}, *wait,
                   fmt::format("{} is released", *host));

@@ -114,7 +114,7 @@ void add_policy(CLI::App& program, Context& context) {
               "cordon policy apply /etc/cordon/policy\n"
               "cordon policy apply /etc/cordon/policy --wait 10s     # and shows each node's ack");
   apply_command->add_option("DIR", *directory, "directory of *.toml files")->required();
-  apply_command->add_option("--wait", wait->text, "wait for nodes' acks, 60s at most");
+  add_wait(apply_command, *wait);
   does(apply_command, context, [&context, directory, wait] { return apply(context, *directory, *wait); });
 
   CLI::App* show_command =

@@ -29,7 +29,7 @@ void add_receipts(CLI::App& program, Context& context) {
   CLI::App* made = command(program, "receipts", "which nodes a revision concerns, and when each acked",
                            "cordon receipts 17\ncordon receipts 17 --wait 10s");
   made->add_option("REVISION", *revision, "as every change tells it")->required()->check(CLI::PositiveNumber);
-  made->add_option("--wait", wait->text, "wait for nodes' acks, 60s at most");
+  add_wait(made, *wait);
   does(made, context, [&context, revision, wait] { return receipts(context, *revision, *wait); });
 }
 

@@ -72,6 +72,14 @@ int usage(CLI::App& program, Context& context, const CLI::ParseError& error) {
     return kOk;
   }
   std::string what = error.what();
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) {
+    const std::vector<std::string> rest = program.remaining(true);
+    if (!rest.empty()) {
+      what = fmt::format("unknown command or option \"{}\"", rest.front());
+    } else if (what == "A subcommand is required") {
+      what = "a command is missing";
+    }
+  }
   std::ranges::replace(what, '\n', ' ');
   while (!what.empty() && (what.back() == ' ' || what.back() == '.')) what.pop_back();
   context.env.err << fmt::format("cordon: {}; see `{} --help`\n", printable(what), named(program));

@@ -55,7 +55,7 @@ void add_session(CLI::App& program, Context& context) {
                                     "cordon session close s-0123456789abcdef\n"
                                     "cordon session close ann@acme.example --wait 10s");
   close_command->add_option("SESSION", *which, "a session's id; or a person, for all of theirs")->required();
-  close_command->add_option("--wait", wait->text, "wait for nodes' acks, 60s at most");
+  add_wait(close_command, *wait);
   does(close_command, context, [&context, which, wait] { return close(context, *which, *wait); });
 }
 

@@ -54,7 +54,8 @@ void add_token(CLI::App& program, Context& context) {
   create_command->add_option("--tags", asked->tags, "tags that the device gets, by commas")->delimiter(',');
   create_command->add_option("--uses", asked->uses, "how many devices")->capture_default_str();
   create_command->add_option("--expires", asked->expires, "how long it lives: 90s, 15m, 8h, 30d")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(check_duration);
   create_command->add_option("--ownership", asked->ownership, "company, personal, vendor or partner");
   create_command->add_option("--source", asked->source, "network that the device must enrol from");
   create_command->add_flag("--approve", asked->approve, "waive approval by hand; only with --source");

@@ -61,7 +61,7 @@ void add_user(CLI::App& program, Context& context) {
   CLI::App* disable =
       command(user, "disable", "ends a person's sessions and logins", "cordon user disable ann@acme.example");
   disable->add_option("NAME", *name, "name or id")->required();
-  disable->add_option("--wait", wait->text, "wait for nodes' acks, 60s at most");
+  add_wait(disable, *wait);
   does(disable, context, [&context, name, wait] {
     return change(context, "POST", fmt::format("/v1/users/{}/disable", path_part(*name)), {}, *wait,
                   fmt::format("{} is disabled", *name));

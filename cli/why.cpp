@@ -5,22 +5,9 @@
 #include <ostream>
 
 #include "cli/commands.h"
-#include "policy/model.h"
 
 namespace cordon::cli {
 namespace {
-
-/// "5432" is tcp/5432; one protocol and one port.
-Result<std::string> access_of(const std::string& typed) {
-  const bool bare = !typed.empty() && typed.find_first_not_of("0123456789") == std::string::npos;
-  const std::string text = bare ? "tcp/" + typed : typed;
-  const auto accesses = policy::parse_access(text);
-  if (!accesses || accesses->size() != 1 || accesses->front().ports.first != accesses->front().ports.last) {
-    return fail(ErrorCode::invalid, fmt::format("\"{}\" is not a port", printable(typed)),
-                "write 5432, tcp/5432 or udp/53");
-  }
-  return text;
-}
 
 Result<int> why(Context& context, const std::string& target, const std::string& port) {
   CORDON_ASSIGN(const std::string access, access_of(port));
@@ -51,7 +38,7 @@ void add_why(CLI::App& program, Context& context) {
       command(program, "why", "may you reach it? by which rule, until when; or what is missing",
               "cordon why ledger 5432\ncordon why ledger udp/53       # status 0: you may; 1: you may not");
   made->add_option("TARGET", *target, "a device's name or overlay address")->required();
-  made->add_option("PORT", *port, "5432, tcp/5432 or udp/53")->required();
+  made->add_option("PORT", *port, "5432, tcp/5432 or udp/53")->required()->check(check_access);
   does(made, context, [&context, target, port] { return why(context, *target, *port); });
 }
 
