@@ -111,8 +111,9 @@ std::optional<ProcessId> find_process(pid_t pid) {
 
 bool is_running(const ProcessId& process) {
   if (process.pid <= 1) return false;
+  if (find_process(process.pid) == process) return true;
   waitpid(process.pid, nullptr, WNOHANG);  // ECHILD when it is not our child: it was adopted
-  return find_process(process.pid) == process;
+  return false;
 }
 
 Result<ProcessId> start_detached(const std::vector<std::string>& argv,

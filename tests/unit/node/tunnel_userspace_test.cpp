@@ -5,14 +5,21 @@
 //   under  198.51.100.1 ──────── veth ──────── under  198.51.100.2
 
 #include <arpa/inet.h>
+#include <cap-ng.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 #include <chrono>
 #include <map>
@@ -247,6 +254,71 @@ TEST_F(UserspaceTunnelTest, MissingProgramAndForeignInterfaceAreTold) {
   hosts_[0].config.interface = "../evil";
   EXPECT_EQ(hosts_[0].space.in([&] { return open_tunnel(hosts_[0].config); }).error().code,
             ErrorCode::invalid);
+}
+
+/// Gives the child what the unit gives the daemon: directories of its own, and CAP_NET_ADMIN (ambient, so
+/// that wireguard-go has it too) and nothing else.
+bool become_ordinary(const std::filesystem::path& state) {
+  constexpr uid_t kNobody = 65534;
+  if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
+    return false;
+  if (mount("tmpfs", "/run", "tmpfs", 0, "mode=755") != 0 || mkdir("/run/wireguard", 0700) != 0) return false;
+  if (mknod("/run/tun", S_IFCHR | 0666, makedev(10, 200)) != 0 || chmod("/run/tun", 0666) != 0) return false;
+  if (mount("/run/tun", "/dev/net/tun", nullptr, MS_BIND, nullptr) != 0) return false;
+  for (const auto& path : {state.parent_path(), state, std::filesystem::path("/run/wireguard")}) {
+    if (chown(path.c_str(), kNobody, kNobody) != 0) return false;
+  }
+  capng_clear(CAPNG_SELECT_BOTH);
+  capng_update(CAPNG_ADD, static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE),
+               CAP_NET_ADMIN);
+  if (capng_change_id(kNobody, kNobody,
+                      static_cast<capng_flags_t>(CAPNG_DROP_SUPP_GRP | CAPNG_CLEAR_BOUNDING)) != 0) {
+    return false;
+  }
+  return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0) == 0;
+}
+
+/// The first thing that is refused; "" when nothing is.
+std::string use_tunnel(const TunnelConfig& config, const WireguardKey& key, const Peer& peer) {
+  auto opened = open_tunnel(config);
+  if (!opened) return opened.error().message();
+  const auto& tunnel = *opened;
+  auto network = open_network();
+  if (!network) return network.error().message();
+  const unsigned link = tunnel->ifindex();
+  std::string refused;
+  const auto note = [&](const Result<>& result) {
+    if (!result && refused.empty()) refused = result.error().message();
+  };
+  note(tunnel->set_private_key(key));
+  note(tunnel->set_peers({peer}));
+  note((*network)->set_up(link, 1420));
+  note((*network)->set_addresses(link, {{prefix("100.64.0.1"), false}, {prefix("fd12::1"), true}}));
+  note((*network)->set_routes(link, {{prefix("100.64.0.0/10"), address("100.64.0.1")}}));
+  const auto destroyed = (*network)->destroy_sockets({}, address("100.64.0.9"), 0, 0, 0);
+  if (!destroyed && refused.empty()) refused = destroyed.error().message();
+  const auto restarted = tunnel->supervise();
+  if (refused.empty() && (!restarted || *restarted)) refused = "it isn't alive";
+  note(tunnel->remove());
+  return refused;
+}
+
+TEST_F(UserspaceTunnelTest, NeedsNothingButNetAdmin) {
+  constexpr int kCantPrepare = 77;
+  hosts_[0].space.in([&] {
+    const pid_t child = fork();
+    if (child == 0) {
+      if (!become_ordinary(hosts_[0].config.state_directory)) _exit(kCantPrepare);
+      const std::string refused = use_tunnel(hosts_[0].config, hosts_[0].key, peer(1));
+      if (!refused.empty()) fmt::print(stderr, "{}\n", refused);
+      _exit(refused.empty() && geteuid() != 0 ? 0 : 1);
+    }
+    int status = -1;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    if (WEXITSTATUS(status) == kCantPrepare) GTEST_SKIP() << "may not mount or give up privileges here";
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+  });
 }
 
 }  // namespace
