@@ -15,7 +15,8 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  /// Adds one to cordon_controller_NAME_total{reason="REASON"}. Both are words of our own, never a peer's text.
+  /// Adds one to cordon_controller_NAME_total{reason="REASON"}. Both are words of our own, never a peer's
+  /// text.
   void count(std::string_view name, std::string_view reason = {}, std::uint64_t by = 1);
   /// Sets cordon_controller_NAME.
   void gauge(std::string_view name, double value);
