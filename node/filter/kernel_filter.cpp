@@ -38,7 +38,7 @@ KernelFilter::KernelFilter(FilterConfig config, std::unique_ptr<Objects> objects
       netns_cookie_(own_netns_cookie()) {}
 
 Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& config) {
-  if (const auto missing = missing_capabilities(); !missing.empty())
+  if (const auto missing = missing_filter_capabilities(); !missing.empty())
     return fail(ErrorCode::forbidden, fmt::format("the filter needs {}", fmt::join(missing, ", ")),
                 "start cordon-node with these capabilities");
   std::error_code error;

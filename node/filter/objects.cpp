@@ -80,7 +80,7 @@ Result<std::unique_ptr<Objects>> Objects::load(const std::filesystem::path& pin_
     if (bpf_map__set_pin_path(map, path.c_str()) != 0) return fail_errno("can't name a map's pin", errno);
   }
   if (const int error = cordon_bpf__load(skeleton->bpf); error != 0) {
-    const auto missing = missing_capabilities();
+    const auto missing = missing_filter_capabilities();
     return fail_errno(fmt::format("can't load the filter ({})", last_warning()), -error,
                       missing.empty() ? std::string{} : fmt::format("needs {}", fmt::join(missing, ", ")));
   }
@@ -121,7 +121,7 @@ std::vector<std::filesystem::path> foreign_map_pins(const std::filesystem::path&
   return out;
 }
 
-std::vector<std::string> missing_capabilities() {
+std::vector<std::string> missing_filter_capabilities() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {};
   std::vector<std::string> out;

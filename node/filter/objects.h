@@ -39,6 +39,6 @@ std::vector<std::filesystem::path> foreign_map_pins(const std::filesystem::path&
                                                     const MapSizes& sizes);
 
 /// The capabilities that the filter needs and this process lacks, by name.
-std::vector<std::string> missing_capabilities();
+std::vector<std::string> missing_filter_capabilities();
 
 }  // namespace cordon::node
