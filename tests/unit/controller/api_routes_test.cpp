@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <boost/json/serialize.hpp>
+
 #include "controller/api/fields.h"
 #include "controller/api/router.h"
 #include "controller/api/routes.h"
@@ -227,7 +229,7 @@ TEST_F(ApiRoutes, AStorageThatDoesNotWriteIs503) {
   rig.store.set_trouble(Error{ErrorCode::unavailable, "the disk is full", "make room"});
   const auto refused = rig.call("POST", "/v1/tokens");
   EXPECT_EQ(refused.status, 503u);
-  EXPECT_EQ(refused.text("detail"), "the disk is full");
+  EXPECT_NE(refused.text("detail").find("the disk is full"), std::string::npos);
 }
 
 }  // namespace
