@@ -117,6 +117,12 @@ std::vector<node::FlowEvent> FilterTest::events() {
   return out;
 }
 
+void FilterTest::forget_flows() {
+  const int fd = filter_->objects().map("flows");
+  cordon_flow_key key{};
+  while (bpf_map_get_next_key(fd, nullptr, &key) == 0) bpf_map_delete_elem(fd, &key);
+}
+
 void FilterTest::add_principal(std::string_view text, std::uint64_t class_id,
                                std::array<Timestamp, policy::kDeadlineSlots> deadlines) {
   policy::PrincipalValue value;

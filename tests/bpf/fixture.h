@@ -9,11 +9,9 @@
 
 #include "node/filter/kernel_filter.h"
 #include "tests/bpf/packet.h"
+#include "tests/support/world_builder.h"
 
 namespace cordon::test {
-
-/// UTC moment that stands for "now" of every state here.
-inline const Timestamp kNow = Timestamp(std::chrono::seconds(1'800'000'000));
 
 struct Verdict {
   bool accept = false;
@@ -56,6 +54,9 @@ class FilterTest : public testing::Test {
   TimeBase base() const;
   /// Everything that waits in the ring.
   std::vector<node::FlowEvent> events();
+
+  /// A known flow is another question than a new one.
+  void forget_flows();
 
   void add_principal(std::string_view address, std::uint64_t class_id,
                      std::array<Timestamp, policy::kDeadlineSlots> deadlines = never());

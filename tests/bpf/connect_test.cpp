@@ -1,0 +1,124 @@
+// The connect hook: a denial is told at once (DATAPATH.md, "Denied is told, not hung").
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+
+#include "tests/bpf/fixture.h"
+#include "tests/bpf/net_sandbox.h"
+
+namespace cordon::test {
+namespace {
+
+std::filesystem::path cgroup2_mount() {
+  std::ifstream mounts("/proc/mounts");
+  std::string device, path, type, rest;
+  while (mounts >> device >> path >> type && std::getline(mounts, rest))
+    if (type == "cgroup2") return path;
+  return {};
+}
+
+class ConnectTest : public FilterTest {
+ protected:
+  void SetUp() override {
+    const auto mount = cgroup2_mount();
+    if (mount.empty()) GTEST_SKIP() << "no cgroup2 is mounted";
+    cgroup_ = mount / ("cordon-test-" + std::to_string(::getpid()));
+    std::filesystem::create_directory(cgroup_);
+    node::FilterConfig config = config_at(pins_);
+    config.cgroup = cgroup_;
+    filter_.reset();
+    auto filter = node::KernelFilter::open(config);
+    ASSERT_TRUE(filter) << filter.error().message();
+    filter_ = std::move(*filter);
+    for (const Hosts& hosts : {kV4, kV6}) {
+      add_principal(hosts.client, 1);
+      add_target(hosts.server, 1);
+    }
+    settings().v4 = address(kV4.client);
+    settings().v6 = address(kV6.client);
+    add_grant({.port = 5432, .direction = policy::Direction::egress, .rule = 1});
+    add_grant({.protocol = policy::kUdp, .port = 53, .direction = policy::Direction::egress, .rule = 2});
+    write();
+  }
+  void TearDown() override {
+    if (cgroup_.empty()) return;
+    EXPECT_TRUE(filter_->remove_all());
+    filter_.reset();
+    ::rmdir(cgroup_.c_str());
+  }
+
+  /// errno of connect() by a process in the cgroup; 0: it was let through.
+  int connect_to(const Address& address, std::uint16_t port, int type = SOCK_STREAM, bool mapped = false,
+                 bool other_namespace = false) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      if (other_namespace && ::unshare(CLONE_NEWNET) != 0) ::_exit(250);
+      std::ofstream(cgroup_ / "cgroup.procs") << ::getpid() << std::flush;
+      ::_exit(try_connect(address, port, type, mapped));
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  static int try_connect(const Address& address, std::uint16_t port, int type, bool mapped) {
+    const bool as_v4 = address.is_v4() && !mapped;
+    const int fd = ::socket(as_v4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK, 0);
+    sockaddr_in to4{};
+    sockaddr_in6 to6{};
+    to4.sin_family = AF_INET, to6.sin6_family = AF_INET6;
+    to4.sin_port = to6.sin6_port = htons(port);
+    to4.sin_addr.s_addr = address.is_v4() ? htonl(address.v4_host_order()) : 0;
+    std::copy(address.bytes.begin(), address.bytes.end(), to6.sin6_addr.s6_addr);
+    const int result = as_v4 ? ::connect(fd, reinterpret_cast<sockaddr*>(&to4), sizeof to4)
+                             : ::connect(fd, reinterpret_cast<sockaddr*>(&to6), sizeof to6);
+    return result == 0 ? 0 : errno;
+  }
+  bool refused(int error) const { return error == EHOSTUNREACH; }
+
+  std::filesystem::path cgroup_;
+};
+
+TEST_F(ConnectTest, DeniedIsToldAtOnceAndGrantedIsNot) {
+  for (const Hosts& hosts : {kV4, kV6}) {
+    const Address server = address(hosts.server);
+    EXPECT_TRUE(refused(connect_to(server, 5433)));
+    EXPECT_TRUE(refused(connect_to(server, 5432, SOCK_DGRAM)));
+    EXPECT_TRUE(refused(connect_to(address(hosts.stranger), 5432)));  // ours, but nobody's
+    EXPECT_FALSE(refused(connect_to(server, 5432)));
+    EXPECT_FALSE(refused(connect_to(server, 53, SOCK_DGRAM)));
+  }
+  EXPECT_GE(filter_->drop_counters().value().at("no grant").packets, 4u);
+  EXPECT_GE(filter_->drop_counters().value().at("unknown target").packets, 2u);
+}
+
+TEST_F(ConnectTest, MappedSocketsAreIpv4) {
+  EXPECT_TRUE(refused(connect_to(address(kV4.server), 5433, SOCK_STREAM, true)));
+  EXPECT_FALSE(refused(connect_to(address(kV4.server), 5432, SOCK_STREAM, true)));
+}
+
+TEST_F(ConnectTest, TheSingleLocalSessionIsWhoAsks) {
+  add_principal("100.64.1.1", 2);
+  policy::LocalSessionValue session;
+  session.v4 = address("100.64.1.1");
+  state_.entries[policy::LocalSessionKey{SessionId("s-1")}] = session;
+  update();
+  EXPECT_TRUE(refused(connect_to(address(kV4.server), 5432)));
+  state_.entries.erase(policy::LocalSessionKey{SessionId("s-1")});
+  update();
+  EXPECT_FALSE(refused(connect_to(address(kV4.server), 5432)));
+}
+
+TEST_F(ConnectTest, OtherDestinationsAndOtherNamespacesAreLeftAlone) {
+  EXPECT_EQ(connect_to(address("127.0.0.1"), 9, SOCK_DGRAM), 0);
+  // A container's own network has nothing to do with the host's overlay.
+  EXPECT_EQ(connect_to(address(kV4.server), 5433, SOCK_DGRAM, false, true), ENETUNREACH);
+}
+
+}  // namespace
+}  // namespace cordon::test
