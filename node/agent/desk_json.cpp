@@ -124,8 +124,8 @@ std::string status_json(const DeskBackend& backend, std::uint32_t uid, const wir
   out["isolated"] = settings != nullptr && settings->isolated;
   own_word(backend, uid, out);
   if (answer != nullptr) {
-    // The controller knows services by name; the addresses are the node's.
-    out["reach"] = reach_json(answer->reach());
+    // The controller knows services by name; one that is asked too often leaves them out.
+    if (answer->reach_size() > 0) out["reach"] = reach_json(answer->reach());
     if (!answer->signed_in()) out["session"] = nullptr;
   }
   json::array alarms;

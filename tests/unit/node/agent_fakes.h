@@ -3,6 +3,7 @@
 // order.
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <string>
@@ -123,10 +124,11 @@ class FakeTunnel : public Tunnel {
     std::string ips;
     for (const Peer& peer : wanted) {
       ips += " [";
-      for (const Prefix& prefix : peer.allowed_ips) ips += prefix.address.to_string() + " ";
-      ips += peer.endpoint ? "@" + peer.endpoint->to_string() + "]" : "]";
+      for (const Prefix& prefix : peer.allowed_ips) ips += fmt::format("{} ", prefix.address.to_string());
+      if (peer.endpoint) ips += fmt::format("@{}", peer.endpoint->to_string());
+      ips += "]";
     }
-    steps_.push_back("tunnel.peers" + ips);
+    steps_.push_back(fmt::format("tunnel.peers{}", ips));
     if (broken) return fail(ErrorCode::io, "the tunnel is gone");
     held = wanted;
     return {};
@@ -158,16 +160,16 @@ class FakeNetwork : public Network {
   Result<> set_addresses(unsigned, const std::vector<OwnAddress>& wanted) override {
     std::string text;
     for (const auto& address : wanted)
-      text += " " + address.prefix.address.to_string() + (address.deprecated ? "~" : "");
-    steps_.push_back("network.addresses" + text);
+      text += fmt::format(" {}{}", address.prefix.address.to_string(), address.deprecated ? "~" : "");
+    steps_.push_back(fmt::format("network.addresses{}", text));
     addresses = wanted;
     return {};
   }
   Result<> set_routes(unsigned, const std::vector<Route>& wanted) override {
     std::string text;
     for (const auto& route : wanted)
-      text += " " + route.destination.to_string() + " src " + route.source.to_string();
-    steps_.push_back("network.routes" + text);
+      text += fmt::format(" {} src {}", route.destination.to_string(), route.source.to_string());
+    steps_.push_back(fmt::format("network.routes{}", text));
     if (routes_broken) return fail(ErrorCode::io, "no such route");
     routes = wanted;
     return {};
@@ -175,7 +177,7 @@ class FakeNetwork : public Network {
   Result<std::uint32_t> route_mtu(const Address&) const override { return underlay_mtu; }
   Result<std::size_t> destroy_sockets(const Address& local, const Address&, std::uint8_t, std::uint16_t,
                                       std::uint16_t) override {
-    steps_.push_back("network.destroy " + local.to_string());
+    steps_.push_back(fmt::format("network.destroy {}", local.to_string()));
     return std::size_t{1};
   }
   int monitor_fd() const override { return pipe.readable(); }
