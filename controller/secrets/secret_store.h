@@ -1,6 +1,7 @@
 #pragma once
-// Secrets never enter the log: CA keys, password hashes, TOTP secrets and people's sealing keys live here, each
-// sealed (XChaCha20-Poly1305, the name as associated data) under a data key that a file or a passphrase unlocks.
+// Secrets never enter the log: CA keys, password hashes, TOTP secrets and people's sealing keys live here,
+// each sealed (XChaCha20-Poly1305, the name as associated data) under a data key that a file or a passphrase
+// unlocks.
 
 #include <filesystem>
 #include <memory>
@@ -22,12 +23,15 @@ class SecretStore {
   virtual Result<> erase(std::string_view name) = 0;
 };
 
-/// `key_file` (0600, 32 random bytes as hex) is made at first start; a wrong key is `unauthorized`, not garbage.
+/// `key_file` (0600, 32 random bytes as hex) is made at first start; a wrong key is `unauthorized`, not
+/// garbage.
 Result<std::unique_ptr<SecretStore>> open_secret_store(const std::filesystem::path& database,
                                                        const std::filesystem::path& key_file);
 
-/// Personal fields of the log, sealed under a key per person so that erasing the person is destroying the key.
+/// Personal fields of the log, sealed under a key per person so that erasing the person is destroying the
+/// key.
 Result<std::string> seal_personal(SecretStore& store, std::string_view subject, std::string_view text);
-Result<std::optional<std::string>> open_personal(SecretStore& store, std::string_view subject, std::string_view sealed);
+Result<std::optional<std::string>> open_personal(SecretStore& store, std::string_view subject,
+                                                 std::string_view sealed);
 
 }  // namespace cordon::controller

@@ -16,8 +16,8 @@ using Unsealer = std::function<std::optional<std::string>(const SubjectId&, std:
 /// Would `proposal`, committed at `at`, make sense in this world? Says why not. Never changes anything.
 Result<> check(const policy::World& world, const Proposal& proposal, Timestamp at);
 
-/// Advances the world by one record. Errors (an unknown kind or version, a payload that breaks its grammar, a record
-/// that doesn't follow on) leave it untouched and stop the fold: nothing is ever skipped.
+/// Advances the world by one record. Errors (an unknown kind or version, a payload that breaks its grammar, a
+/// record that doesn't follow on) leave it untouched and stop the fold: nothing is ever skipped.
 Result<> apply(policy::World& world, const Record& record, const Unsealer& unseal);
 
 }  // namespace cordon::controller

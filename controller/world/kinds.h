@@ -91,17 +91,19 @@ struct LoginSlowed {
   unsigned failures = 0;
 };
 
-using Kind = std::variant<InstallationCreated, PolicyApplied, JoinTokenCreated, JoinTokenRevoked, DeviceEnrolled,
-                          DeviceApproved, DeviceRemoved, DeviceTagged, DeviceIsolated, DeviceReleased,
-                          WireguardKeyChanged, CertificateIssued, UserAdded, UserDisabled, SessionOpened,
-                          SessionClosed, ApiTokenCreated, ApiTokenRevoked, TimeAdvanced, LoginSlowed>;
+using Kind =
+    std::variant<InstallationCreated, PolicyApplied, JoinTokenCreated, JoinTokenRevoked, DeviceEnrolled,
+                 DeviceApproved, DeviceRemoved, DeviceTagged, DeviceIsolated, DeviceReleased,
+                 WireguardKeyChanged, CertificateIssued, UserAdded, UserDisabled, SessionOpened,
+                 SessionClosed, ApiTokenCreated, ApiTokenRevoked, TimeAdvanced, LoginSlowed>;
 
 /// "session opened" and canonical JSON.
 Proposal encode(std::string actor, const Kind& kind);
 /// Strict: unknown kinds, versions and keys, missing keys and values out of range are errors that name them.
 Result<Kind> decode(std::string_view kind, std::uint32_t version, std::string_view payload);
 
-/// What a kind touches ("device/ledger", "*" for everything): two proposals that share one never share a batch.
+/// What a kind touches ("device/ledger", "*" for everything): two proposals that share one never share a
+/// batch.
 std::vector<std::string> touches(const Kind& kind);
 
 }  // namespace cordon::controller::kinds
