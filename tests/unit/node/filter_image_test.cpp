@@ -1,0 +1,150 @@
+#include <gmock/gmock.h>
+
+#include <bitset>
+
+#include "node/filter/guards.h"
+#include "node/filter/image.h"
+
+namespace cordon::node {
+namespace {
+
+constexpr TimeBase kBase{.sent_boot_ns = 1'000'000'000'000,
+                         .controller_time = Timestamp(Seconds(1'800'000'000))};
+
+template <class T>
+T value_at(const Rows& rows, std::size_t i) {
+  T out;
+  std::memcpy(&out, rows.value(i), sizeof out);
+  return out;
+}
+template <class T>
+T key_at(const Rows& rows, std::size_t i) {
+  T out;
+  std::memcpy(&out, rows.key(i), sizeof out);
+  return out;
+}
+
+TEST(Image, DeadlinesBecomeBootTime) {
+  policy::NodeState state;
+  policy::PrincipalValue principal;
+  principal.deadlines[2] = kBase.controller_time + Seconds(5);
+  principal.isolated = true;
+  principal.check_owner = true;
+  principal.uid = 1000;
+  state.entries[policy::PrincipalKey{Address::from_v4(0x64400001)}] = principal;
+  const Image image = make_image(state, kBase, {});
+  const auto out = value_at<cordon_principal>(image[Table::principals], 0);
+  EXPECT_EQ(out.deadline_ns[0], CORDON_NEVER);
+  EXPECT_EQ(out.deadline_ns[2], kBase.sent_boot_ns + 5'000'000'000);
+  EXPECT_EQ(out.flags, CORDON_PRINCIPAL_ISOLATED | CORDON_PRINCIPAL_CHECK_OWNER);
+  EXPECT_EQ(out.uid, 1000u);
+}
+
+TEST(Image, GrantsGoToTheTableOfTheirForm) {
+  policy::NodeState state;
+  const policy::GrantValue value{.rule = RuleId(9), .slot = 3, .lease_s = 60};
+  const auto key = [](std::uint8_t protocol, std::uint8_t bits, std::uint16_t port) {
+    return policy::GrantKey{.direction = policy::Direction::egress,
+                            .class_id = ClassId(7),
+                            .target = TargetId(5),
+                            .protocol = protocol,
+                            .port_bits = bits,
+                            .port = port};
+  };
+  for (const auto& k : {key(6, 16, 443), key(6, 4, 0x8000), key(6, 0, 0), key(0, 0, 0)})
+    state.entries[k] = value;
+  const Image image = make_image(state, kBase, {});
+  ASSERT_EQ(image[Table::grants].size(), 3u);
+  ASSERT_EQ(image[Table::ranges].size(), 1u);
+  std::set<int> forms;
+  for (std::size_t i = 0; i < 3; ++i)
+    forms.insert(key_at<cordon_grant_key>(image[Table::grants], i).form_direction);
+  EXPECT_THAT(forms, testing::ElementsAre(CORDON_FORM_EXACT | 1, CORDON_FORM_ANY_PORT | 1,
+                                          CORDON_FORM_ANY_PROTOCOL | 1));
+  const auto range = key_at<cordon_range_key>(image[Table::ranges], 0);
+  EXPECT_EQ(range.prefix_bits, 112u + 4u);
+  EXPECT_EQ(range.port[0], 0x80);
+  EXPECT_EQ(value_at<cordon_grant>(image[Table::ranges], 0).slot, 3);
+}
+
+TEST(Image, HostKnowsWhoAsks) {
+  policy::NodeState state;
+  EXPECT_EQ(make_host(state, 0, 0).flags, 0u);
+  policy::SettingsValue settings;
+  settings.v4 = Address::from_v4(0x64400001);
+  settings.isolated = true;
+  settings.node_lease = Seconds(60);
+  state.entries[policy::SettingsKey{}] = settings;
+  const HostImage device = make_host(state, 51820, 77);
+  EXPECT_EQ(device.flags, CORDON_SETTINGS_READY | CORDON_SETTINGS_ISOLATED);
+  EXPECT_EQ(device.node_lease_ns, 60'000'000'000u);
+  EXPECT_EQ(device.host.wireguard_port, 51820);
+  EXPECT_EQ(device.host.netns_cookie, 77u);
+  EXPECT_EQ(from_abi(device.host.local_v4), settings.v4);
+
+  policy::LocalSessionValue session;
+  session.v4 = Address::from_v4(0x64400101);
+  state.entries[policy::LocalSessionKey{SessionId("s-1")}] = session;
+  EXPECT_EQ(from_abi(make_host(state, 0, 0).host.local_v4), session.v4);
+  state.entries[policy::LocalSessionKey{SessionId("s-2")}] = session;
+  EXPECT_EQ(from_abi(make_host(state, 0, 0).host.local_v4),
+            settings.v4);  // of several, none speaks for the host
+}
+
+TEST(Image, OneSourceHasOneAnswerInTheAllowList) {
+  ImageConfig config;
+  config.underlay_allow = {Prefix::parse("192.0.2.0/24").value()};
+  config.controllers = {Endpoint::parse("192.0.2.1:7443").value(),
+                        Endpoint::parse("198.51.100.1:7443").value()};
+  const Image image = make_image({}, kBase, config);
+  ASSERT_EQ(image[Table::allow].size(), 3u);
+  std::multiset<int> ports;
+  for (std::size_t i = 0; i < 3; ++i)
+    ports.insert(value_at<cordon_allow>(image[Table::allow], i).source_port);
+  EXPECT_THAT(ports, testing::ElementsAre(0, 0, 7443));
+}
+
+TEST(Guards, PrefixesSayWhatTheRangesSay) {
+  policy::NodeState state;
+  const auto guard = [&](std::uint16_t first, std::uint16_t last, bool count_only) {
+    state.entries[policy::GuardKey{.protocol = 6, .ports = {first, last}}] =
+        policy::GuardValue{.count_only = count_only};
+  };
+  guard(443, 443, false);
+  guard(8000, 8099, false);
+  guard(8050, 8200, true);
+  guard(65535, 65535, true);
+  std::vector<int> how(65536, 0);
+  for (const GuardPrefix& prefix : guard_prefixes(state)) {
+    EXPECT_EQ(prefix.protocol, 6);
+    const unsigned size = 1u << (16 - prefix.port_bits);
+    EXPECT_EQ(prefix.port % size, 0u);
+    for (unsigned port = prefix.port; port < prefix.port + size; ++port) {
+      EXPECT_EQ(how[port], 0) << "twice: " << port;
+      how[port] = prefix.count_only ? 1 : 2;
+    }
+  }
+  for (unsigned port = 0; port < 65536; ++port) {
+    const bool dropped = port == 443 || (port >= 8000 && port <= 8099);
+    const bool counted = !dropped && ((port >= 8050 && port <= 8200) || port == 65535);
+    ASSERT_EQ(how[port], dropped ? 2 : counted ? 1 : 0) << port;
+  }
+}
+
+TEST(Guards, AllPortsAreOnePrefix) {
+  policy::NodeState state;
+  state.entries[policy::GuardKey{.protocol = 0, .ports = {0, 65535}}] = policy::GuardValue{};
+  EXPECT_THAT(guard_prefixes(state),
+              testing::ElementsAre(GuardPrefix{.protocol = 0, .port_bits = 0, .port = 0}));
+}
+
+TEST(Rows, LastOfEqualKeysStays) {
+  Rows rows{.key_size = 1, .value_size = 1, .keys = {}, .values = {}};
+  for (auto [k, v] : {std::pair<std::uint8_t, std::uint8_t>{2, 1}, {1, 1}, {2, 9}}) rows.add(k, v);
+  rows.sort();
+  EXPECT_THAT(rows.keys, testing::ElementsAre(1, 2));
+  EXPECT_THAT(rows.values, testing::ElementsAre(1, 9));
+}
+
+}  // namespace
+}  // namespace cordon::node
