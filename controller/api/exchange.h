@@ -63,6 +63,8 @@ asio::awaitable<bool> send(std::shared_ptr<Server> server, Stream& stream, Reply
     const bool whole = co_await send_pieces(server, stream, std::move(reply), version);
     co_return whole&& keep_alive;
   }
+  if (reply.more)
+    reply = problem(Error{ErrorCode::invalid, "this answer comes in pieces", "ask with HTTP/1.1"});
   boost::system::error_code error;
   auto message = message_of(std::move(reply), version, keep_alive);
   co_await http::async_write(stream, message, asio::redirect_error(asio::use_awaitable, error));

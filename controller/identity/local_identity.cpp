@@ -88,12 +88,13 @@ void LocalIdentity::log_in(LoginAttempt asked, LoginDone done) {
   attempt->done = std::move(done);
   attempt->at = parts_.clock.now();
   const LoginAttempt& who = attempt->asked;
-  const auto refuse = [&](std::string_view reason, Seconds retry_after) {
+  const auto refuse = [&](std::string_view reason, Seconds retry_after, std::string_view counted) {
+    parts_.count(counted);
     attempt->done(std::unexpected(LoginRefused{std::string(reason), retry_after}));
   };
   const policy::World& world = parts_.log.world();
   if (const std::string reason = refused_device(world, who.device); !reason.empty()) {
-    return refuse(reason, Seconds{0});
+    return refuse(reason, Seconds{0}, "device");
   }
   if (who.password.size() > kMaxPasswordBytes) attempt->asked.password.resize(kMaxPasswordBytes + 1);
   const std::string name = normalized_user_name(who.user);
@@ -102,15 +103,15 @@ void LocalIdentity::log_in(LoginAttempt asked, LoginDone done) {
   attempt->account = user != nullptr ? user->id.value : "unknown/" + to_hex(sha256(as_bytes(name)));
 
   if (const Seconds wait = slow_down_.wait(attempt->account, who.device, attempt->at); wait > Seconds{0}) {
-    return refuse(kSlowed, wait);
+    return refuse(kSlowed, wait, "slowed");
   }
   if (const auto it = running_.find(who.device);
       it != running_.end() && it->second >= limits_.queue_per_device) {
-    return refuse(kBusy, Seconds{1});
+    return refuse(kBusy, Seconds{1}, "busy");
   }
   if (const auto loaded = load(*attempt); !loaded) {
     log::error("controller.identity", "login on {}: {}", who.device.value, loaded.error().message());
-    return refuse("logins can't be checked now: the secret store doesn't answer", Seconds{5});
+    return refuse("logins can't be checked now: the secret store doesn't answer", Seconds{5}, "storage");
   }
   auto is_right = std::make_shared<bool>(false);
   slow_down_.begin(attempt->account, who.device, attempt->at);
@@ -121,7 +122,7 @@ void LocalIdentity::log_in(LoginAttempt asked, LoginDone done) {
   if (!queued) {
     release(*attempt);
     slow_down_.abandoned(attempt->account, who.device);
-    refuse(kBusy, Seconds{1});
+    refuse(kBusy, Seconds{1}, "busy");
   }
 }
 
@@ -173,6 +174,7 @@ void LocalIdentity::judge(const AttemptPtr& attempt, bool password_is_right) {
 }
 
 void LocalIdentity::refuse_wrong(const AttemptPtr& attempt) {
+  parts_.count("wrong");
   const LoginAttempt& who = attempt->asked;
   const auto failure = slow_down_.failed(attempt->account, who.device, parts_.clock.now());
   if (failure.begins_slow_down) {
@@ -188,6 +190,7 @@ void LocalIdentity::refuse_wrong(const AttemptPtr& attempt) {
 }
 
 void LocalIdentity::refuse_for_now(const AttemptPtr& attempt, const Error& error) {
+  parts_.count("storage");
   slow_down_.abandoned(attempt->account, attempt->asked.device);
   log::error("controller.identity", "login on {}: {}", attempt->asked.device.value, error.message());
   attempt->done(std::unexpected(LoginRefused{"the login can't be recorded now: " + error.what, Seconds{5}}));
@@ -232,6 +235,7 @@ void LocalIdentity::open(const AttemptPtr& attempt) {
         if (it == sessions.end()) {
           return attempt->done(std::unexpected(LoginRefused{"the session was closed at once"}));
         }
+        parts_.count("opened");
         attempt->done(it->second);
       });
 }

@@ -1,6 +1,7 @@
 #include <boost/asio/post.hpp>
 
 #include "controller/core/config.h"
+#include "controller/core/metrics.h"
 #include "controller/core/services.h"
 #include "controller/identity/local_identity.h"
 
@@ -13,6 +14,7 @@ std::unique_ptr<Identity> make_identity(Services& services) {
       {.log = services.log,
        .secrets = services.secrets,
        .clock = services.clock,
+       .count = [&metrics = services.metrics](std::string_view outcome) { metrics.count("logins", outcome); },
        .post = [strand = services.strand](
                    std::function<void()> work) { boost::asio::post(strand, std::move(work)); }},
       limits);

@@ -132,6 +132,7 @@ class ApiRig {
         {.log = *log,
          .secrets = *secrets,
          .clock = clock,
+         .count = [this](std::string_view outcome) { metrics.count("logins", outcome); },
          .post = [this](std::function<void()> work) { boost::asio::post(strand_, std::move(work)); }},
         limits);
     services->identity = identity.get();

@@ -145,6 +145,7 @@ TEST_F(ApiAccess, WhatIsTooLargeOrNoHttpIsRefusedAndTheServerLives) {
       rig.send_raw("POST /v1/tokens HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}")
           .status,
       415u);
+  EXPECT_EQ(rig.send_raw("GET /v1/audit/export HTTP/1.0\r\n\r\n").status, 400u);
   // A stranger's body is refused by the head alone: it is never read.
   EXPECT_EQ(https("POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n").status, 401u);
   EXPECT_EQ(rig.call("GET", "/v1/status").status, 200u);

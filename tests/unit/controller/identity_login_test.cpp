@@ -97,6 +97,8 @@ TEST_F(Login, TenWrongPasswordsSlowThatAccountAndDeviceDownOnly) {
   ASSERT_FALSE(slowed);
   EXPECT_GT(slowed.error().retry_after, Seconds{0});
   EXPECT_EQ(records_of("login slowed"), 1u);
+  EXPECT_EQ(rig.metrics.counted("logins", "wrong"), 11u);
+  EXPECT_EQ(rig.metrics.counted("logins", "slowed"), 1u);
   EXPECT_TRUE(log_in("ann@acme.example", kPassword, code(), "clerk"));
 }
 
