@@ -42,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   test::WorldGen gen(from_bytes(data, size));
   const policy::World world = gen.world().world();
   const auto states = policy::compile(world, test::kNow);
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 2; ++i) {
     const std::uint8_t protocol = gen.protocol();
     const std::uint16_t port = gen.port();
     for (const auto& principal : test::all_principals(world))
