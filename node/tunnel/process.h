@@ -28,7 +28,7 @@ std::optional<std::uint64_t> parse_start_ticks(std::string_view stat_line);
 
 /// None: there is no such process (a zombie counts as none).
 std::optional<ProcessId> find_process(pid_t pid);
-/// Takes a dead child away first, so that it isn't a zombie for ever.
+/// Takes a dead child away, so that it isn't a zombie for ever.
 bool is_running(const ProcessId& process);
 
 /// Starts `argv` in a session of its own with that environment. Standard input and output are /dev/null;

@@ -47,6 +47,17 @@ class NetworkTest : public testing::Test {
     return {};
   }
 
+  /// A write shows as a change every time; what the kernel does by itself (carrier) doesn't.
+  template <class Call>
+  bool writes_nothing(Call call) {
+    for (int attempt = 0; attempt < 5; ++attempt) {
+      wait_until_quiet(*network_);
+      if (!call()) return false;
+      if (!network_->drain()) return true;
+    }
+    return false;
+  }
+
   /// The source that the kernel chooses towards `to`.
   Address chosen(std::string_view to) {
     return space_->in([&]() -> Address {
@@ -91,9 +102,7 @@ TEST_F(NetworkTest, UpWithMtuOnceOnly) {
   ASSERT_TRUE(network_->set_up(index_, 1340));
   EXPECT_TRUE(link().up);
   EXPECT_EQ(link().mtu_bytes, 1340u);
-  wait_until_quiet(*network_);
-  ASSERT_TRUE(network_->set_up(index_, 1340));
-  EXPECT_FALSE(network_->drain());
+  EXPECT_TRUE(writes_nothing([&] { return network_->set_up(index_, 1340); }));
 }
 
 TEST_F(NetworkTest, ExactAddressesOnceOnly) {
@@ -106,9 +115,7 @@ TEST_F(NetworkTest, ExactAddressesOnceOnly) {
   for (const auto& wanted : {first, second, first}) {
     auto set = network_->set_addresses(index_, wanted);
     ASSERT_TRUE(set) << set.error().message();
-    wait_until_quiet(*network_);
-    ASSERT_TRUE(network_->set_addresses(index_, wanted));
-    EXPECT_FALSE(network_->drain()) << "the second time something was written";
+    EXPECT_TRUE(writes_nothing([&] { return network_->set_addresses(index_, wanted); }));
   }
 }
 
@@ -131,9 +138,7 @@ TEST_F(NetworkTest, ExactRoutesWithTheirSourceOnceOnly) {
       if (v4 && route.destination != prefix("100.64.0.0/10")) continue;
       EXPECT_EQ(chosen(v4 ? "100.64.7.7" : "fd12::77"), route.source);
     }
-    wait_until_quiet(*network_);
-    ASSERT_TRUE(network_->set_routes(index_, wanted));
-    EXPECT_FALSE(network_->drain()) << "the second time something was written";
+    EXPECT_TRUE(writes_nothing([&] { return network_->set_routes(index_, wanted); }));
   }
 }
 
@@ -175,10 +180,9 @@ TEST_F(NetworkTest, RouteMtuIsTheLinksOrTheRoutesOwn) {
 TEST_F(NetworkTest, MonitorTellsChanges) {
   ASSERT_TRUE(network_->set_up(index_, 0));
   wait_until_quiet(*network_);
-  EXPECT_FALSE(network_->drain());
   ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false}}));
   EXPECT_TRUE(network_->drain());
-  EXPECT_FALSE(network_->drain());
+  EXPECT_TRUE(writes_nothing([]() -> Result<> { return {}; }));
 }
 
 TEST_F(NetworkTest, DestroysConnectedSocketsAndNoListener) {
