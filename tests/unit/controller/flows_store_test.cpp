@@ -1,0 +1,78 @@
+#include <gtest/gtest.h>
+
+#include "controller/flows/flow_store.h"
+#include "tests/support/log_fixture.h"
+#include "tests/support/temp_dir.h"
+
+namespace cordon::controller {
+namespace {
+
+using namespace test;
+
+FlowRecord flow(Timestamp at, const std::string& node, const std::string& kind) {
+  return {.at = at,
+          .node = DeviceId(node),
+          .kind = kind,
+          .source = must(Address::parse("100.64.0.1")),
+          .destination = must(Address::parse("fd00::1")),
+          .person = "u-1",
+          .source_device = "laptop",
+          .destination_device = node,
+          .protocol = 6,
+          .source_port = 40000,
+          .destination_port = 5432,
+          .rule = "traders",
+          .reason = "",
+          .direction = "ingress",
+          .packets = 3,
+          .bytes = 400,
+          .suppressed = 1};
+}
+
+class FlowStoreTest : public testing::Test {
+ protected:
+  TempDir dir_;
+  std::unique_ptr<FlowStore> store_ = must(open_flow_store(dir_ / "flows.db"));
+};
+
+TEST_F(FlowStoreTest, GivesBackWhatItWasGivenNewestFirst) {
+  must(store_->add({flow(kStart, "ledger", "opened"), flow(kStart + Seconds(1), "web", "denied")}));
+  const auto all = must(store_->query({}));
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].kind, "denied");
+  EXPECT_EQ(all[1].source.to_string(), "100.64.0.1");
+  EXPECT_EQ(all[1].destination.to_string(), "fd00::1");
+  EXPECT_EQ(all[1].destination_port, 5432);
+  EXPECT_EQ(all[1].person, "u-1");
+  EXPECT_EQ(all[1].bytes, 400u);
+}
+
+TEST_F(FlowStoreTest, Filters) {
+  must(store_->add({flow(kStart, "ledger", "opened"), flow(kStart + Seconds(1), "web", "denied")}));
+  EXPECT_EQ(must(store_->query({.kind = "denied"})).size(), 1u);
+  EXPECT_EQ(must(store_->query({.device = "ledger"})).size(), 1u);
+  EXPECT_EQ(must(store_->query({.device = "laptop"})).size(), 2u) << "as a source";
+  EXPECT_EQ(must(store_->query({.since = kStart + Seconds(1)})).size(), 1u);
+  EXPECT_EQ(must(store_->query({.limit = 1})).size(), 1u);
+}
+
+TEST_F(FlowStoreTest, ForgetsByAgeAndBySize) {
+  std::vector<FlowRecord> many;
+  for (int i = 0; i < 30'000; ++i) many.push_back(flow(kStart + Seconds(i), "ledger", "opened"));
+  must(store_->add(many));
+  EXPECT_EQ(must(store_->prune(kStart + Seconds(100), UINT64_MAX)), 100u);
+  EXPECT_GT(must(store_->prune(kStart, 2u << 20)), 0u);
+  const auto left = must(store_->query({.limit = 10'000}));
+  ASSERT_FALSE(left.empty());
+  EXPECT_EQ(left.front().at, kStart + Seconds(29'999)) << "the newest stay";
+}
+
+TEST_F(FlowStoreTest, KeepsThemOverARestart) {
+  must(store_->add({flow(kStart, "ledger", "opened")}));
+  store_.reset();
+  store_ = must(open_flow_store(dir_ / "flows.db"));
+  EXPECT_EQ(must(store_->query({})).size(), 1u);
+}
+
+}  // namespace
+}  // namespace cordon::controller
