@@ -74,6 +74,10 @@ FakeController::FakeController(const std::string& chain_pem, const std::string& 
   context_.use_private_key(asio::buffer(key_pem), asio::ssl::context::pem);
   context_.add_certificate_authority(asio::buffer(roots_pem));
   context_.set_verify_mode(asio::ssl::verify_peer);
+  // As the controller does: an expired leaf is let in, it may renew.
+  context_.set_verify_callback([](bool good, asio::ssl::verify_context& verification) {
+    return good || X509_STORE_CTX_get_error(verification.native_handle()) == X509_V_ERR_CERT_HAS_EXPIRED;
+  });
   SSL_CTX_set_min_proto_version(context_.native_handle(), TLS1_3_VERSION);
   SSL_CTX_set_alpn_select_cb(context_.native_handle(), &choose_alpn, nullptr);
   thread_ = std::thread([this] { serve(); });
