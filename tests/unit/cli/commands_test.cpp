@@ -30,9 +30,9 @@ TEST_F(Cli, TablesAreAlignedAndSafeOnATerminal) {
   rig.api["GET /v1/devices?limit=1000"] = {200, kDevices};
   EXPECT_EQ(rig.run({"device", "list"}), kOk) << rig.err.str();
   EXPECT_EQ(rig.out.str(),
-            "DEVICE     STATE    CONNECTED  TAGS        ADDRESSES\n"
-            "ledger     active   yes        settlement  100.64.0.1, fd00::1\n"
-            "zoë?[31m   pending  no         -           -\n");
+            "DEVICE    STATE    CONNECTED  TAGS        ADDRESSES\n"
+            "ledger    active   yes        settlement  100.64.0.1, fd00::1\n"
+            "zoë?[31m  pending  no         -           -\n");
 }
 
 TEST_F(Cli, JsonIsOneObjectALineWhereverTheFlagStands) {
