@@ -122,8 +122,8 @@ class ControllerRig {
 
   /// Runs `f` on the controller's strand and gives its result.
   template <class F>
-  auto on_strand(F f) {
-    std::promise<decltype(f())> promise;
+  std::invoke_result_t<F> on_strand(F f) {
+    std::promise<std::invoke_result_t<F>> promise;
     boost::asio::post(strand_, [&] {
       try {
         promise.set_value(f());
