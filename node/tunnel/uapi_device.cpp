@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -17,6 +18,7 @@ namespace cordon::node::wireguard {
 namespace {
 
 constexpr std::size_t kReplyLimit = 64u << 20;
+constexpr std::ptrdiff_t kPeersAtOnce = 1000;
 
 class Connection {
  public:
@@ -101,11 +103,24 @@ Result<DeviceState> UapiDevice::read() {
 }
 
 Result<> UapiDevice::write(const DeviceChange& change) {
-  std::string request = uapi_set(change);
-  auto reply = converse(socket_, request);
-  explicit_bzero(request.data(), request.size());
-  if (!reply) return std::unexpected(std::move(reply).error());
-  return parse_uapi_set(*reply);
+  // In portions: each is answered well within the time that we wait.
+  DeviceChange portion{.private_key = change.private_key,
+                       .listen_port = change.listen_port,
+                       .firewall_mark = change.firewall_mark,
+                       .peers = {}};
+  auto next = change.peers.begin();
+  do {
+    const auto end = next + std::min<std::ptrdiff_t>(kPeersAtOnce, change.peers.end() - next);
+    portion.peers.assign(next, end);
+    next = end;
+    std::string request = uapi_set(portion);
+    auto reply = converse(socket_, request);
+    explicit_bzero(request.data(), request.size());
+    if (!reply) return std::unexpected(std::move(reply).error());
+    CORDON_TRY(parse_uapi_set(*reply));
+    portion = {};
+  } while (next != change.peers.end());
+  return {};
 }
 
 Result<pid_t> uapi_listener(const std::filesystem::path& socket) {

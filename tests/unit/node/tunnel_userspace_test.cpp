@@ -229,6 +229,11 @@ TEST_F(UserspaceTunnelTest, PeersBecomeExactlyWhatIsWanted) {
   check({one, two});
   one.allowed_ips = two.allowed_ips;
   check({one});
+  std::vector<Peer> many{one};  // more than one request holds
+  for (std::uint32_t n = 0; n < 1500; ++n)
+    many.push_back(with(0, {Prefix::host(Address::from_v4(0x64500000u + n))}));
+  check(many);
+  check({one});
   check({});
 }
 
