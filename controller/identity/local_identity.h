@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "controller/core/change_log.h"
@@ -29,6 +30,8 @@ struct IdentityParts {
   ChangeLog& log;
   SecretStore& secrets;
   const Clock& clock;
+  std::function<void(std::string_view outcome)> count = [](std::string_view) {
+  };  ///< logins, by a word of ours
   std::function<void(std::function<void()>)>
       post;  ///< runs a function on the strand; callable from any thread
 };
