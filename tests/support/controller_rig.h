@@ -111,8 +111,9 @@ class ControllerRig {
       return 0;
     });
     work_.reset();
-    // The log's own timers would keep the loop alive; connections end within a second.
-    boost::asio::steady_timer last(strand_, std::chrono::milliseconds(1100));
+    // The log's own timers would keep the loop alive; what is left of connections doesn't use the log any
+    // more.
+    boost::asio::steady_timer last(strand_, std::chrono::milliseconds(20));
     last.async_wait([this](auto) {
       server.reset();
       log.reset();

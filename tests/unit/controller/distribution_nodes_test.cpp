@@ -34,6 +34,13 @@ bool has_rule(const policy::NodeState& state, const std::string& name) {
   });
 }
 
+bool has_grant(const policy::NodeState& state, policy::Direction direction) {
+  return std::ranges::any_of(state.entries, [&](const auto& entry) {
+    const auto* grant = std::get_if<policy::GrantKey>(&entry.first);
+    return grant != nullptr && grant->direction == direction;
+  });
+}
+
 ToController enrol_request(const FakeDevice& device, const std::string& token, const std::string& secret) {
   ToController message;
   wire::EnrolRequest& enrol = *message.mutable_enrol();
@@ -145,9 +152,11 @@ TEST(Nodes, GetTheirWholeStateThenDeltasAndTheirReceiptsAreKept) {
   ASSERT_NE(ledger_node.state().settings(), nullptr);
   EXPECT_EQ(ledger_node.state().settings()->device, DeviceId("ledger"));
   const Revision revision = rig.apply_policy(kPolicy);
-  const auto granted = [](const auto& state) { return has_rule(state, "web-to-ledger"); };
-  ASSERT_TRUE(ledger_node.take_until(granted));
-  ASSERT_TRUE(web_node.take_until(granted));
+  // The source's part comes once the target has acked its own.
+  ASSERT_TRUE(
+      ledger_node.take_until([](const auto& state) { return has_grant(state, policy::Direction::ingress); }));
+  ASSERT_TRUE(
+      web_node.take_until([](const auto& state) { return has_grant(state, policy::Direction::egress); }));
   EXPECT_TRUE(web_node.digest_right());
   ASSERT_TRUE(rig.eventually([&] {
     const auto receipts = rig.server->distribution().receipts(revision);
