@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -121,6 +122,8 @@ Result<> RunningController::open_storage() {
 
 Result<Committed> RunningController::propose_and_wait(Proposal proposal) {
   std::optional<Result<Committed>> outcome;
+  // The log's own thread does the work: without this the loop would end while it does.
+  const auto work = asio::make_work_guard(io_);
   asio::post(strand_, [&] {
     log_->propose(std::move(proposal), [&](Result<Committed> committed) { outcome = std::move(committed); });
   });
