@@ -98,11 +98,11 @@ class Attributes {
 /// The family's header at the front of a payload, and the region of attributes behind it.
 template <class Header>
 Result<Header> take_header(ByteView payload, ByteView& rest) {
-  constexpr std::size_t aligned = (sizeof(Header) + 3) & ~std::size_t{3};
+  constexpr std::size_t kAligned = (sizeof(Header) + 3) & ~std::size_t{3};
   if (payload.size() < sizeof(Header)) return fail(ErrorCode::protocol, "netlink message is too short");
   Header header;
   std::memcpy(&header, payload.data(), sizeof header);
-  rest = payload.size() > aligned ? payload.subspan(aligned) : ByteView{};
+  rest = payload.size() > kAligned ? payload.subspan(kAligned) : ByteView{};
   return header;
 }
 

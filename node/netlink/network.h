@@ -1,5 +1,6 @@
 #pragma once
-// Links, addresses and routes of this host by rtnetlink (libmnl). Idempotent: asked for what is there, nothing is written.
+// Links, addresses and routes of this host by rtnetlink (libmnl). Idempotent: asked for what is there,
+// nothing is written.
 
 #include <cstdint>
 #include <functional>
@@ -21,8 +22,8 @@ struct Link {
 };
 
 struct OwnAddress {
-  Prefix prefix;           ///< host bits may be set
-  bool deprecated = false; ///< preferred lifetime 0: never chosen by itself as a source
+  Prefix prefix;            ///< host bits may be set
+  bool deprecated = false;  ///< preferred lifetime 0: never chosen by itself as a source
   auto operator<=>(const OwnAddress&) const = default;
 };
 
@@ -46,8 +47,9 @@ class Network {
   virtual Result<std::uint32_t> route_mtu(const Address& destination) const = 0;
   /// Destroys this host's sockets that match (SOCK_DESTROY): a connected socket with that local or remote
   /// overlay address; never a listener. How many went.
-  virtual Result<std::size_t> destroy_sockets(const Address& local, const Address& remote, std::uint8_t protocol,
-                                              std::uint16_t local_port, std::uint16_t remote_port) = 0;
+  virtual Result<std::size_t> destroy_sockets(const Address& local, const Address& remote,
+                                              std::uint8_t protocol, std::uint16_t local_port,
+                                              std::uint16_t remote_port) = 0;
   /// Readable when links, addresses or routes changed; `drain` empties it and says whether anything changed
   /// (an overflow counts as a change).
   virtual int monitor_fd() const = 0;

@@ -33,7 +33,7 @@ struct TunnelConfig {
 struct Peer {
   WireguardKey public_key{};
   std::vector<Prefix> allowed_ips;
-  std::optional<Endpoint> endpoint;   ///< none: leave what the tunnel knows
+  std::optional<Endpoint> endpoint;  ///< none: leave what the tunnel knows
   std::uint16_t keepalive_s = 25;
 };
 
@@ -51,12 +51,12 @@ class Tunnel {
   virtual Backend backend() const = 0;
   virtual unsigned ifindex() const = 0;
   virtual Result<> set_private_key(const WireguardKey& key) = 0;
-  /// Makes the tunnel hold exactly these peers: what is equal is not touched, allowed-IPs that move between peers
-  /// are never missing, a peer's endpoint is kept unless one is given and differs.
+  /// Makes the tunnel hold exactly these peers: what is equal is not touched, allowed-IPs that move between
+  /// peers are never missing, a peer's endpoint is kept unless one is given and differs.
   virtual Result<> set_peers(const std::vector<Peer>& wanted) = 0;
   virtual Result<std::vector<PeerStatus>> peers() const = 0;
-  /// Is the interface (and wireguard-go behind it) alive? Restarts a dead wireguard-go; true when it had to, and
-  /// then key, peers, addresses and filter are to be set again.
+  /// Is the interface (and wireguard-go behind it) alive? Restarts a dead wireguard-go; true when it had to,
+  /// and then key, peers, addresses and filter are to be set again.
   virtual Result<bool> supervise() = 0;
   /// Takes the interface away. A destructor never does: the tunnel outlives the daemon.
   virtual Result<> remove() = 0;
