@@ -29,6 +29,7 @@ CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, grant_ranges, struct cordon_range_key, struct 
            BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, flows, struct cordon_flow_key, struct cordon_flow, 1, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_HASH, rule_counters, __u32, struct cordon_counter, 1, BPF_F_NO_PREALLOC);
+CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, rule_cache, __u32, struct cordon_rule_slot, CORDON_RULE_SLOTS, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, drop_counters, __u32, struct cordon_counter, CORDON_REASON_COUNT, 0);
 CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_guards, struct cordon_guard_key, struct cordon_guard, 4096,
            BPF_F_NO_PREALLOC);

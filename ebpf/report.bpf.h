@@ -49,16 +49,30 @@ static __always_inline void count_reason(__u32 reason, __u64 packets, __u64 byte
   counter->bytes += bytes;
 }
 
-static __always_inline void count_rule(__u32 rule, __u64 packets, __u64 bytes) {
+/* Moves a slot's count to rule_counters and gives the slot to another rule. */
+static __noinline void hand_over(struct cordon_rule_slot* slot, __u32 to_rule) {
+  __u32 rule = slot->rule;
+  struct cordon_counter moved = {.packets = slot->packets, .bytes = slot->bytes};
+  slot->rule = to_rule;
+  slot->packets = slot->bytes = 0;
+  if (!rule) return;
   struct cordon_counter* counter = bpf_map_lookup_elem(&rule_counters, &rule);
   if (!counter) {
-    struct cordon_counter none = {};
-    bpf_map_update_elem(&rule_counters, &rule, &none, BPF_NOEXIST);
-    counter = bpf_map_lookup_elem(&rule_counters, &rule);
-    if (!counter) return; /* full: the daemon sees it by the map's size */
+    bpf_map_update_elem(&rule_counters, &rule, &moved,
+                        BPF_NOEXIST); /* on this CPU; full: the count is lost */
+    return;
   }
-  counter->packets += packets;
-  counter->bytes += bytes;
+  counter->packets += moved.packets;
+  counter->bytes += moved.bytes;
+}
+
+static __always_inline void count_rule(__u32 rule, __u64 packets, __u64 bytes) {
+  __u32 index = rule % CORDON_RULE_SLOTS;
+  struct cordon_rule_slot* slot = bpf_map_lookup_elem(&rule_cache, &index);
+  if (!slot) return;
+  if (slot->rule != rule) hand_over(slot, rule);
+  slot->packets += packets;
+  slot->bytes += bytes;
 }
 
 static __always_inline void count_event(__u32 which) {

@@ -121,9 +121,9 @@ __noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view,
 }
 
 /* Steps 3 (second half) to 7. */
-__noinline int decide_packet(struct __sk_buff* skb, struct packet* p, struct view* view) {
+__noinline int decide_packet(struct __sk_buff* skb, struct packet* p, struct view* view, int known) {
   if (!p || !view) return VERDICT_DROP;
-  if (renew(skb, p, view)) return VERDICT_ACCEPT;
+  if (known && renew(skb, p, view)) return VERDICT_ACCEPT;
   __u32 reason = begin(skb, p, view, 0);
   if (reason && p->tuple.protocol == IPPROTO_TCP && !is_bare_syn(p) && !begin(skb, p, view, 1))
     return VERDICT_ACCEPT;
@@ -147,7 +147,7 @@ static __always_inline int verdict(struct __sk_buff* skb, __u32 l2, __u8 directi
   struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
   if (!flow || flow->epoch != view.epoch || READ_ONCE(flow->deadline_ns) <= view.now_ns ||
       !at_right_hook(flow, source_high, direction))
-    return decide_packet(skb, &p, &view);
+    return decide_packet(skb, &p, &view, flow != NULL);
   count_accept(skb, flow, view.now_ns);
   if (p.tcp_flags & (TCP_FIN | TCP_RST)) note_end(&p, flow, view.now_ns);
   return VERDICT_ACCEPT;

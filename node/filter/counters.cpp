@@ -63,6 +63,18 @@ Result<std::map<RuleId, Counter>> KernelFilter::rule_counters() const {
     if (read_per_cpu(fd, key, values)) out[RuleId(key)] = sum(values);
   }
   if (errno != ENOENT) return fail_errno("can't read map 'rule_counters'", errno);
+  std::vector<cordon_rule_slot> slots(CORDON_RULE_SLOTS * cpus());
+  std::vector<std::uint32_t> indexes(CORDON_RULE_SLOTS);
+  std::uint32_t cursor = 0, count = CORDON_RULE_SLOTS;
+  const int error = bpf_map_lookup_batch(objects_->map("rule_cache"), nullptr, &cursor, indexes.data(),
+                                         slots.data(), &count, nullptr);
+  if (error != 0 && errno != ENOENT) return fail_errno("can't read map 'rule_cache'", errno);
+  for (const cordon_rule_slot& slot : slots) {
+    if (slot.rule == 0) continue;
+    Counter& counter = out[RuleId(slot.rule)];
+    counter.packets += slot.packets;
+    counter.bytes += slot.bytes;
+  }
   return out;
 }
 

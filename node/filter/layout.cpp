@@ -81,6 +81,10 @@ constexpr FieldLayout kLayout[] = {
     CORDON_WHOLE(cordon_counter),
     CORDON_FIELD(cordon_counter, packets),
     CORDON_FIELD(cordon_counter, bytes),
+    CORDON_WHOLE(cordon_rule_slot),
+    CORDON_FIELD(cordon_rule_slot, packets),
+    CORDON_FIELD(cordon_rule_slot, bytes),
+    CORDON_FIELD(cordon_rule_slot, rule),
     CORDON_WHOLE(cordon_guard_key),
     CORDON_FIELD(cordon_guard_key, prefix_bits),
     CORDON_FIELD(cordon_guard_key, protocol),
@@ -122,7 +126,7 @@ std::span<const FieldLayout> abi_layout() {
 }
 
 std::string layout_hash(const MapSizes& sizes) {
-  std::string text = fmt::format("{} {}\n", kMeaning, int{CORDON_REASON_COUNT});
+  std::string text = fmt::format("{} {} {}\n", kMeaning, int{CORDON_REASON_COUNT}, CORDON_RULE_SLOTS);
   for (const FieldLayout& f : kLayout)
     text += fmt::format("{}.{} {} {}\n", f.structure, f.field, f.offset, f.size);
   text += fmt::format("{} {} {} {} {} {} {}", sizes.principals, sizes.targets, sizes.grants,

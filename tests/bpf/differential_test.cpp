@@ -9,7 +9,7 @@
 namespace cordon::test {
 namespace {
 
-constexpr int kStates = 40, kPacketsPerState = 120;
+constexpr int kStates = 20, kPacketsPerState = 120;
 
 class DifferentialTest : public FilterTest {
  protected:

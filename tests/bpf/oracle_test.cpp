@@ -9,7 +9,7 @@
 namespace cordon::test {
 namespace {
 
-constexpr std::uint64_t kWorlds = 12;
+constexpr std::uint64_t kWorlds = 8;
 constexpr int kQuestionsPerNode = 60;
 
 class OracleTest : public FilterTest {
