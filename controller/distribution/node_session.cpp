@@ -45,6 +45,11 @@ void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wante
   interval_ = heartbeat_interval(services.log.world());
   const Sha256 digest = policy::digest(wanted).value();
   const bool holds_it = hello.applied_sequence() != 0 && hello.state_digest() == as_text(digest);
+  for (auto it = wanted.entries.lower_bound(policy::PeerKey{}); it != wanted.entries.end(); ++it) {
+    const auto* peer = std::get_if<policy::PeerKey>(&it->first);
+    if (peer == nullptr) break;
+    endpoints_.insert(peer->device);
+  }
   feed_.start(wanted, holds_it, revision, steady_now());
   if (hello.seen_revision() > services.log.head().revision.value) {
     services.metrics.count("nodes_ahead");
@@ -197,22 +202,17 @@ void NodeSession::answer(const wire::ToNode& message) {
 }
 
 void NodeSession::add(const std::vector<policy::Change>& changes, Revision revision) {
+  for (const policy::Change& change : changes)
+    if (const auto* peer = std::get_if<policy::PeerKey>(&change.key); peer != nullptr && change.value)
+      endpoints_.insert(peer->device);
   feed_.add(changes, revision, steady_now());
 }
 
 void NodeSession::tell_endpoint(const DeviceId& peer) {
-  if (feed_.held().entries.contains(policy::PeerKey{peer})) endpoints_.insert(peer);
+  if (feed_.concerns(policy::PeerKey{peer})) endpoints_.insert(peer);
 }
 
 bool NodeSession::next_endpoints(wire::ToNode& out) {
-  if (feed_.take_new_peers()) {
-    const auto& entries = feed_.held().entries;
-    for (auto it = entries.lower_bound(policy::PeerKey{}); it != entries.end(); ++it) {
-      const auto* peer = std::get_if<policy::PeerKey>(&it->first);
-      if (peer == nullptr) break;
-      endpoints_.insert(peer->device);
-    }
-  }
   out.Clear();
   wire::Endpoints& message = *out.mutable_endpoints();
   while (!endpoints_.empty() && message.peers_size() < kEndpointsAMessage) {
@@ -228,7 +228,8 @@ bool NodeSession::next_endpoints(wire::ToNode& out) {
 }
 
 bool NodeSession::next(wire::ToNode& out) {
-  return feed_.next(hub_.services().log.head(), steady_now(), out) || next_endpoints(out);
+  // Endpoints before the peers they belong to: a handshake that has nowhere to go is tried again only after 5 s.
+  return next_endpoints(out) || feed_.next(hub_.services().log.head(), steady_now(), out);
 }
 
 void NodeSession::pump() {

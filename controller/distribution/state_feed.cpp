@@ -32,7 +32,6 @@ void StateFeed::start(const policy::NodeState& wanted, bool holds_it, Revision r
   newest_ = revision;
   greet_ = holds_it;
   wants_whole_ = !holds_it;
-  new_peers_ = holds_it;
   // What it holds instead may grant more.
   if (!holds_it) note_reduction(revision, now);
 }
@@ -120,10 +119,8 @@ void StateFeed::delta(Outbox::Which which, const SignedHead& head, wire::ToNode&
   const std::vector<Outbox::Out> taken = outbox_.take(which);
   ++sequence_;
   wire::Delta* delta = out.mutable_delta();
-  for (const Outbox::Out& entry : taken) {
+  for (const Outbox::Out& entry : taken)
     encode(entry, entry.value ? delta->add_upserts() : delta->add_removals());
-    new_peers_ = new_peers_ || (entry.value && std::holds_alternative<policy::PeerKey>(entry.key));
-  }
   InFlight flight = this->flight(head);
   note_removed(taken, flight.removed);
   if (delta->ByteSizeLong() > kPartBytes) {
@@ -165,7 +162,6 @@ void StateFeed::continue_whole(wire::ToNode& out) {
     in_flight_.push_back(std::move(*in_whole_));
     in_whole_.reset();
     parts_.clear();
-    new_peers_ = true;
     return;
   }
   wire::StatePart* part = out.mutable_part();

@@ -54,8 +54,8 @@ class StateFeed {
   const policy::NodeState& held() const { return outbox_.held(); }
   /// Since when the node owes an ack for something that takes access away; nullopt: it owes none.
   std::optional<Time> owes_since() const;
-  /// True once after a message that told of new peers.
-  bool take_new_peers() { return std::exchange(new_peers_, false); }
+  /// The node holds the key or is to be told of it.
+  bool concerns(const policy::Key& key) const { return outbox_.concerns(key); }
 
  private:
   struct InFlight {
@@ -97,7 +97,6 @@ class StateFeed {
 
   std::optional<Time> hold_until_;
   Revision held_revision_;
-  bool new_peers_ = false;
 };
 
 }  // namespace cordon::controller

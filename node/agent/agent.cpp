@@ -132,7 +132,11 @@ Result<> Agent::start() {
   CORDON_TRY(parts_.tunnel.set_private_key(keys_.wireguard));
   // The filter goes on an interface before it can carry anything (I1).
   CORDON_TRY(interfaces_.set_up());
-  if (states_.state().settings() != nullptr) {
+  // A tunnel that outlived the daemon is newer than the state on disk: taking a peer away and adding it again
+  // would cost its keys, and packets until the next handshake. It stays as it is until the controller speaks.
+  const auto peers = parts_.tunnel.peers();
+  const bool outlived = peers && !peers->empty();
+  if (states_.state().settings() != nullptr && !outlived) {
     const auto restored = applier_.restore(overlay_of(states_.state()));
     if (!restored)
       log::warning(kArea, "tunnel and addresses wait for the controller: {}", restored.error().message());

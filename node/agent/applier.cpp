@@ -160,6 +160,7 @@ Result<> Applier::finish(const Overlay& after, bool all) {
 }
 
 void Applier::back_to_current() {
+  if (!current_known_) return;
   note(set_peers(current_.peers), "putting the tunnel's peers back");
   note(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(current_)), "putting the addresses back");
   note(network_.set_routes(tunnel_.ifindex(), overlay_routes(current_)), "putting the routes back");
@@ -183,6 +184,7 @@ Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, Und
   }
   end_sockets(after);
   current_ = std::move(after);
+  current_known_ = true;
   return report;
 }
 
@@ -217,6 +219,7 @@ Result<> Applier::restore(const Overlay& overlay) {
   CORDON_TRY(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(overlay)));
   CORDON_TRY(network_.set_routes(tunnel_.ifindex(), overlay_routes(overlay)));
   current_ = overlay;
+  current_known_ = true;
   return {};
 }
 

@@ -46,7 +46,7 @@ class Applier {
 
   /// After the interface was made anew, or to start from a state read from disk: tunnel and network alone.
   Result<> restore(const Overlay& overlay);
-  Result<> restore() { return restore(Overlay(current_)); }
+  Result<> restore() { return current_known_ ? restore(Overlay(current_)) : Result<>{}; }
 
   /// Where peers are reached, as the controller heard it.
   Result<> set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints);
@@ -67,6 +67,7 @@ class Applier {
   Tunnel& tunnel_;
   Network& network_;
   Overlay current_;
+  bool current_known_ = false;  ///< false: what an earlier daemon left, to be kept until a state is applied
   std::map<DeviceId, Endpoint> hints_;
   std::map<DeviceId, Endpoint> told_;  ///< hints that the tunnel was given: it may know better since
 };
