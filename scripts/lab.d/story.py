@@ -59,7 +59,7 @@ class Story:
         ports = f"T:{','.join(map(str, SERVICE_PORTS['tcp']))},U:{','.join(map(str, SERVICE_PORTS['udp']))}"
         family = ["-6"] if ":" in address else []
         done = self.lab.on(host, "nmap", *family, "-n", "-Pn", "-sS", "-sU", "-p", ports, "--max-retries", "1",
-                           "--host-timeout", "20s", "--reason", address, timeout=60)
+                           "--max-rtt-timeout", "250ms", "--host-timeout", "20s", "--reason", address, timeout=60)
         lines = [line for line in done.stdout.splitlines() if re.match(r"\d+/(tcp|udp)", line)]
         answered = [line for line in lines if "no-response" not in line]
         return len(lines) == 4 and not answered, done.stdout + done.stderr
