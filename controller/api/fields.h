@@ -40,7 +40,8 @@ using Fields = std::vector<Field>;
 const Fields& schema(std::string_view name);
 const std::vector<std::pair<std::string_view, Fields>>& schemas();
 
-/// The JSON object in `text`: nothing after it, no key twice, at most 32 levels. Errors name line and column.
+/// The JSON object in `text`: nothing after it, no key twice, no number beyond a double, at most 32
+/// levels. Errors name line and column.
 Result<boost::json::object> parse_object(std::string_view text);
 
 /// Members are those of `fields`, with their types and within their limits; each error names the member, and

@@ -1,5 +1,6 @@
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
+#include <cmath>
 #include <set>
 #include <string>
 
@@ -10,9 +11,9 @@ namespace {
 
 namespace json = boost::json;
 
-/// Looks for a key that one object has twice: Boost would silently keep the last, and two readers of one text
-/// must never see two different things.
-struct DuplicateFinder {
+/// Looks for what Boost takes and we don't. A key that one object has twice: it would silently keep the last,
+/// and two readers of one text must never see two different things. A number that no double holds.
+struct StrictReader {
   static constexpr std::size_t max_object_size = std::size_t(-1);
   static constexpr std::size_t max_array_size = std::size_t(-1);
   static constexpr std::size_t max_key_size = std::size_t(-1);
@@ -53,7 +54,11 @@ struct DuplicateFinder {
   bool on_number_part(json::string_view, ec&) { return true; }
   bool on_int64(std::int64_t, json::string_view, ec&) { return true; }
   bool on_uint64(std::uint64_t, json::string_view, ec&) { return true; }
-  bool on_double(double, json::string_view, ec&) { return true; }
+  bool on_double(double number, json::string_view, ec& error) {
+    // Boost reads 1e400 as infinity, which it would write as "Infinity": no JSON.
+    if (!std::isfinite(number)) error = json::error::exponent_overflow;
+    return std::isfinite(number);
+  }
   bool on_bool(bool, ec&) { return true; }
   bool on_null(ec&) { return true; }
   bool on_comment_part(json::string_view, ec&) { return true; }
@@ -72,15 +77,18 @@ std::string place(std::string_view text, std::size_t offset) {
 }  // namespace
 
 Result<json::object> parse_object(std::string_view text) {
-  json::basic_parser<DuplicateFinder> finder(json::parse_options{});
+  json::basic_parser<StrictReader> reader(json::parse_options{});
   json::error_code error;
-  const std::size_t read = finder.write_some(false, text.data(), text.size(), error);
-  if (!finder.handler().duplicate.empty()) {
+  const std::size_t read = reader.write_some(false, text.data(), text.size(), error);
+  if (!reader.handler().duplicate.empty()) {
     return fail(ErrorCode::invalid,
-                "member \"" + finder.handler().duplicate.substr(0, 64) + "\" is given twice", "give it once");
+                "member \"" + reader.handler().duplicate.substr(0, 64) + "\" is given twice", "give it once");
   }
   if (!error && read < text.size() && text.find_first_not_of(" \t\r\n", read) != std::string_view::npos) {
     error = json::error::extra_data;
+  }
+  if (error == json::error::exponent_overflow) {
+    return fail(ErrorCode::invalid, "a number is out of range at " + place(text, read), "give a smaller one");
   }
   if (error) {
     return fail(ErrorCode::invalid, "the body is not JSON: " + error.message() + " at " + place(text, read),

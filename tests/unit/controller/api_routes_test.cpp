@@ -211,6 +211,8 @@ TEST_F(ApiRoutes, BadRequestsNameThePlaceAndTheMend) {
             "\"uses\" must be a whole number");
   EXPECT_EQ(rig.call("POST", "/v1/tokens", R"({"uses":1,"uses":2})").text("detail"),
             "member \"uses\" is given twice");
+  EXPECT_EQ(rig.call("POST", "/v1/tokens", R"({"uses":1e400})").text("detail"),
+            "a number is out of range at line 1, column 14");
   EXPECT_EQ(rig.call("POST", "/v1/tokens", R"({"uses":0})").status, 400u);
   EXPECT_EQ(rig.call("POST", "/v1/tokens", "[1]").status, 400u);
   EXPECT_NE(rig.call("POST", "/v1/tokens", "{\n  \"uses\": }").text("detail").find("line 2"),
