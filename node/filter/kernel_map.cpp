@@ -36,7 +36,7 @@ Result<Rows> KernelMap::read(const Rows& shape) const {
 }
 
 Result<> KernelMap::write(const Rows& rows) const {
-  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  const bpf_map_batch_opts options{.sz = sizeof options};
   for (std::size_t at = 0; at < rows.size(); at += kBatch) {
     __u32 count = static_cast<__u32>(std::min(kBatch, rows.size() - at));
     if (bpf_map_update_batch(fd, rows.key(at), rows.value(at), &count, &options) == 0) continue;
@@ -49,7 +49,7 @@ Result<> KernelMap::write(const Rows& rows) const {
 }
 
 Result<> KernelMap::remove(const Rows& rows) const {
-  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  const bpf_map_batch_opts options{.sz = sizeof options};
   std::size_t at = 0;
   while (at < rows.size()) {
     __u32 count = static_cast<__u32>(std::min(kBatch, rows.size() - at));

@@ -29,16 +29,19 @@ struct Query {
 };
 static_assert(sizeof(Query) == 64);
 
+struct RawTcxLink {
+  std::uint32_t ifindex, attach_type;
+};
+struct RawCgroupLink {
+  std::uint64_t id;
+};
+
 /// struct bpf_link_info up to what we read.
 struct RawLinkInfo {
   std::uint32_t type, id, program_id, pad;
   union {
-    struct {
-      std::uint32_t ifindex, attach_type;
-    } tcx;
-    struct {
-      std::uint64_t id;
-    } cgroup;
+    RawTcxLink tcx;
+    RawCgroupLink cgroup;
     std::uint8_t room[64];
   };
 };
