@@ -6,6 +6,7 @@ filled up once.
 """
 import base64
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,17 @@ class Refusals:
     def trader_reaches(self):
         v4 = next(a for a in self.perimeter.devices()["ledger"]["addresses"] if ":" not in a)
         return self.lab.on("trader", "psql", "-h", v4, "-U", "postgres", "-Atc", "select 1", uid=30001).returncode == 0
+
+    def privileges(self):
+        """The node is its own user with three capabilities, for good: none can be gained."""
+        status = Path(f"/proc/{self.lab.pid('ledger', 'cordon-node')}/status").read_text()
+        facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        wanted = 1 << 12 | 1 << 38 | 1 << 39  # CAP_NET_ADMIN, CAP_PERFMON, CAP_BPF (linux/capability.h)
+        for which in ("CapEff", "CapPrm", "CapAmb"):
+            expect(int(facts[which], 16) == wanted, f"ledger's node has three capabilities and no other ({which})", status)
+        expect(facts["Uid"].split()[0] == str(pwd.getpwnam("cordon").pw_uid), "ledger's node runs as user cordon")
+        expect(facts["NoNewPrivs"].strip() == "1" and facts["Seccomp"].strip() == "2",
+               "ledger's node can gain no privileges and has a system call filter")
 
     def configs(self):
         bad = self.dir / "bad.toml"
@@ -159,7 +171,7 @@ class Refusals:
             self.perimeter.wait_ready(name)
         done = self.perimeter.login("trader")
         expect(done.returncode == 0 and self.trader_reaches(), "trader signs in and reaches ledger", done.stderr)
-        for part in (self.configs, self.policies, self.tokens, self.passwords, self.garbage, self.full_disk):
+        for part in (self.privileges, self.configs, self.policies, self.tokens, self.passwords, self.garbage, self.full_disk):
             try:
                 part()
             except (LabError, subprocess.TimeoutExpired) as error:
