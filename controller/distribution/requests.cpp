@@ -74,7 +74,6 @@ void tell(const policy::Decision& decision, wire::WhyAnswer& answer) {
 NodeRequests::NodeRequests(Services& services, const DistributionLimits& limits, const StateSource& states,
                            Settle settle)
     : services_(services),
-      limits_(limits),
       states_(states),
       settle_(std::move(settle)),
       questions_(limits.questions),

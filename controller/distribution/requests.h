@@ -40,7 +40,6 @@ class NodeRequests : public std::enable_shared_from_this<NodeRequests> {
   void fill_reach(const DeviceId& device, const policy::PrincipalRef& principal, Reachable& out) const;
 
   Services& services_;
-  const DistributionLimits& limits_;
   const StateSource& states_;
   Settle settle_;
   RateLimiter questions_;
