@@ -166,9 +166,10 @@ void Applier::back_to_current() {
   note(network_.set_routes(tunnel_.ifindex(), overlay_routes(current_)), "putting the routes back");
 }
 
-template <class WriteFilter, class UndoFilter>
-Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, UndoFilter undo) {
+template <class WriteFilter, class CutFilter>
+Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, CutFilter cut) {
   if (auto prepared = prepare(after, all); !prepared) {
+    note(cut(), "cutting without the tunnel");
     back_to_current();
     return std::unexpected(prepared.error());
   }
@@ -178,7 +179,7 @@ Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, Und
     return std::unexpected(in_context(report.error(), "writing the filter"));
   }
   if (auto finished = finish(after, all); !finished) {
-    undo();
+    // The new filter stays: behind the old tunnel it accepts nothing that the new state denies.
     back_to_current();
     return std::unexpected(finished.error());
   }
@@ -188,8 +189,8 @@ Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, Und
   return report;
 }
 
-Result<ApplyReport> Applier::replace(const policy::NodeState* before, const policy::NodeState& wanted,
-                                     const TimeBase& base, bool raise_epoch) {
+Result<ApplyReport> Applier::replace(const policy::NodeState& wanted, const TimeBase& base,
+                                     bool raise_epoch) {
   const auto write = [&]() -> Result<ApplyReport> {
     CORDON_ASSIGN(auto report, filter_.replace(wanted, base));
     if (!raise_epoch || report.epoch_raised) return report;
@@ -198,9 +199,8 @@ Result<ApplyReport> Applier::replace(const policy::NodeState* before, const poli
     report.verified = report.verified && raised.verified;
     return report;
   };
-  return run(overlay_of(wanted), true, write, [&] {
-    if (before != nullptr) note(filter_.replace(*before, base), "putting the filter back");
-  });
+  // What a whole state takes away only the kernel knows, so all of it is written.
+  return run(overlay_of(wanted), true, write, write);
 }
 
 Result<ApplyReport> Applier::update(const policy::NodeState& before,
@@ -208,9 +208,18 @@ Result<ApplyReport> Applier::update(const policy::NodeState& before,
                                     bool raise_epoch) {
   Overlay after = current_;
   node::apply(after, changes);
+  const auto cut = [&]() -> Result<ApplyReport> {
+    std::vector<policy::Change> cuts;
+    for (const policy::Change& change : changes) {
+      const auto old = before.entries.find(change.key);
+      if (policy::takes_away(old == before.entries.end() ? nullptr : &old->second, change))
+        cuts.push_back(change);
+    }
+    if (cuts.empty() && !raise_epoch) return ApplyReport{};
+    return filter_.update(before, cuts, base, raise_epoch);
+  };
   return run(
-      std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); },
-      [&] { note(filter_.replace(before, base), "putting the filter back"); });
+      std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); }, cut);
 }
 
 Result<> Applier::restore(const Overlay& overlay) {

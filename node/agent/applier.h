@@ -1,7 +1,7 @@
 #pragma once
 // Makes the machine hold a state: tunnel, addresses, filter, routes, in an order in which nothing is let
-// through that neither state allows and nothing is dropped that both allow (I10). A failure leaves all as it
-// was.
+// through that neither state allows and nothing is dropped that both allow (I10). A failure leaves the tunnel
+// as it was; the filter never goes back to what a new state takes away.
 
 #include <map>
 #include <optional>
@@ -37,10 +37,9 @@ class Applier {
   Applier(Filter& filter, Tunnel& tunnel, Network& network)
       : filter_(filter), tunnel_(tunnel), network_(network) {}
 
-  /// `before` is what is to be put back when something fails after the filter was written; null: nothing is
-  /// known.
-  Result<ApplyReport> replace(const policy::NodeState* before, const policy::NodeState& wanted,
-                              const TimeBase& base, bool raise_epoch);
+  /// After an error of either, what filter and tunnel hold is known only to be no wider than wanted: a whole
+  /// state has to come next. A cut never waits for the tunnel: it is made even when that fails.
+  Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch);
   Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
                              const TimeBase& base, bool raise_epoch);
 
@@ -55,8 +54,8 @@ class Applier {
 
  private:
   /// `all`: tunnel and network are asked even for what should be there already; the kernel is the truth.
-  template <class WriteFilter, class UndoFilter>
-  Result<ApplyReport> run(Overlay after, bool all, WriteFilter write, UndoFilter undo);
+  template <class WriteFilter, class CutFilter>
+  Result<ApplyReport> run(Overlay after, bool all, WriteFilter write, CutFilter cut);
   Result<> prepare(const Overlay& after, bool all);
   Result<> finish(const Overlay& after, bool all);
   void back_to_current();

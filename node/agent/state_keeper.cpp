@@ -12,16 +12,11 @@ namespace {
 
 constexpr std::string_view kArea = "node.agent";
 
-Error not_verified() {
-  return {.code = ErrorCode::internal, .what = "the kernel does not hold what was written"};
-}
-
 }  // namespace
 
 void StateKeeper::start_from(Revision revision, policy::NodeState state) {
   state_ = std::move(state);
   revision_ = revision;
-  known_ = true;
 }
 
 void StateKeeper::begin_session() {
@@ -93,10 +88,15 @@ Result<> StateKeeper::begin(const wire::ToNode& message) {
   return fail(ErrorCode::conflict, head_alarm_.empty() ? "a state without a signed head" : head_alarm_);
 }
 
+Result<ApplyReport> StateKeeper::held(Result<ApplyReport> applied) {
+  holds_ = applied && applied->verified;
+  if (applied && !applied->verified)
+    return fail(ErrorCode::internal, "the kernel does not hold what was written");
+  return applied;
+}
+
 Result<> StateKeeper::apply_whole(WholeState whole) {
-  CORDON_ASSIGN(const auto report,
-                applier_.replace(known_ ? &state_ : nullptr, whole.state, time_.base(), whole.raise_epoch));
-  if (!report.verified) return std::unexpected(not_verified());
+  CORDON_ASSIGN(const auto report, held(applier_.replace(whole.state, time_.base(), whole.raise_epoch)));
   state_ = std::move(whole.state);
   shortest_lease_ = Seconds::max();
   for (const auto& [key, value] : state_.entries) note_leases(value);
@@ -114,12 +114,7 @@ Result<> StateKeeper::apply_delta(const wire::ToNode& message) {
   if (!coming_head_ && (delta.has_head() || !change.provisional))
     return fail(ErrorCode::conflict, head_alarm_.empty() ? "a delta without a signed head" : head_alarm_);
   if (!change.changes.empty() || change.raise_epoch) {
-    CORDON_ASSIGN(const auto report,
-                  applier_.update(state_, change.changes, time_.base(), change.raise_epoch));
-    if (!report.verified) {
-      holds_ = false;  // the controller sends a whole state, which is compared with what the maps hold
-      return std::unexpected(not_verified());
-    }
+    CORDON_TRY(held(applier_.update(state_, change.changes, time_.base(), change.raise_epoch)));
     policy::apply(state_, change.changes);
   }
   for (const policy::Change& each : change.changes)
@@ -133,15 +128,14 @@ void StateKeeper::became(Revision revision, std::uint64_t sequence, const SetDig
   revision_ = revision;
   sequence_ = sequence;
   if (coming_head_) head_ = *coming_head_;
-  known_ = true;
   holds_ = true;
   ++applied_;
 }
 
 Result<> StateKeeper::rewrite() {
   if (!holds_) return {};
-  CORDON_ASSIGN(const auto report, applier_.replace(&state_, state_, time_.base(), false));
-  return report.verified ? Result<>{} : std::unexpected(not_verified());
+  CORDON_TRY(held(applier_.replace(state_, time_.base(), false)));
+  return {};
 }
 
 void StateKeeper::note_leases(const policy::Value& value) {

@@ -38,8 +38,7 @@ class StateKeeper {
       : applier_(applier), heads_(heads), time_(time), clock_(clock) {}
 
   void set_standing(Standing standing) { standing_ = std::move(standing); }
-  /// What was held when the daemon ended. The kernel is the truth: it is shown and put back on failure, and
-  /// never claimed to be held.
+  /// What was held when the daemon ended. The kernel is the truth: it is shown, and never claimed to be held.
   void start_from(Revision revision, policy::NodeState state);
   void begin_session();
 
@@ -48,12 +47,13 @@ class StateKeeper {
   bool take(const wire::ToNode& message, std::optional<wire::ToController>& answer);
   /// A head that came with something else. False: what came with it is not to be believed.
   bool take_head(const wire::SignedHead& head);
-  /// Writes all deadlines again, after the controller's clock was set.
+  /// Writes all deadlines again, after the controller's clock was set. After an error no state is held.
   Result<> rewrite();
 
   const policy::NodeState& state() const { return state_; }
   Revision revision() const { return revision_; }
-  /// The state is what this process applied, so its digest may be claimed.
+  /// The state is what this process applied, so its digest may be claimed. False after a failure to apply:
+  /// only a whole state, compared with what the kernel holds, is taken then.
   bool holds() const { return holds_; }
   std::uint64_t sequence() const { return sequence_; }
   const Sha256& digest() const { return digest_.value(); }
@@ -70,6 +70,8 @@ class StateKeeper {
   Result<> begin(const wire::ToNode& message);
   Result<> apply_whole(WholeState whole);
   Result<> apply_delta(const wire::ToNode& message);
+  /// No state is held unless it was applied, read back and equal.
+  Result<ApplyReport> held(Result<ApplyReport> applied);
   wire::ToController ack(std::uint64_t sequence) const;
   static wire::ToController nack(std::uint64_t sequence, const Error& why);
   void note_leases(const policy::Value& value);
@@ -88,7 +90,7 @@ class StateKeeper {
   SetDigest digest_;
   Revision revision_;
   std::uint64_t sequence_ = 0, applied_ = 0;
-  bool known_ = false, holds_ = false, acked_in_session_ = false;
+  bool holds_ = false, acked_in_session_ = false;
   Seconds shortest_lease_{Seconds::max()};
   std::string head_alarm_;
 };

@@ -159,18 +159,39 @@ TEST_F(Apply, AFilterThatFailsIsNackedAndTheLastGoodStateKept) {
   EXPECT_EQ(filter.held, base_state());
   ASSERT_EQ(tunnel.held.size(), 1u) << "the peer that was added is gone again";
   EXPECT_EQ(keeper.revision(), Revision{1});
+  EXPECT_FALSE(keeper.holds());
   filter.fail_at.clear();
+  EXPECT_NE(nacked(tell(delta(base_state(), second, 2))).find("whole state"), std::string::npos);
   EXPECT_TRUE(whole(second, 2)->has_ack());
 }
 
-TEST_F(Apply, AFailureBehindTheFilterPutsTheFilterBack) {
+TEST_F(Apply, AFailureBehindTheFilterDoesNotBringARevokedGrantBack) {
   ASSERT_TRUE(whole(base_state(), 1)->has_ack());
   policy::NodeState second = base_state();
+  second.entries.erase(policy::PrincipalKey{address("100.64.0.2")});
   second.entries[policy::LocalSessionKey{SessionId{"s-1"}}] = test::session();
   network.routes_broken = true;
   nacked(tell(delta(base_state(), second, 2)));
-  EXPECT_EQ(filter.held, base_state());
+  EXPECT_EQ(filter.held, second);
   EXPECT_EQ(network.addresses.size(), 2u);
+  EXPECT_FALSE(keeper.holds());
+  network.routes_broken = false;
+  EXPECT_TRUE(whole(second, 2)->has_ack());
+  EXPECT_TRUE(keeper.holds());
+}
+
+TEST_F(Apply, ACutDoesNotWaitForTheTunnel) {
+  ASSERT_TRUE(whole(base_state(), 1)->has_ack());
+  policy::NodeState second = base_state();
+  second.entries.erase(policy::PrincipalKey{address("100.64.0.2")});
+  const policy::NodeState cut = second;
+  second.entries[policy::PeerKey{DeviceId{"web"}}] = test::peer(2, {"100.64.0.9"});
+  tunnel.broken = true;
+  EXPECT_NE(nacked(tell(delta(base_state(), second, 2))).find("tunnel"), std::string::npos);
+  EXPECT_EQ(filter.held, cut);
+  EXPECT_FALSE(keeper.holds());
+  nacked(whole(second, 2));
+  EXPECT_EQ(filter.held, second) << "a whole state is written, too";
 }
 
 TEST_F(Apply, WhatTheKernelDoesNotHoldIsNotSignedFor) {
