@@ -76,11 +76,14 @@ static __always_inline int is_plumbing(const struct guarded* g) {
   return type == 2 || (type >= 130 && type <= 136) || type == 143; /* too big, MLD, ND */
 }
 
-static __always_inline int is_allowed_source(const struct tuple* tuple) {
+/* An entry with a port is a controller's: nodes begin that link, over TCP, so nothing else comes from there. */
+static __always_inline int is_allowed_source(const struct packet* p) {
+  const struct tuple* tuple = &p->tuple;
   struct cordon_target_key key = {.prefix_bits = 128};
   __builtin_memcpy(key.address, &tuple->source, sizeof(key.address));
   struct cordon_allow* allow = bpf_map_lookup_elem(&underlay_allow, &key);
-  return allow && (!allow->source_port || allow->source_port == tuple->source_port);
+  if (!allow || !allow->source_port) return allow != 0;
+  return tuple->protocol == IPPROTO_TCP && allow->source_port == tuple->source_port && !is_bare_syn(p);
 }
 
 #define NOT_GUARDED 0
@@ -149,7 +152,7 @@ static __always_inline int underlay_in(struct __sk_buff* skb, __u32 l2) {
   if (reason) return mode == CORDON_UNDERLAY_OFF ? VERDICT_ACCEPT : refuse(skb, &g, GUARDED_DROP, reason);
   /* A later fragment holds no port; without its first, which is judged like any packet, it comes to nothing.
    */
-  if (g.packet.later_fragment || is_plumbing(&g) || is_allowed_source(t)) return VERDICT_ACCEPT;
+  if (g.packet.later_fragment || is_plumbing(&g) || is_allowed_source(&g.packet)) return VERDICT_ACCEPT;
   if (t->protocol == IPPROTO_UDP && self->wireguard_port && t->destination_port == self->wireguard_port)
     return VERDICT_ACCEPT;
   int how = how_guarded(t, mode);

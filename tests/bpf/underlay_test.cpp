@@ -157,6 +157,9 @@ TEST_F(FilterTest, AllowedSourcesAndControllersPassTheGuard) {
   EXPECT_EQ(run("guard_in", tcp({address("192.0.2.7"), here, 40000, 22}, kSyn)), passed());
   EXPECT_EQ(run("guard_in", tcp({address("198.51.100.1"), here, 7443, 40000}, kAck)), passed());
   EXPECT_EQ(run("guard_in", tcp({address("198.51.100.1"), here, 7444, 40000}, kAck)), dropped("underlay"));
+  // A controller never begins, and speaks TCP only.
+  EXPECT_EQ(run("guard_in", tcp({address("198.51.100.1"), here, 7443, 22}, kSyn)), dropped("underlay"));
+  EXPECT_EQ(run("guard_in", udp({address("198.51.100.1"), here, 7443, 53})), dropped("underlay"));
 }
 
 }  // namespace
