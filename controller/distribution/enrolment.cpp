@@ -24,7 +24,7 @@ constexpr std::uint32_t kPollSeconds = 5;
 constexpr auto kPollFreshness = std::chrono::minutes(5);
 constexpr std::size_t kMaxPlatform = 200;
 
-/// The request is kept until the device is approved, for its certificate; it is public, the store is just
+/// The request is kept until the device connects with its certificate; it is public, the store is just
 /// durable.
 std::string csr_name(const DeviceId& device) {
   return "enrol-csr/" + device.value;
@@ -130,14 +130,17 @@ void Enrolment::enrol(const wire::EnrolRequest& request, const Address& source, 
                                  .public_key_der = *key,
                                  .platform = printable(request.platform())};
   std::ranges::copy(as_bytes(request.wireguard_public_key()), enrolled.wireguard_key.begin());
-  services_.log.propose(
-      kinds::encode("device:" + id.value, enrolled),
-      [self = shared_from_this(), id, source, done = std::move(done)](Result<Committed> committed) mutable {
-        if (!committed) return self->refuse(source, "conflict", committed.error(), done);
-        self->services_.metrics.count("enrolments");
-        const policy::Device* device = find(self->services_.log.world(), id);
-        if (device != nullptr) self->answer(*device, std::move(done));
-      });
+  services_.log.propose(kinds::encode("device:" + id.value, enrolled),
+                        [self = shared_from_this(), id, source, done = std::move(done),
+                         csr = request.csr_pem()](Result<Committed> committed) mutable {
+                          if (!committed) return self->refuse(source, "conflict", committed.error(), done);
+                          self->services_.metrics.count("enrolments");
+                          // Somebody else may have asked for the same name meanwhile: what is kept is the
+                          // winner's.
+                          (void)self->services_.secrets.put(csr_name(id), as_bytes(csr));
+                          const policy::Device* device = find(self->services_.log.world(), id);
+                          if (device != nullptr) self->answer(*device, std::move(done));
+                        });
 }
 
 void Enrolment::answer(const policy::Device& device, Done done) {
@@ -149,16 +152,33 @@ void Enrolment::answer(const policy::Device& device, Done done) {
     answer.set_poll_after_s(kPollSeconds);
     return done(std::move(answer));
   }
+  const auto refused = [&](std::string reason) {
+    services_.metrics.count("enrolments_refused", "device");
+    answer.set_outcome(wire::EnrolAnswer::REFUSED);
+    answer.set_reason(std::move(reason));
+    done(std::move(answer));
+  };
+  if (device.isolated) return refused("this device is isolated; an operator can release it");
   const auto csr = services_.secrets.get(csr_name(device.id));
   if (!csr || !*csr) {
-    answer.set_outcome(wire::EnrolAnswer::REFUSED);
-    answer.set_reason("the request of this device is not kept any more; remove it and enrol it again");
+    return refused(
+        "this device has connected with its certificate before, and renews it when it connects; if the "
+        "certificate is lost, remove the device and enrol it again");
+  }
+  const auto now = RateLimiter::Time::clock::now();
+  if (!renewals_.take(device.id.value, now)) {
+    const auto wait = std::chrono::ceil<Seconds>(renewals_.wait(device.id.value, now));
+    answer.set_outcome(wire::EnrolAnswer::PENDING);
+    answer.set_poll_after_s(std::max(kPollSeconds, static_cast<std::uint32_t>(wait.count())));
     return done(std::move(answer));
   }
   issue(device, as_text(**csr), [answer, done](Result<std::string> chain) mutable {
     if (chain) {
       answer.set_outcome(wire::EnrolAnswer::ENROLLED);
       answer.set_certificate_pem(*chain);
+    } else if (chain.error().code == ErrorCode::forbidden) {
+      answer.set_outcome(wire::EnrolAnswer::REFUSED);
+      answer.set_reason(chain.error().what);
     } else {
       // It is enrolled, and asks again.
       answer.set_outcome(wire::EnrolAnswer::PENDING);
@@ -170,6 +190,11 @@ void Enrolment::answer(const policy::Device& device, Done done) {
 
 void Enrolment::issue(const policy::Device& device, std::string_view csr_pem,
                       std::function<void(Result<std::string>)> done) {
+  const auto key = csr_public_key(csr_pem);
+  if (!key) return done(std::unexpected(key.error()));
+  if (*key != device.public_key_der) {
+    return done(fail(ErrorCode::forbidden, "the request is not for this device's key"));
+  }
   auto chain = services_.authority.issue_device(csr_pem, device.id, services_.clock.now());
   if (!chain) return done(std::unexpected(chain.error()));
   const auto info = crypto::parse_certificate(*chain);
@@ -208,6 +233,15 @@ void Enrolment::poll(const wire::EnrolPoll& poll, const Address& source, Done do
                   {.what = "this device was removed", .hint = "enrol it under another name"}, done);
   }
   answer(*device, std::move(done));
+}
+
+void Enrolment::forget_request(const DeviceId& device) {
+  const auto kept = services_.secrets.get(csr_name(device));
+  if (!kept || !*kept) return;
+  if (const auto erased = services_.secrets.erase(csr_name(device)); !erased) {
+    log::warning("controller.enrol", "can't forget the request of {}: {}", device.value,
+                 erased.error().message());
+  }
 }
 
 void Enrolment::renew(const DeviceId& id, const wire::RenewRequest& request, RenewDone done) {

@@ -33,6 +33,8 @@ class Enrolment : public std::enable_shared_from_this<Enrolment> {
   void enrol(const wire::EnrolRequest& request, const Address& source, Done done);
   /// Asks, signed with the device's key, whether a pending device has been approved.
   void poll(const wire::EnrolPoll& poll, const Address& source, Done done);
+  /// The device has connected with its certificate, or is gone: from now on only a session renews it.
+  void forget_request(const DeviceId& device);
   /// A new certificate for the same key; the device proved itself by mTLS.
   void renew(const DeviceId& device, const wire::RenewRequest& request, RenewDone done);
 

@@ -10,7 +10,6 @@
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/metrics.h"
-#include "controller/secrets/secret_store.h"
 #include "controller/world/kinds.h"
 #include "policy/compile.h"
 #include "proto/codec.h"
@@ -47,6 +46,7 @@ Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<R
       states_(services.log.world()),
       addresses_(services.log.world()),
       flows_(services.flows, services.metrics, services.clock, limits_),
+      observations_(limits_.observations),
       enrolment_(std::make_shared<Enrolment>(services, limits_)),
       started_(services.clock.now()),
       tick_(services.strand),
@@ -131,6 +131,7 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   services_.metrics.count("sessions");
   services_.metrics.gauge("nodes_connected", static_cast<double>(sessions_.size()));
   log::info(kArea, "{} connected from {}", admitted.device.value, peer.remote.to_string());
+  enrolment_->forget_request(admitted.device);
   session->start(hello, *wanted, world.revision);
   learn_endpoint(admitted.device, hello, peer);
   return session;
@@ -146,6 +147,10 @@ void Hub::learn_endpoint(const DeviceId& device, const wire::Hello& hello, const
     changed = endpoints_.connected(device, endpoint);
   }
   if (changed) endpoint_changed(device, device);
+}
+
+bool Hub::may_observe(const DeviceId& reporter, const DeviceId& peer) {
+  return observations_.take(reporter.value + "/" + peer.value, RateLimiter::Time::clock::now());
 }
 
 void Hub::endpoint_changed(const DeviceId& device, const DeviceId& told_by) {
@@ -201,7 +206,7 @@ void Hub::on_record(const Record& record, const policy::World& world) {
   if (const auto* removed = as<kinds::DeviceRemoved>(kind)) {
     ledger_->forget(removed->device);
     endpoints_.forget(removed->device);
-    (void)services_.secrets.erase("enrol-csr/" + removed->device.value);
+    enrolment_->forget_request(removed->device);
     if (const auto session = sessions_.find(removed->device); session != sessions_.end()) {
       const auto keep = session->second;
       keep->close("this device was removed", kGoneRetryMs);

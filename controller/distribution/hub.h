@@ -59,6 +59,8 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   NodeStatus& facts(const DeviceId& device);
   void acked(const NodeSession& session, const SignedReceipt& receipt);
   void nacked(const NodeSession& session, const std::string& reason);
+  /// False: `reporter` has told just now that `peer` is elsewhere.
+  bool may_observe(const DeviceId& reporter, const DeviceId& peer);
   void endpoint_changed(const DeviceId& device, const DeviceId& told_by);
 
  private:
@@ -86,6 +88,7 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   AddressBook addresses_;
   FlowIntake flows_;
   EndpointTable endpoints_;
+  RateLimiter observations_;
   std::shared_ptr<Enrolment> enrolment_;
   std::shared_ptr<NodeRequests> requests_;
   std::map<DeviceId, std::shared_ptr<NodeSession>> sessions_;
@@ -95,7 +98,6 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   std::deque<std::pair<SessionId, Revision>> opened_;  ///< the last sessions that people opened
   Timestamp started_{};
   bool pump_queued_ = false;
-  bool time_proposed_ = false;
   bool stopped_ = false;
   boost::asio::steady_timer tick_;
   boost::asio::steady_timer time_;

@@ -48,7 +48,7 @@ void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wante
   for (auto it = wanted.entries.lower_bound(policy::PeerKey{}); it != wanted.entries.end(); ++it) {
     const auto* peer = std::get_if<policy::PeerKey>(&it->first);
     if (peer == nullptr) break;
-    endpoints_.insert(peer->device);
+    added_.insert(peer->device);
   }
   feed_.start(wanted, holds_it, revision, steady_now());
   if (hello.seen_revision() > services.log.head().revision.value) {
@@ -65,7 +65,7 @@ void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wante
   welcome.set_controller_time_us(to_us(services.clock.now()));
   welcome.set_heartbeat_interval_ms(to_u32(interval_));
   encode_head(services.log.head(), welcome.mutable_head());
-  answer(out);
+  write(out);  // before anything else
 }
 
 boost::asio::awaitable<void> NodeSession::ready_to_read() {
@@ -141,14 +141,7 @@ void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
   facts.alarms.assign(heartbeat.alarms().begin(), heartbeat.alarms().end());
   facts.counters.clear();
   for (const auto& [name, value] : heartbeat.counters()) facts.counters.emplace(name, value);
-  for (const wire::PeerObservation& peer : heartbeat.peers()) {
-    const DeviceId seen(peer.device());
-    constexpr std::int64_t kRecentSeconds = 180;  // as long as a WireGuard session lives
-    const bool recent = peer.last_handshake_age_s() >= 0 && peer.last_handshake_age_s() <= kRecentSeconds;
-    if (!recent || !peer.has_endpoint() || !feed_.held().entries.contains(policy::PeerKey{seen})) continue;
-    const auto endpoint = wire::decode_endpoint(peer.endpoint());
-    if (endpoint && hub_.endpoints().observed(seen, *endpoint)) hub_.endpoint_changed(seen, device_);
-  }
+  for (const wire::PeerObservation& peer : heartbeat.peers()) take_observation(peer);
   wire::ToNode out;
   wire::HeartbeatAnswer& answer = *out.mutable_heartbeat();
   answer.set_echo_boot_ns(heartbeat.sent_boot_ns());
@@ -161,6 +154,27 @@ void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
     services.metrics.count("heartbeats_unconfirmed");
   }
   this->answer(out);
+}
+
+/// Where a node saw a peer is told to all who know that peer: only as often as peers move, and only what
+/// nodes say that are trusted.
+void NodeSession::take_observation(const wire::PeerObservation& observation) {
+  const DeviceId seen(observation.device());
+  constexpr std::int64_t kRecentSeconds = 180;  // as long as a WireGuard session lives
+  const std::int64_t age = observation.last_handshake_age_s();
+  if (age < 0 || age > kRecentSeconds || !observation.has_endpoint()) return;
+  if (!feed_.held().entries.contains(policy::PeerKey{seen})) return;
+  const policy::World& world = hub_.services().log.world();
+  const auto reporter = world.devices.find(device_);
+  if (reporter == world.devices.end() || reporter->second.isolated) return;
+  const auto endpoint = wire::decode_endpoint(observation.endpoint());
+  if (!endpoint) return;
+  const auto known = hub_.endpoints().find(seen);
+  const bool differs = !known || *known != *endpoint;
+  if (differs && !hub_.may_observe(device_, seen)) {
+    return hub_.services().metrics.count("observations_refused");
+  }
+  if (hub_.endpoints().observed(seen, *endpoint)) hub_.endpoint_changed(seen, device_);
 }
 
 void NodeSession::take_request(const wire::ToController& message) {
@@ -204,20 +218,20 @@ void NodeSession::answer(const wire::ToNode& message) {
 void NodeSession::add(const std::vector<policy::Change>& changes, Revision revision) {
   for (const policy::Change& change : changes)
     if (const auto* peer = std::get_if<policy::PeerKey>(&change.key); peer != nullptr && change.value)
-      endpoints_.insert(peer->device);
+      added_.insert(peer->device);
   feed_.add(changes, revision, steady_now());
 }
 
 void NodeSession::tell_endpoint(const DeviceId& peer) {
-  if (feed_.concerns(policy::PeerKey{peer})) endpoints_.insert(peer);
+  if (feed_.concerns(policy::PeerKey{peer})) moved_.insert(peer);
 }
 
-bool NodeSession::next_endpoints(wire::ToNode& out) {
+bool NodeSession::next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out) {
   out.Clear();
   wire::Endpoints& message = *out.mutable_endpoints();
-  while (!endpoints_.empty() && message.peers_size() < kEndpointsAMessage) {
-    const DeviceId device = *endpoints_.begin();
-    endpoints_.erase(endpoints_.begin());
+  while (!devices.empty() && message.peers_size() < kEndpointsAMessage) {
+    const DeviceId device = *devices.begin();
+    devices.erase(devices.begin());
     const auto endpoint = hub_.endpoints().find(device);
     if (!endpoint) continue;
     wire::PeerEndpoint& peer = *message.add_peers();
@@ -228,13 +242,20 @@ bool NodeSession::next_endpoints(wire::ToNode& out) {
 }
 
 bool NodeSession::next(wire::ToNode& out) {
-  // Endpoints before the peers they belong to: a handshake that has nowhere to go is tried again only after 5 s.
-  return next_endpoints(out) || feed_.next(hub_.services().log.head(), steady_now(), out);
+  const auto next_state = [&] { return feed_.next(hub_.services().log.head(), steady_now(), out); };
+  if (feed_.urgent(steady_now()) && next_state()) return true;
+  // Endpoints before the peers they belong to: a handshake that has nowhere to go is tried again after 5 s
+  // only.
+  if (next_endpoints(added_, out)) return true;
+  // Where peers move to is hearsay of other nodes: it takes turns with the state.
+  if (std::exchange(moved_last_, false) && next_state()) return true;
+  moved_last_ = next_endpoints(moved_, out);
+  return moved_last_ || next_state();
 }
 
 void NodeSession::pump() {
   if (closed() || writing_) return;
-  if (!answers_.empty()) {
+  if (!answers_.empty() && !feed_.urgent(steady_now())) {
     std::string frame = std::move(answers_.front());
     answers_.pop_front();
     drained_.cancel();

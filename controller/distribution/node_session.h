@@ -16,6 +16,7 @@ class Ack;
 class Heartbeat;
 class Hello;
 class Nack;
+class PeerObservation;
 class ToController;
 class ToNode;
 }  // namespace cordon::wire
@@ -60,7 +61,8 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   void answer(const wire::ToNode& message);
   void answered(const wire::ToNode& message);
   bool next(wire::ToNode& out);
-  bool next_endpoints(wire::ToNode& out);
+  bool next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out);
+  void take_observation(const wire::PeerObservation& observation);
   void write(const wire::ToNode& message);
   void arm();
   bool confirms() const;
@@ -71,8 +73,10 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   std::shared_ptr<NodeLink> link_;  ///< null once closed
   StateFeed feed_;
   std::deque<std::string> answers_;
-  std::size_t asked_ = 0;  ///< requests that aren't answered yet
-  std::set<DeviceId> endpoints_;
+  std::size_t asked_ = 0;     ///< requests that aren't answered yet
+  std::set<DeviceId> added_;  ///< peers that are told of soon: where they are goes ahead of them
+  std::set<DeviceId> moved_;  ///< peers that are elsewhere now
+  bool moved_last_ = false;   ///< what was sent last is where peers moved to
   bool writing_ = false;
   Time writing_since_{};
   Time heard_at_{};

@@ -50,7 +50,11 @@ std::optional<StateFeed::Time> StateFeed::owes_since() const {
 }
 
 void StateFeed::add(const std::vector<policy::Change>& changes, Revision revision, Time now) {
-  if (outbox_.add(changes, revision)) note_reduction(revision, now);
+  if (outbox_.add(changes, revision)) {
+    note_reduction(revision, now);
+    // The pause after a NACK is for a node that can't follow; what takes access away doesn't wait for it.
+    if (wants_whole_) whole_at_ = std::min(whole_at_, now);
+  }
   newest_ = revision;
   if (std::ranges::any_of(changes, starts_flows)) {
     if (!hold_until_) hold_until_ = now + limits_.hold;
@@ -68,6 +72,14 @@ std::optional<StateFeed::Time> StateFeed::wake() const {
   if (wants_whole_) return whole_at_;
   if (hold_until_ && !outbox_.empty()) return hold_until_;
   return std::nullopt;
+}
+
+bool StateFeed::urgent(Time now) const {
+  if (in_whole_) return !in_whole_->removed.empty();
+  if (in_flight_.size() >= limits_.window) return false;
+  const bool takes_away = outbox_.has(Outbox::Which::urgent);
+  if (wants_whole_) return now >= whole_at_ && (takes_away || !tombstones_.empty());
+  return takes_away;
 }
 
 bool StateFeed::next(const SignedHead& head, Time now, wire::ToNode& out) {

@@ -6,7 +6,7 @@
 //
 // What takes access away goes first, in a delta of its own. What lets a source begin goes last, when the
 // targets have acked or `hold` has passed. After a NACK or a digest that differs the node is sent a whole
-// state.
+// state: after a pause, unless it takes access away.
 
 #include <deque>
 #include <optional>
@@ -36,6 +36,8 @@ class StateFeed {
 
   /// Writes the next message to `out`; false: nothing may be sent now.
   bool next(const SignedHead& head, Time now, wire::ToNode& out);
+  /// What next() would write now takes access away, or stands before what does.
+  bool urgent(Time now) const;
   /// When next() may have more without anybody's doing.
   std::optional<Time> wake() const;
 

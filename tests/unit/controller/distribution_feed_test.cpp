@@ -163,6 +163,37 @@ TEST_F(FeedTest, AfterANackAWholeStateComesWithGrowingPauses) {
   EXPECT_EQ(*feed_.wake(), now_ + 2 * limits_.resync_first);
 }
 
+TEST_F(FeedTest, WhatTakesAccessAwayDoesNotWaitForThePauseAfterANack) {
+  policy::NodeState state;
+  policy::apply(state, {grant(Direction::ingress, 1, 443)});
+  feed_.start(state, true, Revision(5), now_);
+  ASSERT_TRUE(next());
+  ASSERT_TRUE(feed_.nack(1, now_));
+  feed_.add({grant(Direction::ingress, 1, 80)}, Revision(6), now_);
+  EXPECT_FALSE(next()) << "an addition waits";
+  EXPECT_FALSE(feed_.urgent(now_));
+  feed_.add({grant(Direction::ingress, 1, 443, false)}, Revision(7), now_);
+  EXPECT_EQ(*feed_.wake(), now_);
+  EXPECT_TRUE(feed_.urgent(now_));
+  ASSERT_TRUE(next() && out_.has_begin());
+  EXPECT_TRUE(feed_.urgent(now_)) << "until it is told to its end";
+}
+
+TEST_F(FeedTest, OnlyWhatTakesAccessAwayIsUrgent) {
+  policy::NodeState state;
+  policy::apply(state, {grant(Direction::ingress, 1, 443)});
+  feed_.start(state, false, Revision(5), now_);
+  EXPECT_FALSE(feed_.urgent(now_)) << "the first state: where its peers are goes ahead of it";
+  while (next()) EXPECT_FALSE(feed_.urgent(now_));
+  feed_.add({grant(Direction::ingress, 1, 80)}, Revision(6), now_);
+  EXPECT_FALSE(feed_.urgent(now_));
+  feed_.add({grant(Direction::ingress, 1, 443, false)}, Revision(7), now_);
+  EXPECT_TRUE(feed_.urgent(now_));
+  ASSERT_TRUE(next());
+  EXPECT_EQ(out_.delta().removals_size(), 1);
+  EXPECT_FALSE(feed_.urgent(now_));
+}
+
 TEST_F(FeedTest, AReceiptIsOnlyTakenForWhatWasSentAndSigned) {
   feed_.start({}, true, Revision(5), now_);
   ASSERT_TRUE(next());

@@ -83,10 +83,29 @@ TEST(Enrolment, ATokenThatWaivesApprovalEnrolsAtOnceAndTheCertificateOpensASessi
   device.chain_pem = answer.certificate_pem();
   const auto leaf = must(crypto::parse_certificate(device.chain_pem));
   EXPECT_EQ(leaf.uris, std::vector<std::string>{"spiffe://acme.example/device/ledger"});
-  FakeNode node(rig.port(), &device);
-  EXPECT_TRUE(node.hello());
   // An answer that got lost is given again, and the token isn't used twice.
   EXPECT_EQ(enrol(rig, device, "t-1", secret).outcome(), EnrolAnswer::ENROLLED);
+  FakeNode node(rig.port(), &device);
+  EXPECT_TRUE(node.hello());
+  EXPECT_EQ(enrol(rig, device, "t-1", secret).outcome(), EnrolAnswer::REFUSED) << "it has connected";
+  EXPECT_EQ(poll(rig, device, system_clock().now()).outcome(), EnrolAnswer::REFUSED);
+}
+
+TEST(Enrolment, GivesAnIsolatedDeviceNothingAndNobodyManyCertificates) {
+  DistributionLimits limits = quick_limits();
+  limits.renewals = {.burst = 2, .per_second = 0.001};
+  ControllerRig rig(limits);
+  const std::string secret = rig.add_token("t-1", 'a', true);
+  const FakeDevice device{.name = "ledger"};
+  ASSERT_EQ(enrol(rig, device, "t-1", secret).outcome(), EnrolAnswer::ENROLLED);
+  const Timestamp now = system_clock().now();
+  EXPECT_EQ(poll(rig, device, now).outcome(), EnrolAnswer::ENROLLED);
+  const EnrolAnswer later = poll(rig, device, now);
+  EXPECT_EQ(later.outcome(), EnrolAnswer::PENDING);
+  EXPECT_GT(later.poll_after_s(), 5u);
+  rig.add(kinds::DeviceIsolated{.device = DeviceId("ledger"), .reason = "test"});
+  EXPECT_EQ(poll(rig, device, now).outcome(), EnrolAnswer::REFUSED);
+  EXPECT_EQ(enrol(rig, device, "t-1", secret).outcome(), EnrolAnswer::REFUSED);
 }
 
 TEST(Enrolment, WaitsForApprovalAndThenAnswersThePoll) {
@@ -322,6 +341,30 @@ TEST(Nodes, HeartbeatsAreConfirmedWhileTheLogCanBeRead) {
   EXPECT_TRUE(rig.eventually([&] {
     return rig.server->distribution().nodes().front().leases_end > system_clock().now() + Seconds(890);
   }));
+}
+
+TEST(Nodes, WherePeersMoveToIsTakenNowAndThenOnly) {
+  ControllerRig rig;
+  const FakeDevice ledger = rig.add_device("ledger", {"settlement"});
+  const FakeDevice web = rig.add_device("web", {"web"});
+  rig.apply_policy(kPolicy);
+  FakeNode web_node(rig.port(), &web);
+  FakeNode node(rig.port(), &ledger);
+  ASSERT_TRUE(web_node.hello() && web_node.take_state());
+  ASSERT_TRUE(node.hello() && node.take_state());
+  const auto see = [&](const char* where) {
+    ToController beat;
+    wire::PeerObservation& peer = *beat.mutable_heartbeat()->add_peers();
+    peer.set_device("web");
+    peer.set_last_handshake_age_s(1);
+    wire::encode_endpoint(must(Endpoint::parse(where)), peer.mutable_endpoint());
+    node.send(beat);
+    return node.receive_kind(ToNode::kHeartbeat).has_value();
+  };
+  ASSERT_TRUE(see("192.0.2.1:1000"));
+  EXPECT_EQ(rig.metrics.counted("observations_refused"), 0u);
+  ASSERT_TRUE(see("192.0.2.1:1001") && see("192.0.2.1:1002") && see("192.0.2.1:1000"));
+  EXPECT_EQ(rig.metrics.counted("observations_refused"), 2u) << "the last one says nothing new";
 }
 
 TEST(Nodes, SilentOnesAreLetGo) {
