@@ -57,8 +57,11 @@ std::vector<StateSource::Affected> StateSource::advance(const Record& record, co
   std::vector<Affected> affected;
   if (!changes_states(record)) return affected;
   std::erase_if(states_, [&](const auto& entry) { return !is_active(world, entry.first); });
+  if (states_.empty()) return affected;
+  // All at once: what relates rules to devices is worked out once, not once a node.
+  std::map<DeviceId, policy::NodeState> compiled = policy::compile(world, world.at);
   for (auto& [device, state] : states_) {
-    policy::NodeState next = policy::compile_node(world, device, world.at);
+    policy::NodeState next = std::move(compiled[device]);
     std::vector<policy::Change> changes = policy::difference(*state, next);
     if (changes.empty()) continue;
     state = std::make_shared<const policy::NodeState>(std::move(next));
