@@ -110,7 +110,10 @@ Result<> RunningController::open_storage() {
   ChangeLogConfig log{
       .strand = strand_,
       .store = *store_,
-      .signer = [this] { return LogSigner{authority_->server_key(), authority_->server_chain_pem()}; },
+      .signer =
+          [this] {
+            return LogSigner{authority_->server_key(), authority_->server_chain_pem()};
+          },
       .trust_bundle_pem = authority_->trust_bundle_pem(),
       .unseal = [this](const SubjectId& subject, std::string_view sealed) -> std::optional<std::string> {
         return open_personal(*secrets_, subject.value, sealed).value_or(std::nullopt);
@@ -226,11 +229,14 @@ void RunningController::end() {
 /// Connections have ended; without what is left the loop has nothing more to do, and run() returns.
 void RunningController::let_go() {
   pool_.join();
-  api_.reset();
-  distribution_.reset();
-  identity_.reset();
-  metrics_listener_.reset();
-  log_.reset();
+  // What the pool did last has its answers on the strand already, and they use what goes here.
+  asio::post(strand_, [this] {
+    api_.reset();
+    distribution_.reset();
+    identity_.reset();
+    metrics_listener_.reset();
+    log_.reset();
+  });
 }
 
 Result<> RunningController::run() {
