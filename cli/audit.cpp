@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <fstream>
 #include <istream>
 #include <memory>
@@ -111,6 +114,35 @@ Result<int> verify(Context& context, const Options& options) {
   return tell(context, report);
 }
 
+/// Beside, and over `file` only when it is whole: an export that fails leaves an earlier one as it was. What
+/// is no file (/dev/stdout, a pipe) is written as it is.
+Result<> export_to(Context& context, const std::string& file) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::file_status status = fs::status(file, error);
+  const bool beside = !fs::exists(status) || fs::is_regular_file(status);
+  // Through a link, so that the link stays.
+  const fs::path target = beside && fs::exists(status) ? fs::canonical(file, error) : fs::path(file);
+  if (target.empty()) return fail(ErrorCode::io, fmt::format("can't write \"{}\"", file));
+  const fs::path written = beside ? fs::path(target).concat(fmt::format(".{}.part", getpid())) : target;
+  const auto stream = [&]() -> Result<> {
+    std::ofstream out(written, std::ios::binary | std::ios::trunc);
+    const auto write_failed = [&] { return fail(ErrorCode::io, fmt::format("can't write \"{}\"", file)); };
+    if (!out) return write_failed();
+    CORDON_TRY(context.api_stream("/v1/audit/export", [&](std::string_view piece) -> Result<> {
+      if (!(out << piece)) return write_failed();
+      return {};
+    }));
+    if (!out.flush()) return write_failed();
+    std::error_code failed;
+    if (beside) fs::rename(written, target, failed);
+    return failed ? write_failed() : Result<>();
+  };
+  Result<> done = stream();
+  if (!done && beside) fs::remove(written, error);
+  return done;
+}
+
 Result<int> export_all(Context& context, const Options& options) {
   if (options.file.empty() || options.file == "-") {
     CORDON_TRY(context.api_stream("/v1/audit/export", [&context](std::string_view piece) -> Result<> {
@@ -119,16 +151,7 @@ Result<int> export_all(Context& context, const Options& options) {
     }));
     return kOk;
   }
-  std::ofstream out(options.file, std::ios::binary | std::ios::trunc);
-  const auto write_failed = [&] {
-    return fail(ErrorCode::io, fmt::format("can't write \"{}\"", options.file));
-  };
-  if (!out) return write_failed();
-  CORDON_TRY(context.api_stream("/v1/audit/export", [&](std::string_view piece) -> Result<> {
-    if (!(out << piece)) return write_failed();
-    return {};
-  }));
-  if (!out.flush()) return write_failed();
+  CORDON_TRY(export_to(context, options.file));
   context.note(fmt::format("exported to {}; check it with `cordon audit verify {} --ca FILE`", options.file,
                            options.file));
   return kOk;

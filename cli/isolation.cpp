@@ -12,10 +12,11 @@ void add_isolation(CLI::App& program, Context& context) {
   const auto reason = std::make_shared<std::string>();
   const auto wait = std::make_shared<Wait>(Wait{"10s"});
 
-  CLI::App* isolate =
-      command(program, "isolate", "cuts a host off from everything, and shows each affected node's ack",
-              "cordon isolate web --reason \"odd traffic\"\n"
-              "cordon isolate web --wait 30s      # status 3: a connected node hasn't acked");
+  CLI::App* isolate = command(
+      program, "isolate",
+      "cuts a host off from the overlay at every node, and shows each ack; its underlay is not contained yet",
+      "cordon isolate web --reason \"odd traffic\"\n"
+      "cordon isolate web --wait 30s      # status 3: a connected node hasn't acked");
   isolate->add_option("HOST", *host, "the device")->required();
   isolate->add_option("--reason", *reason, "for the audit trail");
   add_wait(isolate, *wait)->capture_default_str();

@@ -14,18 +14,27 @@ struct Options {
   std::string user, password_file, totp;
 };
 
+Result<std::string> ask(const Context& context, std::string_view prompt, bool secret) {
+  auto answer = context.env.prompt(prompt, secret);
+  if (!answer) {
+    answer.error().hint =
+        "for scripts: --user NAME, --password-file FILE (- is standard input) and --totp CODE";
+  }
+  return answer;
+}
+
 Result<int> login(Context& context, const Options& options) {
   std::string user = options.user, password, totp = options.totp;
   if (user.empty()) {
-    CORDON_ASSIGN(user, context.env.prompt("User: ", false));
+    CORDON_ASSIGN(user, ask(context, "User: ", false));
   }
   if (options.password_file.empty()) {
-    CORDON_ASSIGN(password, context.env.prompt("Password: ", true));
+    CORDON_ASSIGN(password, ask(context, "Password: ", true));
   } else {
     CORDON_ASSIGN(password, read_secret(context, options.password_file));
   }
   if (totp.empty()) {
-    CORDON_ASSIGN(totp, context.env.prompt("Code: ", false));
+    CORDON_ASSIGN(totp, ask(context, "Code: ", false));
   }
   std::erase(totp, ' ');  // as authenticators show it: "123 456"
   CORDON_ASSIGN(

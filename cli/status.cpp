@@ -17,7 +17,7 @@ void print_status(Context& context, const json::object& status) {
   const json::object& tunnel = part(status, "tunnel");
   const json::object& session = part(status, "session");
   line("device", fmt::format("{}{}", text(status, "device"),
-                             flag(status, "isolated") ? " (isolated: nothing gets in or out)" : ""));
+                             flag(status, "isolated") ? " (isolated: cut off from the overlay)" : ""));
   line("controller",
        flag(controller, "connected")
            ? fmt::format("{}, connected since {}", text(controller, "name"), local_time(controller, "since"))

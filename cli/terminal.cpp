@@ -63,8 +63,7 @@ Result<std::string> read_line(int fd) {
 Result<std::string> prompt_on_terminal(std::string_view prompt, bool secret) {
   const int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
   if (fd < 0) {
-    return fail(ErrorCode::invalid, "there is no terminal to ask at",
-                "for scripts: --user NAME, --password-file FILE (- is standard input) and --totp CODE");
+    return fail(ErrorCode::invalid, "there is no terminal to ask at", "see --help for what scripts give");
   }
   Result<std::string> line = fail(ErrorCode::io, "the terminal can't be written to");
   if (write(fd, prompt.data(), prompt.size()) == static_cast<ssize_t>(prompt.size())) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "cli/table.h"
 #include "tests/support/temp_dir.h"
@@ -279,6 +280,28 @@ TEST_F(Cli, AuditExportPassesEverythingOn) {
   EXPECT_EQ(rig.out.str(), "{\"record\":{}}\n{\"head\":{}}\n");
   const test::TempDir directory;
   EXPECT_EQ(rig.run({"audit", "export", "--output", (directory / "no").string() + "/such/file"}), kFailed);
+}
+
+TEST_F(Cli, AuditExportThatFailsLeavesTheLastOneAsItWas) {
+  const test::TempDir directory;
+  const std::string file = (directory / "export.jsonl").string();
+  rig.api["GET /v1/audit/export"] = {200, "{\"record\":{}}\n"};
+  ASSERT_EQ(rig.run({"audit", "export", "--output", file}), kOk) << rig.err.str();
+  rig.api["GET /v1/audit/export"] = {503, R"({"status":503,"detail":"not now","hint":"","code":"busy"})"};
+  EXPECT_NE(rig.run({"audit", "export", "--output", file}), kOk);
+  std::stringstream kept;
+  kept << std::ifstream(file).rdbuf();
+  EXPECT_EQ(kept.str(), "{\"record\":{}}\n");
+  const std::filesystem::directory_iterator files(std::filesystem::path(file).parent_path());
+  EXPECT_EQ(std::distance(begin(files), end(files)), 1) << "nothing is left beside it";
+}
+
+TEST_F(Cli, WithoutATerminalEachCommandTellsItsOwnOptions) {
+  EXPECT_EQ(rig.run({"user", "add", "ann@x"}), kFailed);
+  EXPECT_NE(rig.err.str().find("--password-file"), std::string::npos) << rig.err.str();
+  EXPECT_EQ(rig.err.str().find("--totp"), std::string::npos) << rig.err.str();
+  EXPECT_EQ(rig.run({"login"}), kFailed);
+  EXPECT_NE(rig.err.str().find("--totp"), std::string::npos) << rig.err.str();
 }
 
 TEST_F(Cli, SessionsCloseByIdOrPerson) {
