@@ -36,6 +36,7 @@ class TcAttachment {
 
   Result<> detach();
   unsigned ifindex() const { return ifindex_; }
+  std::uint32_t program_id() const { return program_id_; }
 
  private:
   bool adopt(int program_fd);

@@ -16,6 +16,7 @@ namespace cordon::node {
 namespace {
 
 constexpr std::string_view kGuardPin = "link-guard-";
+constexpr std::size_t kMostMoves = 3;  ///< to the front of one place, a minute
 
 const char* suffix(tcx::Hook hook) {
   return hook == tcx::Hook::ingress ? "in" : "out";
@@ -43,7 +44,7 @@ Result<Attachments::Place> Attachments::attach(const Objects& objects, const std
                                                const std::string& pin_name) {
   CORDON_ASSIGN(const bool ethernet, has_ethernet_header(ifindex));
   const std::string program = fmt::format("{}_{}{}", kind, suffix(hook), ethernet ? "_eth" : "");
-  Place place{.attachment = TcAttachment(pins_ / pin_name, ifindex, hook), .program = program};
+  Place place{.attachment = TcAttachment(pins_ / pin_name, ifindex, hook), .program = program, .moves = {}};
   CORDON_TRY(place.attachment.attach(objects.program(program.c_str())));
   return place;
 }
@@ -78,25 +79,30 @@ void Attachments::drop_stale_guards(const std::vector<unsigned>& keep) {
 }
 
 Result<> Attachments::underlay(const Objects& objects, const std::vector<unsigned>& ifindexes) {
+  Result<> first;
+  const auto note = [&first](auto&& result) {
+    if (!result && first) first = std::unexpected(result.error());
+  };
   for (auto it = underlay_.begin(); it != underlay_.end();) {
     if (std::ranges::find(ifindexes, it->first) != ifindexes.end()) {
       ++it;
       continue;
     }
-    for (Place& place : it->second) CORDON_TRY(place.attachment.detach());
+    for (Place& place : it->second) note(place.attachment.detach());
     it = underlay_.erase(it);
   }
   drop_stale_guards(ifindexes);
   for (unsigned ifindex : ifindexes) {
     std::vector<Place> places;
     for (tcx::Hook hook : {tcx::Hook::egress, tcx::Hook::ingress}) {
-      CORDON_ASSIGN(Place place, attach(objects, "guard", ifindex, hook,
-                                        fmt::format("{}{}-{}", kGuardPin, ifindex, suffix(hook))));
-      places.push_back(std::move(place));
+      auto place =
+          attach(objects, "guard", ifindex, hook, fmt::format("{}{}-{}", kGuardPin, ifindex, suffix(hook)));
+      note(place);
+      if (place) places.push_back(std::move(*place));
     }
-    underlay_[ifindex] = std::move(places);
+    if (!places.empty()) underlay_[ifindex] = std::move(places);
   }
-  return {};
+  return first;
 }
 
 Result<> Attachments::connect_hook(const Objects& objects) {
@@ -111,8 +117,23 @@ Result<> Attachments::connect_hook(const Objects& objects) {
   return {};
 }
 
+std::string Attachments::move_first(Place& place, const Objects& objects,
+                                    const std::function<const Objects*()>& other) {
+  const auto now = std::chrono::steady_clock::now();
+  while (!place.moves.empty() && now - place.moves.front() > std::chrono::minutes(1)) place.moves.pop_front();
+  if (place.moves.size() >= kMostMoves) return ": left so for now, as another program keeps coming first";
+  // A program stands once in a chain: the instance that isn't there is put in front.
+  const char* name = place.program.c_str();
+  const bool ours = place.attachment.program_id() == tcx::program_id(objects.program(name));
+  const Objects* next = ours ? other() : &objects;
+  if (next == nullptr) return ": the programs can't be loaded again";
+  place.moves.push_back(now);
+  auto moved = place.attachment.move_first(next->program(name));
+  return moved ? ": put first again" : ": " + moved.error().message();
+}
+
 std::string Attachments::mend(Place& place, const Objects& objects,
-                              const std::function<const Objects*()>& reload) {
+                              const std::function<const Objects*()>& other) {
   if (!place.attachment.is_attached()) {
     char name[IF_NAMESIZE];
     if (::if_indextoname(place.attachment.ifindex(), name) == nullptr) return ": the interface is gone";
@@ -121,17 +142,14 @@ std::string Attachments::mend(Place& place, const Objects& objects,
   }
   place.attachment.repin();
   if (!place.attachment.fault()) return ": pinned again";
-  const Objects* other = reload();
-  if (other == nullptr) return ": the programs can't be loaded again";
-  auto moved = place.attachment.move_first(other->program(place.program.c_str()));
-  return moved ? ": put first again" : ": " + moved.error().message();
+  return move_first(place, objects, other);
 }
 
 std::vector<std::string> Attachments::check(const Objects& objects,
-                                            const std::function<const Objects*()>& reload) {
+                                            const std::function<const Objects*()>& other) {
   std::vector<std::string> found;
   const auto look_at = [&](Place& place) {
-    if (auto fault = place.attachment.fault()) found.push_back(*fault + mend(place, objects, reload));
+    if (auto fault = place.attachment.fault()) found.push_back(*fault + mend(place, objects, other));
   };
   for (Place& place : overlay_) look_at(place);
   for (auto& [ifindex, places] : underlay_)

@@ -1,6 +1,8 @@
 #pragma once
 // All places where the programs of one instance are attached.
 
+#include <chrono>
+#include <deque>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -20,7 +22,8 @@ class Attachments {
 
   /// Both directions of the overlay interface; of an interface held before, the old ones go.
   Result<> overlay(const Objects& objects, unsigned ifindex);
-  /// Both directions of exactly these; pins of others, also of an earlier process, go.
+  /// Both directions of exactly these; pins of others, also of an earlier process, go. One that fails keeps
+  /// none of the rest from being guarded; the first error is told.
   Result<> underlay(const Objects& objects, const std::vector<unsigned>& ifindexes);
   /// The connect hook, when a cgroup was named.
   Result<> connect_hook(const Objects& objects);
@@ -28,9 +31,10 @@ class Attachments {
   /// True when the link of an earlier process still guards the overlay.
   bool overlay_is_pinned() const;
 
-  /// What is wrong; what can be mended is mended. `reload` makes another instance of the programs, for a
-  /// place where ours must be put in front again.
-  std::vector<std::string> check(const Objects& objects, const std::function<const Objects*()>& reload);
+  /// What is wrong; what can be mended is mended. `other` gives a second instance of the programs, for a
+  /// place where ours must be put in front again; not more than a few times a minute, as whoever puts himself
+  /// there may do so again at once.
+  std::vector<std::string> check(const Objects& objects, const std::function<const Objects*()>& other);
 
   Result<> detach_all();
 
@@ -38,10 +42,12 @@ class Attachments {
   struct Place {
     TcAttachment attachment;
     std::string program;
+    std::deque<std::chrono::steady_clock::time_point> moves;  ///< to the front, within the last minute
   };
   Result<Place> attach(const Objects& objects, const std::string& kind, unsigned ifindex, tcx::Hook hook,
                        const std::string& pin_name);
-  std::string mend(Place& place, const Objects& objects, const std::function<const Objects*()>& reload);
+  std::string mend(Place& place, const Objects& objects, const std::function<const Objects*()>& other);
+  std::string move_first(Place& place, const Objects& objects, const std::function<const Objects*()>& other);
   void drop_stale_guards(const std::vector<unsigned>& keep);
 
   std::filesystem::path pins_, cgroup_;

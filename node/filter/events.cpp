@@ -11,6 +11,8 @@
 namespace cordon::node {
 namespace {
 
+constexpr std::size_t kMostAtOnce = 4096;
+
 FlowEvent decode(const cordon_event& raw) {
   FlowEvent event;
   switch (raw.kind) {
@@ -46,12 +48,13 @@ FlowEvent decode(const cordon_event& raw) {
 
 struct EventRing::Sink {
   const std::function<void(const FlowEvent&)>* call = nullptr;
+  std::size_t taken = 0;
 
   static int on_sample(void* context, void* data, std::size_t size) {
-    const auto* self = static_cast<Sink*>(context);
+    auto* self = static_cast<Sink*>(context);
     if (size >= sizeof(cordon_event) && self->call != nullptr)
       (*self->call)(decode(*static_cast<const cordon_event*>(data)));
-    return 0;
+    return ++self->taken < kMostAtOnce ? 0 : -ECANCELED;  // this one is taken, the rest stays
   }
 };
 
@@ -76,6 +79,7 @@ int EventRing::fd() const {
 
 void EventRing::take(const std::function<void(const FlowEvent&)>& sink) {
   sink_->call = &sink;
+  sink_->taken = 0;
   ring_buffer__consume(ring_.get());
   sink_->call = nullptr;
 }

@@ -16,7 +16,8 @@ class EventRing {
   static Result<EventRing> open(int map_fd);
 
   int fd() const;
-  /// Everything that waits, in order.
+  /// What waits, in order, but not more than a few thousand: who floods us with events doesn't keep us from
+  /// other work. The descriptor stays readable while there is more.
   void take(const std::function<void(const FlowEvent&)>& sink);
 
  private:

@@ -72,8 +72,8 @@ class Filter {
   virtual Result<> attach_underlay(const std::vector<unsigned>& ifindexes) = 0;
 
   /// Makes the kernel hold exactly `wanted`: reads what the maps hold, writes the difference. For whole
-  /// states and after a restart. On any failure the kernel is put back to what it held and the error says
-  /// why.
+  /// states and after a restart. On a failure, also for want of room, what `wanted` takes away is gone all
+  /// the same where the kernel lets it go, what it adds is not there, and the error says why.
   virtual Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase& base) = 0;
   /// Applies `changes` (as policy::difference gives them) on a kernel that holds `before`; costs in
   /// proportion to the changes. `raise_epoch`: the controller asked for it (a tombstone); what takes access
@@ -83,10 +83,10 @@ class Filter {
                                      bool raise_epoch) = 0;
   /// Renews leases: they run from `confirmed`.
   virtual Result<> confirm(BootNs confirmed) = 0;
-  /// True when the maps hold a state that was adopted at start (the daemon should not clear it).
+  /// True when a state of an earlier process decided at start (the daemon should not clear it).
   virtual bool adopted() const = 0;
 
-  /// A file descriptor that is readable when events wait, and the call that takes them.
+  /// A file descriptor that is readable when events wait, and the call that takes them: not all of very many.
   virtual int events_fd() const = 0;
   virtual void take_events(const std::function<void(const FlowEvent&)>& sink) = 0;
   virtual std::uint64_t events_lost() const = 0;

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/log.h"
@@ -24,6 +25,23 @@ std::uint64_t own_netns_cookie() {
 
 ImageConfig image_config(const FilterConfig& config) {
   return {.underlay_allow = config.underlay_allow, .controllers = config.controllers};
+}
+
+/// When leases were last confirmed to the maps of another layout; 0 when they don't tell.
+BootNs confirmed_before(const std::vector<std::filesystem::path>& map_pins) {
+  BootNs latest = 0;
+  for (const auto& pin : map_pins) {
+    if (!pin.filename().string().starts_with("map-settings-")) continue;
+    const Descriptor old(bpf_obj_get(pin.c_str()));
+    bpf_map_info info{};
+    __u32 size = sizeof info;
+    const __u32 zero = 0;
+    cordon_settings settings{};
+    if (old && bpf_obj_get_info_by_fd(old.get(), &info, &size) == 0 && info.value_size == sizeof settings &&
+        bpf_map_lookup_elem(old.get(), &zero, &settings) == 0)
+      latest = std::max<BootNs>(latest, settings.confirmed_ns);
+  }
+  return latest;
 }
 
 }  // namespace
@@ -55,6 +73,7 @@ Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& con
   filter->adopted_ = (filter->settings_.read().flags & CORDON_SETTINGS_READY) != 0;
   filter->migrating_ = !filter->adopted_ && filter->attachments_.overlay_is_pinned() &&
                        !foreign_map_pins(config.pin_directory, config.sizes).empty();
+  filter->adopted_ = filter->adopted_ || filter->migrating_;
   if (!filter->migrating_) CORDON_TRY(filter->attachments_.connect_hook(*filter->objects_));
   return filter;
 }
@@ -85,21 +104,26 @@ Result<> KernelFilter::confirm(BootNs confirmed) {
 }
 
 Result<> KernelFilter::finish_migration() {
-  migrating_ = false;
   if (waiting_overlay_) CORDON_TRY(attachments_.overlay(*objects_, *waiting_overlay_));
   if (waiting_underlay_) CORDON_TRY(attachments_.underlay(*objects_, *waiting_underlay_));
   CORDON_TRY(attachments_.connect_hook(*objects_));
   for (const auto& pin : foreign_map_pins(config_.pin_directory, config_.sizes)) ::unlink(pin.c_str());
+  migrating_ = false;
   log::info("node.filter", "switched from maps of another layout");
   return {};
 }
 
 Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const TimeBase& base) {
   const Image want = make_image(wanted, base, image_config(config_));
-  CORDON_TRY(check_capacity(want, capacity()));
+  const auto fits = check_capacity(want, capacity());
   CORDON_ASSIGN(const Image have, read_all());
   const Plan plan = make_plan(have, want);
   const HostImage host = make_host(wanted, config_.wireguard_port, netns_cookie_);
+  if (!fits) {
+    if (auto done = run_cut(plan); !done) log::error("node.filter", "cutting: {}", done.error().message());
+    tighten(host);
+    return std::unexpected(fits.error());
+  }
   const cordon_settings before = settings_.read();
   const bool narrower = before.node_lease_ns > host.node_lease_ns || (host.flags & ~before.flags) != 0;
   CORDON_ASSIGN(ApplyReport report, apply(plan, host, plan.takes_away || narrower));
@@ -110,6 +134,11 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
   for (const auto& [rule, counter] : counted)
     if (!wanted.entries.contains(policy::RuleKey{rule})) gone.push_back(rule);
   forget_rules(gone);
+  if (migrating_) {
+    // What is acknowledged is enforced: the switch doesn't wait for the next confirmation.
+    settings_.confirm(confirmed_before(foreign_map_pins(config_.pin_directory, config_.sizes)));
+    CORDON_TRY(finish_migration());
+  }
   return report;
 }
 
@@ -190,25 +219,54 @@ Result<> KernelFilter::run(const Step& step) const {
   return step.kind == Step::Kind::remove ? target.remove(step.rows) : target.write(step.rows);
 }
 
-Result<> KernelFilter::run_all(const Plan& plan, const HostImage& host) {
-  for (std::size_t done = 0; done < plan.steps.size(); ++done) {
-    auto result = run(plan.steps[done]);
-    if (result) continue;
-    // The failed step may have written some of its rows: it is undone too.
-    for (const Step& step : undo(plan, done + 1).steps)
+Result<> KernelFilter::run_cut(const Plan& plan) {
+  Result<> first;
+  for (const Step& step : cut(plan).steps)
+    if (auto done = run(step); !done && first) first = std::move(done);
+  settings_.raise_epoch();
+  return first;
+}
+
+Result<> KernelFilter::run_all(const Plan& plan) {
+  Result<> failed;
+  for (std::size_t i = 0; i < plan.steps.size() && failed; ++i) failed = run(plan.steps[i]);
+  if (failed) return {};
+  // What goes makes room for what comes, and goes whether that comes or not.
+  Result<> done = run_cut(plan);
+  const Plan after = rest(plan);
+  std::size_t tried = 0;
+  while (done && tried < after.steps.size()) done = run(after.steps[tried++]);
+  if (done) return {};
+  // Half a class may lack what it denies: nothing that was added stays. A failed step may have written rows.
+  for (const Step& step : undo(after, after.steps.size()).steps)
+    if (step.kind == Step::Kind::remove)
       if (auto undone = run(step); !undone)
         log::error("node.filter", "undoing: {}", undone.error().message());
-    settings_.raise_epoch();
-    return std::unexpected(in_context(std::move(result).error(), "writing the filter's maps"));
-  }
+  settings_.raise_epoch();
+  return std::unexpected(in_context(std::move(done).error(), "writing the filter's maps"));
+}
+
+Result<> KernelFilter::write_host(const HostImage& host) {
   const __u32 zero = 0;
   if (bpf_map_update_elem(objects_->map("host"), &zero, &host.host, BPF_ANY) != 0)
     return fail_errno("can't write map 'host'", errno);
   return {};
 }
 
+void KernelFilter::tighten(const HostImage& host) {
+  const cordon_settings held = settings_.read();
+  settings_.set_node_lease_ns(std::min<std::uint64_t>(held.node_lease_ns, host.node_lease_ns));
+  settings_.set_flags(held.flags | (host.flags & ~CORDON_SETTINGS_READY));
+  if (auto written = write_host(host); !written) log::error("node.filter", "{}", written.error().message());
+  settings_.raise_epoch();
+}
+
 Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host, bool raise_epoch) {
-  CORDON_TRY(run_all(plan, host));
+  if (auto done = run_all(plan); !done) {
+    tighten(host);
+    return std::unexpected(done.error());
+  }
+  CORDON_TRY(write_host(host));
   settings_.set_node_lease_ns(host.node_lease_ns);
   settings_.set_flags(host.flags);
   if (raise_epoch) settings_.raise_epoch();
@@ -231,13 +289,14 @@ void KernelFilter::forget_rules(const std::vector<RuleId>& rules) const {
 
 std::vector<std::string> KernelFilter::check() {
   std::vector<std::string> found = objects_->repin_maps();
-  const auto reload = [this]() -> const Objects* {
-    auto loaded = Objects::load(config_.pin_directory, config_.sizes);
-    if (!loaded) return nullptr;
-    others_.push_back(std::move(*loaded));
-    return others_.back().get();
+  const auto other = [this]() -> const Objects* {
+    if (!other_) {
+      auto loaded = Objects::load(config_.pin_directory, config_.sizes);
+      if (loaded) other_ = std::move(*loaded);
+    }
+    return other_.get();
   };
-  for (std::string& line : attachments_.check(*objects_, reload)) found.push_back(std::move(line));
+  for (std::string& line : attachments_.check(*objects_, other)) found.push_back(std::move(line));
   return found;
 }
 

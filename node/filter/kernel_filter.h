@@ -43,18 +43,22 @@ class KernelFilter final : public Filter {
   std::array<std::size_t, kTables> capacity() const;
   Result<Image> read_all() const;
   Result<> run(const Step& step) const;
-  /// Runs the plan, then writes settings and host, then raises the epoch when asked; on failure undoes what
-  /// was done.
+  /// Runs the plan, then writes settings and host, then raises the epoch when asked; on failure only what
+  /// takes access away is done.
   Result<ApplyReport> apply(const Plan& plan, const HostImage& host, bool raise_epoch);
-  Result<> run_all(const Plan& plan, const HostImage& host);
+  Result<> run_all(const Plan& plan);
+  Result<> write_host(const HostImage& host);
+  /// What takes access away, whatever else fails: each step is tried.
+  Result<> run_cut(const Plan& plan);
+  /// Settings that are narrower, and host, of a state that can't be written as a whole.
+  void tighten(const HostImage& host);
   Result<bool> verify(const Plan& plan) const;
   void forget_rules(const std::vector<RuleId>& rules) const;
   Result<> finish_migration();
 
   FilterConfig config_;
   std::unique_ptr<Objects> objects_;
-  std::vector<std::unique_ptr<Objects>>
-      others_;  ///< instances loaded to be put first; attached programs live there
+  std::unique_ptr<Objects> other_;  ///< a second instance: one of the two is put first where the other is
   SettingsMap settings_;
   EventRing events_;
   Attachments attachments_;

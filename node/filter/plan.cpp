@@ -60,6 +60,42 @@ Plan undo(const Plan& plan, std::size_t done) {
   return out;
 }
 
+Plan cut(const Plan& plan) {
+  using Kind = Step::Kind;
+  Plan principals, others, guards;
+  for (const Step& step : plan.steps) {
+    if (step.table == Table::guards) {
+      if (step.kind != Kind::remove) guards.steps.push_back(step);
+    } else if (step.kind == Kind::add) {
+      continue;
+    } else if (step.table == Table::principals) {
+      const Rows& gone = step.kind == Kind::overwrite ? step.before : step.rows;
+      principals.steps.push_back({Kind::remove, step.table, gone, {}});
+    } else {
+      others.steps.push_back(step);
+    }
+  }
+  Plan out = std::move(principals);
+  for (Plan* part : {&others, &guards})
+    for (Step& step : part->steps) out.steps.push_back(std::move(step));
+  out.takes_away = true;
+  return out;
+}
+
+Plan rest(const Plan& plan) {
+  using Kind = Step::Kind;
+  Plan out;
+  for (const Step& step : plan.steps)
+    if (step.kind == Kind::add && step.table != Table::guards) out.steps.push_back(step);
+  for (const Step& step : plan.steps) {
+    if (step.table == Table::principals && step.kind == Kind::overwrite)
+      out.steps.push_back({Kind::add, step.table, step.rows, {}});
+    else if (step.table == Table::guards && step.kind == Kind::remove)
+      out.steps.push_back(step);
+  }
+  return out;
+}
+
 Result<> check_capacity(const Image& want, const std::array<std::size_t, kTables>& capacity) {
   for (std::size_t i = 0; i < kTables; ++i) {
     if (capacity[i] == 0 || want.tables[i].size() <= capacity[i]) continue;

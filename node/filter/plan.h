@@ -31,6 +31,12 @@ Plan make_plan(const Image& have, const Image& want);
 /// What undoes the first `done` steps, last first.
 Plan undo(const Plan& plan, std::size_t done);
 
+/// What of the plan needs no room and takes access away, for when the rest can't be written: principals that
+/// change go, then whatever is overwritten or removed; guards only come.
+Plan cut(const Plan& plan);
+/// What is left after `cut`.
+Plan rest(const Plan& plan);
+
 /// An error with the numbers when `want` alone doesn't fit (I11). `capacity` by table; 0: unbounded.
 Result<> check_capacity(const Image& want, const std::array<std::size_t, kTables>& capacity);
 

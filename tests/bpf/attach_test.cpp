@@ -136,6 +136,27 @@ TEST_F(AttachTest, CheckRestoresPinsAndPlace) {
   EXPECT_EQ(packets_by_rule(1), 1u);
 }
 
+TEST_F(AttachTest, WhoeverKeepsComingFirstIsNotFoughtForEver) {
+  write();
+  ASSERT_TRUE(filter_->attach_overlay(ifindex_));
+  for (int i = 0; i < 3; ++i) {
+    const node::Descriptor intruder(
+        node::tcx::link_first(filter_->objects().program("guard_in_eth"), ifindex_, Hook::ingress));
+    ASSERT_TRUE(intruder);
+    EXPECT_THAT(filter_->check(), ElementsAre(HasSubstr("put first again")));
+  }
+  const node::Descriptor intruder(
+      node::tcx::link_first(filter_->objects().program("guard_in_eth"), ifindex_, Hook::ingress));
+  EXPECT_THAT(filter_->check(), ElementsAre(HasSubstr("left so")));
+}
+
+TEST_F(AttachTest, AnInterfaceThatFailsLeavesTheOthersGuarded) {
+  write();
+  EXPECT_FALSE(filter_->attach_underlay({4'000'000, ifindex_}));
+  EXPECT_GT(first(ifindex_, Hook::ingress), 0);
+  EXPECT_GT(first(ifindex_, Hook::egress), 0);
+}
+
 TEST_F(AttachTest, UnderlayInterfacesComeAndGo) {
   write();
   const unsigned peer = ::if_nametoindex("c-b");
@@ -173,10 +194,10 @@ TEST_F(AttachTest, AnotherLayoutIsFilledBeforeTheLinksAreSwitched) {
   node::FilterConfig bigger = config_at(pins_);
   bigger.sizes.grants *= 2;
   restart(bigger);
-  EXPECT_FALSE(filter_->adopted());
+  EXPECT_TRUE(filter_->adopted());
   ASSERT_TRUE(filter_->attach_overlay(ifindex_));
   EXPECT_EQ(first(ifindex_, Hook::ingress), old_program);  // the old maps decide until the new ones can
-  write();
+  ASSERT_TRUE(filter_->replace(state_, base()));           // without a word on the leases: they stand
   EXPECT_NE(first(ifindex_, Hook::ingress), old_program);
   for (const std::string& pin : pins("map-")) EXPECT_FALSE(old_maps.contains(pin)) << pin;
   net_.send("c-b", ethernet(tcp(kFlow, kAck)));
@@ -257,9 +278,14 @@ TEST_F(AttachTest, WhatDoesNotFitIsRefusedWithTheNumbers) {  // I11
   EXPECT_EQ(report.error().code, ErrorCode::exhausted);
   EXPECT_THAT(report.error().message(), HasSubstr("1026 entries for map 'principals', which holds 1024"));
   EXPECT_EQ(in(tcp(kFlow, kSyn)), accepted(1));  // as before
+  // A cut doesn't wait for room.
+  state_.entries.erase(policy::PrincipalKey{address(kV4.client)});
+  state_.entries[policy::PrincipalKey{Address::from_v4(0x64400fffu)}] = policy::PrincipalValue{};
+  EXPECT_FALSE(filter_->replace(state_, base()));
+  EXPECT_EQ(in(tcp(kFlow, kSyn)), dropped("unknown principal"));
 }
 
-TEST_F(AttachTest, AFailedWriteIsUndone) {
+TEST_F(AttachTest, WhatGoesMakesRoomForWhatComes) {
   write();
   // 1000 old and 1000 new principals fit alone, not together: the map is full halfway.
   for (std::uint32_t i = 0; i < 900; ++i)
@@ -273,14 +299,29 @@ TEST_F(AttachTest, AFailedWriteIsUndone) {
   for (std::uint32_t i = 0; i < 900; ++i)
     other.entries[policy::PrincipalKey{Address::from_v4(0x64500100u + i)}] = policy::PrincipalValue{};
   const auto report = filter_->replace(other, base());
-  ASSERT_FALSE(report);
-  EXPECT_EQ(report.error().code, ErrorCode::exhausted);
+  ASSERT_TRUE(report) << report.error().message();
+  EXPECT_TRUE(report->verified);
   Flow kept = kFlow;
   kept.source = Address::from_v4(0x64400100u);
-  EXPECT_EQ(in(tcp(kept, kSyn)), dropped("no grant"));
-  kept.source = Address::from_v4(0x64500100u);
   EXPECT_EQ(in(tcp(kept, kSyn)), dropped("unknown principal"));
+  kept.source = Address::from_v4(0x64500100u);
+  EXPECT_EQ(in(tcp(kept, kSyn)), dropped("no grant"));
   EXPECT_EQ(in(tcp(kFlow, kSyn)), accepted(1));
+}
+
+TEST_F(AttachTest, AnUpdateWithoutRoomStillTakesAway) {
+  write();
+  const policy::NodeState before = state_;
+  state_.entries.erase(policy::PrincipalKey{address(kV4.client)});
+  for (std::uint32_t i = 0; i < 1100; ++i)
+    state_.entries[policy::PrincipalKey{Address::from_v4(0x64400100u + i)}] = policy::PrincipalValue{};
+  const auto report = filter_->update(before, policy::difference(before, state_), base(), false);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, ErrorCode::exhausted);
+  EXPECT_EQ(in(tcp(kFlow, kSyn)), dropped("unknown principal"));
+  Flow added = kFlow;
+  added.source = Address::from_v4(0x64400100u);
+  EXPECT_EQ(in(tcp(added, kSyn)), dropped("unknown principal"));
 }
 
 }  // namespace
