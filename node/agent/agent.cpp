@@ -130,6 +130,7 @@ void Agent::stand(const Identity& identity) {
 
 Result<> Agent::start() {
   CORDON_TRY(parts_.tunnel.set_private_key(keys_.wireguard));
+  guard_as_before();
   // The filter goes on an interface before it can carry anything (I1).
   CORDON_TRY(interfaces_.set_up());
   // A tunnel that outlived the daemon is newer than the state on disk: taking a peer away and adding it again
@@ -149,6 +150,16 @@ Result<> Agent::start() {
   return {};
 }
 
+void Agent::guard_as_before() {
+  if (parts_.filter.adopted() || states_.state().settings() == nullptr) return;
+  policy::NodeState guards;
+  for (const auto& [key, value] : states_.state().entries)
+    if (std::holds_alternative<policy::SettingsKey>(key) || std::holds_alternative<policy::GuardKey>(key))
+      guards.entries.emplace(key, value);
+  const auto done = parts_.filter.replace(guards, time_.base());
+  if (!done) log::error(kArea, "the underlay is not guarded yet: {}", done.error().message());
+}
+
 void Agent::stop() {
   session_.stop();
   server_.stop();
@@ -159,6 +170,8 @@ void Agent::stop() {
 
 void Agent::tick() {
   supervise_tunnel();
+  if (!interfaces_.alarm().empty())
+    if (const auto done = interfaces_.refresh(); !done) log::warning(kArea, "{}", done.error().message());
   auto found = parts_.filter.check();
   for (const std::string& line : found)
     if (std::ranges::find(filter_alarms_, line) == filter_alarms_.end())
@@ -204,7 +217,8 @@ void Agent::save_state() {
 
 std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
-  for (const std::string* alarm : {&states_.head_alarm(), &tunnel_alarm_, &link_alarm_, &disk_alarm_})
+  for (const std::string* alarm :
+       {&states_.head_alarm(), &tunnel_alarm_, &link_alarm_, &disk_alarm_, &interfaces_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   for (const std::string& line : filter_alarms_) out.push_back("filter: " + line);
   return out;

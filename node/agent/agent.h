@@ -70,6 +70,9 @@ class Agent : private SessionHandler, private DeskBackend {
   Timestamp lease_end(Seconds lease) const override;
   bool send(const wire::ToController& message) override { return session_.send(message); }
 
+  /// After a boot the filter is empty: what the saved state guards is not open until the controller speaks.
+  /// The overlay stays shut, as nothing is granted or confirmed.
+  void guard_as_before();
   void observe_time(BootNs sent, Timestamp controller_time);
   void heartbeat_answered(const wire::ToNode& message);
   void take_state(const wire::ToNode& message);

@@ -100,7 +100,11 @@ void Agent::disconnected(const Error& why) {
 void Agent::observe_time(BootNs sent, Timestamp controller_time) {
   if (time_.observe(sent, parts_.clock.boot_ns(), controller_time) != TimeKeeper::Change::moved) return;
   log::warning(kArea, "the controller's clock was set; deadlines are written again");
-  if (const auto done = states_.rewrite(); !done) log::error(kArea, "{}", done.error().message());
+  if (const auto done = states_.rewrite(); !done) {
+    // Nothing is held any more: the next session brings a whole state.
+    log::error(kArea, "deadlines are not written: {}", done.error().message());
+    session_.reconnect();
+  }
 }
 
 void Agent::received(const wire::ToNode& message) {

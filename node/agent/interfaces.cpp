@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace cordon::node {
 namespace {
 
@@ -19,10 +21,12 @@ Result<> Interfaces::set_up() {
 }
 
 Result<> Interfaces::refresh() {
+  const auto attached = attach_underlay();
+  std::string alarm = attached ? "" : "underlay guard: " + attached.error().message();
+  if (!alarm.empty() && alarm != alarm_) log::error("node.agent", "{}", alarm);
+  alarm_ = std::move(alarm);
   auto up = network_.set_up(tunnel_.ifindex(), tunnel_mtu());
   if (!up) return std::unexpected(in_context(up.error(), "setting up " + config_.interface));
-  auto attached = attach_underlay();
-  if (!attached) return std::unexpected(in_context(attached.error(), "attaching the underlay guard"));
   return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // Keeps the programs on the right interfaces and the tunnel's MTU right, as links and routes come and go.
 
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -18,8 +19,11 @@ class Interfaces {
 
   /// The verdict program first, then the link goes up: no packet passes an interface that nobody judges.
   Result<> set_up();
-  /// After links, addresses or routes changed: MTU and underlay.
+  /// After links, addresses or routes changed: underlay and MTU. A guard that can't be attached is an alarm,
+  /// not an error: the rest goes on, and `refresh` is to be called again.
   Result<> refresh();
+  /// "" or why some interface is not guarded.
+  const std::string& alarm() const { return alarm_; }
 
  private:
   std::uint32_t tunnel_mtu() const;
@@ -29,6 +33,7 @@ class Interfaces {
   Filter& filter_;
   Tunnel& tunnel_;
   Network& network_;
+  std::string alarm_;
 };
 
 }  // namespace cordon::node
