@@ -61,7 +61,7 @@ class FakeFilter : public Filter {
   }
   Result<> attach_underlay(const std::vector<unsigned>& indexes) override {
     underlay = indexes;
-    return {};
+    return underlay_broken ? fail(ErrorCode::io, "no such device") : Result<>{};
   }
   Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase&) override {
     CORDON_TRY(step("filter.replace"));
@@ -98,7 +98,7 @@ class FakeFilter : public Filter {
   std::vector<FlowEvent> events;
   std::vector<std::string> wrong;
   BootNs confirmed = 0;
-  bool verified = true;
+  bool verified = true, underlay_broken = false;
   std::string fail_at;  ///< the step that fails from now on
   Pipe pipe;
 

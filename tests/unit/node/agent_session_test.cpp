@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "node/agent/agent.h"
+#include "node/agent/state_file.h"
 #include "node/link/tls.h"
 #include "proto/codec.h"
 #include "tests/unit/node/agent_fakes.h"
@@ -311,6 +312,37 @@ TEST_F(AgentSession, AnExpiredCertificateIsRenewedBeforeAnythingElse) {
   });
   run_agent();
   EXPECT_TRUE(until([&] { return renewed && hello; }));
+  agent->stop();
+}
+
+TEST_F(AgentSession, AfterABootTheSavedStateGuardsAndGrantsNothing) {
+  enrolled();
+  policy::NodeState guards, saved = base_state();
+  saved.entries[policy::GuardKey{.protocol = 6, .ports = {5432, 5432}}] = policy::GuardValue{};
+  guards.entries[policy::SettingsKey{}] = test::settings();
+  guards.entries[policy::GuardKey{.protocol = 6, .ports = {5432, 5432}}] = policy::GuardValue{};
+  ASSERT_TRUE(save_state(store.directory() / "state.bin", {.revision = Revision{1}, .state = saved}));
+  serve([](FakeLink& link) { link.read(); });
+  run_agent();
+  EXPECT_EQ(filter.held, guards);
+  EXPECT_EQ(filter.confirmed, 0u);
+  EXPECT_LT(std::ranges::find(steps, "filter.replace"), std::ranges::find(steps, "filter.attach_overlay 42"));
+  agent->stop();
+}
+
+TEST_F(AgentSession, AnInterfaceThatIsNotGuardedIsAnAlarmAndTriedAgain) {
+  enrolled();
+  serve([](FakeLink& link) { link.read(); });
+  filter.underlay_broken = true;
+  run_agent();
+  const auto alarmed = [&] {
+    return std::ranges::any_of(agent->alarms(),
+                               [](const auto& a) { return a.starts_with("underlay guard"); });
+  };
+  EXPECT_TRUE(alarmed());
+  EXPECT_EQ(network.mtu, 1420u) << "the rest goes on";
+  filter.underlay_broken = false;
+  EXPECT_TRUE(until([&] { return !alarmed(); }));
   agent->stop();
 }
 
