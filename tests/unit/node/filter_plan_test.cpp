@@ -126,6 +126,28 @@ TEST(Plan, LeadsToWhatIsWantedAndUndoLeadsBackFromAnyStep) {
   }
 }
 
+TEST(Plan, ACutTakesAllThatGoesAndTheRestLeadsToWhatIsWanted) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 50; ++round) {
+    const Image have = make_image(random_state(random), kBase, {}),
+                want = make_image(random_state(random), kBase, {});
+    const Plan plan = make_plan(have, want);
+    Maps maps = maps_of(have);
+    for (const Step& step : cut(plan).steps) {
+      EXPECT_TRUE(step.kind != Step::Kind::add || step.table == Table::guards);
+      run(maps, step);
+    }
+    for (const Step& step : plan.steps) {
+      if (step.kind == Step::Kind::add || step.table == Table::guards) continue;
+      Maps removed = maps;
+      if (step.kind == Step::Kind::remove) run(removed, step);
+      EXPECT_EQ(removed, maps) << "nothing that goes is left";
+    }
+    for (const Step& step : rest(plan).steps) run(maps, step);
+    EXPECT_EQ(maps, maps_of(want));
+  }
+}
+
 TEST(Plan, CapacityIsToldWithTheNumbers) {  // I11
   std::array<std::size_t, kTables> capacity{};
   EXPECT_TRUE(check_capacity(make_image(small_state(), kBase, {}), capacity));
