@@ -10,7 +10,7 @@
 namespace cordon::cli {
 namespace {
 
-struct Options {
+struct LoginOptions {
   std::string user, password_file, totp;
 };
 
@@ -23,7 +23,7 @@ Result<std::string> ask(const Context& context, std::string_view prompt, bool se
   return answer;
 }
 
-Result<int> login(Context& context, const Options& options) {
+Result<int> login(Context& context, const LoginOptions& options) {
   std::string user = options.user, password, totp = options.totp;
   if (user.empty()) {
     CORDON_ASSIGN(user, ask(context, "User: ", false));
@@ -53,7 +53,7 @@ Result<int> login(Context& context, const Options& options) {
 }  // namespace
 
 void add_login(CLI::App& program, Context& context) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<LoginOptions>();
   CLI::App* login_command =
       command(program, "login", "logs you in on this device; asks for password and code",
               "cordon login\n"
