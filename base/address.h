@@ -22,10 +22,10 @@ struct Address {
   static Result<Address> parse(std::string_view text);
 
   bool is_v4() const;
-  bool is_unspecified() const;               ///< 0.0.0.0 or ::
-  std::uint32_t v4_host_order() const;       ///< only when is_v4()
-  std::span<const std::uint8_t> raw() const; ///< 4 or 16 bytes in network order
-  std::string to_string() const;             ///< canonical text (RFC 5952)
+  bool is_unspecified() const;                ///< 0.0.0.0 or ::
+  std::uint32_t v4_host_order() const;        ///< only when is_v4()
+  std::span<const std::uint8_t> raw() const;  ///< 4 or 16 bytes in network order
+  std::string to_string() const;              ///< canonical text (RFC 5952)
 
   auto operator<=>(const Address&) const = default;
   bool operator==(const Address&) const = default;
@@ -37,7 +37,8 @@ struct Prefix {
   std::uint8_t bits = 128;
 
   static Prefix host(const Address& address) { return {address, 128}; }
-  /// "192.0.2.0/24", "fd00::/48" or a lone address; host bits set are `invalid`, with the mended prefix as hint.
+  /// "192.0.2.0/24", "fd00::/48" or a lone address; host bits set are `invalid`, with the mended prefix as
+  /// hint.
   static Result<Prefix> parse(std::string_view text);
   /// The prefix of `length` bits in the address's own family; host bits are cleared.
   static Prefix of(const Address& address, unsigned length);

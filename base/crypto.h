@@ -20,8 +20,8 @@ class PrivateKey {
   static Result<PrivateKey> generate();
   static Result<PrivateKey> from_pem(std::string_view pem);
 
-  std::string to_pem() const;        ///< PKCS #8, not encrypted: for files 0600 only
-  Bytes public_key_der() const;      ///< SubjectPublicKeyInfo
+  std::string to_pem() const;    ///< PKCS #8, not encrypted: for files 0600 only
+  Bytes public_key_der() const;  ///< SubjectPublicKeyInfo
   Bytes sign(ByteView message) const;
   void* native() const { return key_.get(); }  ///< EVP_PKEY*, for base/crypto and pki only
 
@@ -41,7 +41,7 @@ struct CertificateInfo {
   std::string common_name;
   std::vector<std::string> uris;  ///< subjectAltName URIs ("spiffe://...")
   Bytes public_key_der;
-  Sha256 fingerprint{};           ///< SHA-256 of the DER
+  Sha256 fingerprint{};  ///< SHA-256 of the DER
   std::string serial_hex;
   Timestamp not_before{}, not_after{};
   bool is_ca = false;
@@ -60,12 +60,13 @@ struct CertificateSpec {
   bool server_auth = false, client_auth = false;
 };
 
-/// A certificate (PEM) for the key in `csr_pem`, whose own signature is checked; names come from `spec` alone.
-Result<std::string> issue_from_csr(std::string_view csr_pem, const CertificateSpec& spec, const PrivateKey& issuer_key,
-                                   std::string_view issuer_pem);
+/// A certificate (PEM) for the key in `csr_pem`, whose own signature is checked; names come from `spec`
+/// alone.
+Result<std::string> issue_from_csr(std::string_view csr_pem, const CertificateSpec& spec,
+                                   const PrivateKey& issuer_key, std::string_view issuer_pem);
 /// A certificate (PEM) for `subject_key`; self-signed when `issuer_pem` is empty.
-Result<std::string> issue(const PrivateKey& subject_key, const CertificateSpec& spec, const PrivateKey& issuer_key,
-                          std::string_view issuer_pem);
+Result<std::string> issue(const PrivateKey& subject_key, const CertificateSpec& spec,
+                          const PrivateKey& issuer_key, std::string_view issuer_pem);
 
 /// X25519 key pair for WireGuard: clamped private key, its public key.
 WireguardKey wireguard_generate();

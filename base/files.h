@@ -13,7 +13,8 @@ namespace cordon {
 
 inline constexpr std::size_t kMaxFileBytes = 64u << 20;
 
-/// The whole file, or an error that names it. More than `limit` bytes, and anything but a regular file, is refused.
+/// The whole file, or an error that names it. More than `limit` bytes, and anything but a regular file, is
+/// refused.
 Result<std::string> read_file(const std::filesystem::path& path, std::size_t limit = kMaxFileBytes);
 
 /// Writes beside, fsyncs, renames over, fsyncs the folder. `mode` as for open(2).

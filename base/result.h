@@ -1,5 +1,6 @@
 #pragma once
-// How every fallible function of Cordon answers: a value or an Error that says what failed, where, and the mend.
+// How every fallible function of Cordon answers: a value or an Error that says what failed, where, and the
+// mend.
 
 #include <expected>
 #include <string>
@@ -30,7 +31,8 @@ struct Error {
   std::string hint{};
   std::vector<std::string> context{};  ///< innermost first: what was being done, added on the way up
 
-  /// "reading /etc/x: can't open: Permission denied; run as root": context outermost first, then what, then hint.
+  /// "reading /etc/x: can't open: Permission denied; run as root": context outermost first, then what, then
+  /// hint.
   std::string message() const;
 };
 
@@ -56,16 +58,16 @@ std::string_view to_string(ErrorCode code);
 #define CORDON_CONCAT(a, b) CORDON_CONCAT_(a, b)
 
 /// Returns the error of a Result<void> expression to the caller.
-#define CORDON_TRY(expression)                                                  \
-  do {                                                                          \
-    auto cordon_result_ = (expression);                                         \
+#define CORDON_TRY(expression)                                                      \
+  do {                                                                              \
+    auto cordon_result_ = (expression);                                             \
     if (!cordon_result_) return std::unexpected(std::move(cordon_result_).error()); \
   } while (false)
 
 /// `CORDON_ASSIGN(auto x, f());` declares x from the value or returns the error.
 #define CORDON_ASSIGN(declaration, expression) \
   CORDON_ASSIGN_(CORDON_CONCAT(cordon_result_, __LINE__), declaration, expression)
-#define CORDON_ASSIGN_(result, declaration, expression)            \
-  auto result = (expression);                                      \
-  if (!result) return std::unexpected(std::move(result).error());  \
+#define CORDON_ASSIGN_(result, declaration, expression)           \
+  auto result = (expression);                                     \
+  if (!result) return std::unexpected(std::move(result).error()); \
   declaration = std::move(*result)

@@ -1,5 +1,6 @@
 #pragma once
-// Times: UTC microseconds for what is recorded, boot-time nanoseconds (CLOCK_BOOTTIME, counts suspend) for leases.
+// Times: UTC microseconds for what is recorded, boot-time nanoseconds (CLOCK_BOOTTIME, counts suspend) for
+// leases.
 
 #include <chrono>
 #include <cstdint>

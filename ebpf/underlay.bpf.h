@@ -76,7 +76,8 @@ static __always_inline int is_plumbing(const struct guarded* g) {
   return type == 2 || (type >= 130 && type <= 136) || type == 143; /* too big, MLD, ND */
 }
 
-/* An entry with a port is a controller's: nodes begin that link, over TCP, so nothing else comes from there. */
+/* An entry with a port is a controller's: nodes begin that link, over TCP, so nothing else comes from
+ * there. */
 static __always_inline int is_allowed_source(const struct packet* p) {
   const struct tuple* tuple = &p->tuple;
   struct cordon_target_key key = {.prefix_bits = 128};

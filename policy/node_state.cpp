@@ -6,16 +6,19 @@
 // Canonical bytes of an entry. Integers are big-endian, addresses 16 bytes (IPv4 mapped), text and lists
 // carry a 4-byte length or count, times are microseconds of UTC (kNever: the largest), flags are one byte.
 //
+// clang-format off
 //   entry     = kind(u8, the key's index in Key + 1) key kind(u8, the value's index in Value + 1) value
 //   prefix    = address bits(u8)
-//   settings  = () -> device isolated node_lease_s(u64) v4 v6 overlay_v4(prefix) overlay_v6(prefix)
-//   underlay(u8) peer      = device -> public_key(32) count(u32) prefix* principal = address -> class(u64)
-//   isolated uid(u32) check_owner deadline(u64)*8 target    = prefix -> id(u32) observe grant     =
-//   direction(u8) class(u64) target(u32) protocol(u8) port_bits(u8) port(u16)
+//   settings  = () -> device isolated node_lease_s(u64) v4 v6 overlay_v4(prefix) overlay_v6(prefix) underlay(u8)
+//   peer      = device -> public_key(32) count(u32) prefix*
+//   principal = address -> class(u64) isolated uid(u32) check_owner deadline(u64)*8
+//   target    = prefix -> id(u32) observe
+//   grant     = direction(u8) class(u64) target(u32) protocol(u8) port_bits(u8) port(u16)
 //               -> rule(u32) deny responder slot(u8) lease_s(u32)
 //   rule      = rule(u32) -> name
 //   guard     = protocol(u8) first(u16) last(u16) -> count_only
 //   session   = session -> user uid(u32) v4 v6 ends_at(u64)
+// clang-format on
 //
 // A digest is signed in receipts: this grammar is part of the wire and only grows by new kinds.
 

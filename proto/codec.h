@@ -1,5 +1,6 @@
 #pragma once
-// Wire messages to and from our own types. Decoding checks every length, range and enum: what it returns is safe to use.
+// Wire messages to and from our own types. Decoding checks every length, range and enum: what it returns is
+// safe to use.
 
 #include <vector>
 

@@ -6,7 +6,8 @@
 
 namespace cordon::wire {
 
-inline constexpr std::string_view kFeatureState1 = "state/1";  ///< the entries of cordon.proto as of this release
+inline constexpr std::string_view kFeatureState1 =
+    "state/1";  ///< the entries of cordon.proto as of this release
 inline constexpr std::array kFeatures = {kFeatureState1};
 
 }  // namespace cordon::wire

@@ -20,7 +20,8 @@ Result<std::string> frame(std::string_view message);
 class FrameReader {
  public:
   void feed(std::string_view bytes);
-  /// The next whole message; nullopt: more bytes are needed; an announced length of 0 or above the limit is `protocol`.
+  /// The next whole message; nullopt: more bytes are needed; an announced length of 0 or above the limit is
+  /// `protocol`.
   Result<std::optional<std::string>> next();
   std::size_t buffered() const { return buffer_.size() - taken_; }
 

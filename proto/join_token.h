@@ -11,8 +11,8 @@ namespace cordon::wire {
 
 struct JoinTokenText {
   TokenId id;
-  Bytes secret;            ///< 32 bytes
-  Sha256 ca_fingerprint{}; ///< SHA-256 of the root certificate's DER: pins the first contact
+  Bytes secret;             ///< 32 bytes
+  Sha256 ca_fingerprint{};  ///< SHA-256 of the root certificate's DER: pins the first contact
 };
 
 std::string to_string(const JoinTokenText& token);

@@ -1,5 +1,6 @@
 #pragma once
-// What is signed: receipts by a device, heads by a controller. Signed text is a label, then fixed-width fields.
+// What is signed: receipts by a device, heads by a controller. Signed text is a label, then fixed-width
+// fields.
 
 #include "base/bytes.h"
 #include "base/ids.h"

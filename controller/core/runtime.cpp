@@ -110,10 +110,7 @@ Result<> RunningController::open_storage() {
   ChangeLogConfig log{
       .strand = strand_,
       .store = *store_,
-      .signer =
-          [this] {
-            return LogSigner{authority_->server_key(), authority_->server_chain_pem()};
-          },
+      .signer = [this] { return LogSigner{authority_->server_key(), authority_->server_chain_pem()}; },
       .trust_bundle_pem = authority_->trust_bundle_pem(),
       .unseal = [this](const SubjectId& subject, std::string_view sealed) -> std::optional<std::string> {
         return open_personal(*secrets_, subject.value, sealed).value_or(std::nullopt);

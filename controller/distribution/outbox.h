@@ -41,7 +41,9 @@ class Outbox {
   /// The last revision of which nothing is pending any more, given that `newest` was added.
   Revision complete(Revision newest) const;
 
-  bool concerns(const policy::Key& key) const { return held_.entries.contains(key) || pending_.contains(key); }
+  bool concerns(const policy::Key& key) const {
+    return held_.entries.contains(key) || pending_.contains(key);
+  }
   const policy::NodeState& held() const { return held_; }
   const SetDigest& digest() const { return digest_; }
   /// All that the node holds once it has what was taken; `tombstones` mark keys that were something else

@@ -1,6 +1,6 @@
 #pragma once
-// The certificate authority: a root (kept offline if wished), an intermediate for this controller, its server and
-// log-signing certificates, device certificates. Made at first start; keys in the secret store.
+// The certificate authority: a root (kept offline if wished), an intermediate for this controller, its server
+// and log-signing certificates, device certificates. Made at first start; keys in the secret store.
 
 #include <memory>
 #include <string>
@@ -23,7 +23,8 @@ class Authority {
   virtual const crypto::PrivateKey& server_key() const = 0;  ///< also signs heads
   /// A device certificate: SAN spiffe://DOMAIN/device/ID, 24 h. The key is the request's; the chain (leaf,
   /// intermediate) is returned.
-  virtual Result<std::string> issue_device(std::string_view csr_pem, const DeviceId& device, Timestamp now) = 0;
+  virtual Result<std::string> issue_device(std::string_view csr_pem, const DeviceId& device,
+                                           Timestamp now) = 0;
   /// Renews the server certificate when half its life is over; true when it did (listeners reload).
   virtual Result<bool> renew_server(Timestamp now) = 0;
 };
@@ -34,6 +35,7 @@ struct AuthorityConfig {
   std::vector<std::string> dns_names, ip_addresses;  ///< of the listeners
 };
 
-Result<std::unique_ptr<Authority>> open_authority(const AuthorityConfig& config, SecretStore& secrets, Timestamp now);
+Result<std::unique_ptr<Authority>> open_authority(const AuthorityConfig& config, SecretStore& secrets,
+                                                  Timestamp now);
 
 }  // namespace cordon::controller

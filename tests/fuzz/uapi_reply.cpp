@@ -1,6 +1,6 @@
 // links: cordon_node_lib
-// What wireguard-go answers on its socket: any bytes are a state or an error, never a crash; and what is a state can
-// be planned from and written back.
+// What wireguard-go answers on its socket: any bytes are a state or an error, never a crash; and what is a
+// state can be planned from and written back.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -89,7 +89,9 @@ TEST(GoldenLog, OfRelease01FoldsToTheSameWorld) {
   }
   EXPECT_EQ(kinds_met.size(), std::variant_size_v<Kind>) << "every kind of the release is in it";
   EXPECT_EQ(to_hex(world.head), "142a964c447f5b22842b2631316d7904aed53fa7ccf7f3a965deaabe2798ab02");
-  EXPECT_EQ(to_hex(sha256(as_bytes(describe(world)))), "41d298807cf9b1cde38598ce96d9120e2bf872d2ccacafa2a0ad25e045287f4e") << describe(world);
+  EXPECT_EQ(to_hex(sha256(as_bytes(describe(world)))),
+            "41d298807cf9b1cde38598ce96d9120e2bf872d2ccacafa2a0ad25e045287f4e")
+      << describe(world);
 }
 
 }  // namespace
