@@ -7,6 +7,7 @@
 #include <ostream>
 
 #include "base/files.h"
+#include "base/time_zone.h"
 #include "cli/commands.h"
 
 namespace cordon::cli {
@@ -34,7 +35,7 @@ std::string plural(std::size_t count, std::string_view word) {
 
 Result<int> check(Context& context, const std::string& directory) {
   CORDON_ASSIGN(const auto files, read_policy_directory(directory));
-  const policy::ParseResult parsed = policy::parse(files);
+  const policy::ParseResult parsed = policy::parse(files, system_time_zones());
   if (context.as_json) {
     json::array diagnostics;
     for (const auto& diagnostic : parsed.diagnostics) diagnostics.push_back(view(diagnostic));

@@ -126,18 +126,6 @@ FailedCondition wrong_isolation(bool target_isolated) {
 
 }  // namespace
 
-std::string_view to_string(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::allow:
-      return "allow";
-    case Verdict::deny:
-      return "deny";
-    case Verdict::forbid:
-      return "forbid";
-  }
-  return "deny";
-}
-
 std::set<std::string> segments_of(const World& world, const Device& device) {
   std::set<std::string> names;
   if (device.state != DeviceState::active) return names;

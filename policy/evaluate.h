@@ -7,13 +7,11 @@
 #include <vector>
 
 #include "base/time.h"
+#include "policy/conditions.h"
 #include "policy/model.h"
 #include "policy/world.h"
 
 namespace cordon::policy {
-
-enum class Verdict { allow, deny, forbid };
-std::string_view to_string(Verdict verdict);
 
 /// Who asks: a session, or a device acting for itself.
 using PrincipalRef = std::variant<SessionId, DeviceId>;
@@ -26,15 +24,12 @@ struct Query {
   std::uint16_t port = 0;
 };
 
-struct FailedCondition {
-  std::string condition, needed, found;
-};
-
 /// One rule that could have decided, and why it did or didn't.
 struct Because {
   std::string rule;
   bool holds = false;
   std::vector<FailedCondition> failed;
+  std::optional<int> trust;  ///< under this rule (P5)
 };
 
 struct Decision {
@@ -44,6 +39,8 @@ struct Decision {
   Seconds lease{0};             ///< of the deciding allow
   bool observed = false;        ///< P9
   bool responder = false;       ///< the deciding allow is marked `responders`
+  std::optional<int> health;    ///< of the principal's device, tenths; none where facts are missing
+  std::optional<int> trust;     ///< under the deciding rule, percent; none where facts are missing
   std::string reason;           ///< of a deny before any rule is read: "unknown target", "isolated", ...
   std::vector<Because> because;
 };

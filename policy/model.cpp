@@ -8,6 +8,23 @@
 #include "policy/wording.h"
 
 namespace cordon::policy {
+
+bool Conditions::empty() const {
+  return !assurance && !auth_age_max && !trust_min && !health_min && require.empty() && !attestation &&
+         !hours && !valid_from && !valid_until && source_networks.empty() && countries.empty();
+}
+
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::allow:
+      return "allow";
+    case Verdict::deny:
+      return "deny";
+    case Verdict::forbid:
+      return "forbid";
+  }
+  return "deny";
+}
 namespace {
 
 constexpr std::uint8_t kEchoRequest = 8, kEchoRequestV6 = 128;

@@ -1,6 +1,7 @@
 #pragma once
 // A policy as its authors wrote it, with names resolved and places kept. POLICY.md is the grammar.
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -12,7 +13,9 @@
 #include "base/address.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "base/time_zone.h"
 #include "policy/diagnostic.h"
+#include "policy/facts.h"
 
 namespace cordon::policy {
 
@@ -80,9 +83,68 @@ struct Destination {
   std::string text;              ///< as written
 };
 
-/// Conditions of `when` and `unless`. Empty holds always. The policy engine's issue widens it.
+/// One window of `hours`, as minutes of the day; an end at or before the start is on the next day (P11).
+struct HoursWindow {
+  std::uint8_t days = 0;  ///< of the start: bit 0 is Monday
+  std::uint16_t start = 0, end = 0;
+  auto operator<=>(const HoursWindow&) const = default;
+};
+struct Hours {
+  std::vector<HoursWindow> windows;  ///< any will do
+  TimeZonePtr zone;                  ///< never null
+};
+
+/// Conditions of `when` and `unless`: all that are given must hold. Empty holds always.
 struct Conditions {
-  bool empty() const { return true; }
+  std::optional<Assurance> assurance;
+  std::optional<Seconds> auth_age_max;
+  std::optional<int> trust_min;   ///< percent
+  std::optional<int> health_min;  ///< tenths
+  std::set<std::string> require;  ///< checks
+  std::optional<Attestation> attestation;
+  std::optional<Hours> hours;
+  std::optional<Timestamp> valid_from;   ///< it is in
+  std::optional<Timestamp> valid_until;  ///< it is out
+  std::vector<Prefix> source_networks;   ///< any will do
+  std::set<std::string> countries;       ///< any will do
+  bool empty() const;
+};
+
+/// What a device must be; all that are given must hold.
+struct DeviceClass {
+  std::set<Ownership> ownership;  ///< any of
+  std::set<std::string> tags;     ///< any of
+  std::optional<int> health_min;  ///< tenths
+  std::set<std::string> require;  ///< all of these checks
+  std::optional<Attestation> attestation;
+  Place place;
+};
+
+/// `[trust]`: P4 to P6. The defaults here are the language's.
+enum class TrustMethod { rules, score, hybrid };
+struct TrustSettings {
+  TrustMethod method = TrustMethod::hybrid;
+  std::map<std::string, int> health{{"os_updates", 4},
+                                    {"antivirus_updates", 3},
+                                    {"application_updates", 2},
+                                    {"configuration", 1}};  ///< check to tenths; together 10
+  struct Weights {
+    int identity = 40, device = 40, behaviour = 20;  ///< percent; together 100
+  } weights;
+  std::array<int, 3> identity{40, 70, 100};  ///< score of aal1, aal2, aal3
+  int tpm_points = 0;                        ///< what a TPM's attestation adds to the device score
+  int unattested_health_max = 10;            ///< tenths
+  int hysteresis_tenths = 0;  ///< delays rises when facts are recorded; no decision looks at it
+};
+
+struct SessionSettings {
+  Seconds reauthenticate{12 * 3600};
+  Seconds idle{3600};
+};
+
+struct HealthSettings {
+  Seconds report_timeout{10 * 60};  ///< then a device's checks are missing
+  std::set<std::string> checks;     ///< the site's own, beside the four
 };
 
 enum class Effect { allow, forbid };
@@ -100,10 +162,34 @@ struct Rule {
   Place place;
 };
 
+enum class Verdict { allow, deny, forbid };
+std::string_view to_string(Verdict verdict);
+
+/// A `[[test]]`: facts of its own, one question, the answer expected.
+struct PolicyTest {
+  std::string name;
+  Device device;                   ///< the one that asks
+  std::optional<Session> session;  ///< none: the device asks for itself
+  std::string user;                ///< of the session
+  Device target;                   ///< tags and the rest; it is put into `segment`
+  std::string segment;
+  std::optional<std::string> service;  ///< all its accesses are asked for; else `accesses`
+  std::vector<Access> accesses;
+  Timestamp at{};
+  Verdict expect = Verdict::allow;
+  std::optional<std::string> rule;  ///< that must decide
+  Place place;
+};
+
 struct Policy {
   std::map<std::string, Group> groups;
+  std::map<std::string, DeviceClass> device_classes;
   std::map<std::string, Segment> segments;
   std::vector<Rule> rules;  ///< by name: order of writing never matters (P1)
+  TrustSettings trust;
+  SessionSettings sessions;
+  HealthSettings health;
+  std::vector<PolicyTest> tests;  ///< by name
 };
 
 using PolicyPtr = std::shared_ptr<const Policy>;

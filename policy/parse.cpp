@@ -24,7 +24,7 @@ void read_file(Reader& reader, const SourceFile& file, Draft& draft) {
 
 }  // namespace
 
-ParseResult parse(const std::vector<SourceFile>& files) {
+ParseResult parse(const std::vector<SourceFile>& files, [[maybe_unused]] const TimeZones& zones) {
   // By name, so that the order in which files are handed over changes nothing, diagnostics included.
   std::vector<const SourceFile*> sorted;
   for (const SourceFile& file : files) sorted.push_back(&file);

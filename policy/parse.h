@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "base/time_zone.h"
 #include "policy/diagnostic.h"
 #include "policy/model.h"
 
@@ -17,6 +18,7 @@ struct ParseResult {
 
 /// Merges the files and checks every name, type and value. One syntax error a file, every error of meaning in
 /// all files. Never throws; work and memory are bounded by the text's size.
-ParseResult parse(const std::vector<SourceFile>& files);
+/// `zones` tells which time zones there are.
+ParseResult parse(const std::vector<SourceFile>& files, const TimeZones& zones);
 
 }  // namespace cordon::policy

@@ -29,6 +29,7 @@ Selectors::Selectors(const Policy& policy)
   for (const auto& [name, segment] : policy.segments) {
     const auto position = static_cast<std::uint32_t>(segments_.size());
     segments_.push_back(&segment);
+    segment_names_.push_back(&name);
     segment_positions_.emplace(name, position);
     for (const Member& member : segment.members)
       (member.kind == Member::Kind::tag ? segments_by_tag_ : segments_by_device_)[member.name].push_back(

@@ -21,6 +21,7 @@ class Selectors {
 
   const Policy& policy() const { return policy_; }
   const Segment& segment(std::uint32_t position) const { return *segments_[position]; }
+  const std::string& name_of(std::uint32_t segment) const { return *segment_names_[segment]; }
 
   Positions segments_of(const Device& device) const;
   Positions rules_of(const Session& session, const User& user) const;
@@ -34,6 +35,7 @@ class Selectors {
 
   const Policy& policy_;
   std::vector<const Segment*> segments_;
+  std::vector<const std::string*> segment_names_;
   std::unordered_map<std::string_view, std::uint32_t> segment_positions_;
   Index segments_by_tag_, segments_by_device_;
   Index groups_by_user_, groups_by_claim_;

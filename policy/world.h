@@ -14,53 +14,10 @@
 #include "base/files.h"
 #include "base/ids.h"
 #include "base/time.h"
+#include "policy/facts.h"
 #include "policy/model.h"
 
 namespace cordon::policy {
-
-enum class Assurance { aal1 = 1, aal2 = 2, aal3 = 3 };
-enum class Ownership { company, personal, vendor, partner };
-enum class DeviceState { pending, active, removed };
-
-/// One IPv4 and one IPv6 overlay address; what makes a principal known by its packets.
-struct OverlayAddresses {
-  Address v4, v6;
-  auto operator<=>(const OverlayAddresses&) const = default;
-};
-
-struct Device {
-  DeviceId id;
-  std::uint32_t number = 0;  ///< its target id; from 1, never used again
-  DeviceState state = DeviceState::pending;
-  std::set<std::string> tags;
-  std::optional<Ownership> ownership;
-  Bytes public_key_der;  ///< the device key (SubjectPublicKeyInfo)
-  WireguardKey wireguard_key{};
-  OverlayAddresses addresses;  ///< set once active
-  bool isolated = false;
-  std::string platform;  ///< what it says of itself, shown to operators, decides nothing
-  TokenId token;         ///< it came with
-  Timestamp enrolled_at{};
-};
-
-struct User {
-  SubjectId id;
-  std::string issuer;  ///< "local" or an identity provider
-  std::string name;    ///< "trader@acme.example"; "" once erased
-  bool disabled = false;
-};
-
-struct Session {
-  SessionId id;
-  SubjectId user;
-  DeviceId device;
-  Assurance assurance = Assurance::aal1;
-  std::set<std::string> claims;
-  Timestamp authenticated_at{};
-  Timestamp ends_at = kNever;  ///< it is out: at this moment the session has ended
-  std::uint32_t uid = 0;       ///< of the person on that device
-  OverlayAddresses addresses;
-};
 
 /// A join token (its secret stored as a hash only).
 struct JoinToken {
@@ -102,6 +59,14 @@ struct World {
   PolicyPtr policy = std::make_shared<const Policy>();
   std::vector<SourceFile> policy_files;  ///< as applied
   Revision policy_revision;              ///< of the record that applied it
+  /// A policy is pending until somebody confirms it; past `confirm_by` the confirmed one comes back (I9).
+  struct Pending {
+    Timestamp confirm_by{};
+    PolicyPtr confirmed = std::make_shared<const Policy>();  ///< what comes back, with its files and revision
+    std::vector<SourceFile> confirmed_files;
+    Revision confirmed_revision;
+  };
+  std::optional<Pending> pending;
 
   std::map<DeviceId, Device> devices;  ///< removed ones stay: their ids and numbers are never used again
   std::map<SubjectId, User> users;
@@ -110,12 +75,24 @@ struct World {
   std::map<TokenId, ApiToken> api_tokens;
 
   std::map<std::string, RuleId> rule_ids;  ///< every name ever applied keeps its number
+  /// Devices in the same segments are one target. By the segments' names; never used again (target_of).
+  std::map<std::set<std::string>, std::uint32_t> target_numbers;
   std::uint32_t next_rule = 1;
+  std::uint32_t next_target = 2;  ///< even; the odd number after it is the same segments, isolated
   std::uint32_t next_device = 1;
   std::uint64_t next_session_address = 1;  ///< IPv6 session addresses are never used again
   std::uint32_t next_v4 = 1;               ///< offset in overlay_v4; wraps, skips what is used or quarantined
   std::map<Address, std::string> v4_in_use;    ///< to a device or session id
   std::map<Address, Timestamp> v4_quarantine;  ///< address to the moment it is free again
 };
+
+/// The target that `device` is, by its segments and whether it is isolated; 0: it was never numbered, so
+/// nothing can be granted to it.
+TargetId target_of(const World& world, const Device& device, const std::set<std::string>& segments);
+
+/// Numbers the sets of segments that active devices are in and that have no number yet: all of them (after a
+/// policy was applied), or one device's (after its tags or state changed). The fold calls these.
+void number_targets(World& world);
+void number_target(World& world, const Device& device);
 
 }  // namespace cordon::policy

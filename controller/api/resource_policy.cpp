@@ -62,7 +62,7 @@ void parse_aside(Services& services, std::vector<SourceFile> files,
                  std::function<void(std::vector<SourceFile>, policy::ParseResult)> then) {
   auto shared = std::make_shared<std::vector<SourceFile>>(std::move(files));
   boost::asio::post(services.pool, [strand = services.strand, shared, then = std::move(then)] {
-    auto parsed = std::make_shared<policy::ParseResult>(policy::parse(*shared));
+    auto parsed = std::make_shared<policy::ParseResult>(policy::parse(*shared, system_time_zones()));
     boost::asio::post(strand, [shared, parsed, then] { then(std::move(*shared), std::move(*parsed)); });
   });
 }

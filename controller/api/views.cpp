@@ -114,8 +114,8 @@ json::object view(const policy::Session& session, const policy::World& world) {
           {"user", name_of(world, session.user)},
           {"user_id", session.user.value},
           {"device", session.device.value},
-          {"assurance", fmt::format("aal{}", static_cast<int>(session.assurance))},
-          {"authenticated_at", format_rfc3339(session.authenticated_at)},
+          {"assurance", session.assurance ? policy::to_string(*session.assurance) : std::string_view("none")},
+          {"authenticated_at", format_rfc3339(session.authenticated_at.value_or(Timestamp{}))},
           {"ends_at", time_or_null(session.ends_at)},
           {"uid", session.uid},
           {"addresses", addresses(session.addresses)}};

@@ -226,8 +226,8 @@ void read(Fields& f, UserDisabled& k) {
 //  "uid":1000,"user":"u-.."}
 json::object write(const SessionOpened& k) {
   const auto& s = k.session;
-  return {{"assurance", assurance_name(s.assurance)},
-          {"authenticated_at", to_us(s.authenticated_at)},
+  return {{"assurance", assurance_name(s.assurance.value_or(policy::Assurance::aal1))},
+          {"authenticated_at", to_us(s.authenticated_at.value_or(Timestamp{}))},
           {"claims", list(s.claims)},
           {"device", s.device.value},
           {"ends_at", to_us(s.ends_at)},
@@ -239,7 +239,7 @@ void read(Fields& f, SessionOpened& k) {
   auto& s = k.session;
   const auto assurance = assurance_by_name(f.text("assurance"));
   if (!assurance) f.refuse("assurance", "must be aal1, aal2 or aal3");
-  s.assurance = assurance.value_or(policy::Assurance::aal1);
+  s.assurance = assurance;
   s.authenticated_at = time(f, "authenticated_at");
   s.claims = f.texts("claims");
   s.device.value = f.id("device");

@@ -269,7 +269,7 @@ Result<> validate(const World& world, const Kind& kind, Timestamp at) {
 }
 
 Result<policy::PolicyPtr> parse_policy(const PolicyApplied& kind) {
-  auto parsed = policy::parse(kind.files);
+  auto parsed = policy::parse(kind.files, system_time_zones());
   if (parsed.ok()) return parsed.policy;
   std::string all;
   for (const auto& diagnostic : parsed.diagnostics) {

@@ -21,7 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (end == std::string_view::npos || files.size() == 8) break;
     text.remove_prefix(end + 1);
   }
-  const auto result = cordon::policy::parse(files);
+  const auto result = cordon::policy::parse(files, cordon::system_time_zones());
   bool failed = false;
   for (const auto& diagnostic : result.diagnostics) {
     failed |= diagnostic.severity == cordon::policy::Severity::error;

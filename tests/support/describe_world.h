@@ -28,9 +28,9 @@ inline std::string describe(const policy::World& w) {
     out += fmt::format("user {} {} {} {}\n", id.value, u.issuer, u.name, u.disabled);
   for (const auto& [id, s] : w.sessions) {
     out += fmt::format("session {} {} {} {} {} {} {} {} {} {}\n", id.value, s.user.value, s.device.value,
-                       controller::assurance_name(s.assurance), fmt::join(s.claims, ","),
-                       to_us(s.authenticated_at), to_us(s.ends_at), s.uid, s.addresses.v4.to_string(),
-                       s.addresses.v6.to_string());
+                       controller::assurance_name(s.assurance.value_or(policy::Assurance::aal1)),
+                       fmt::join(s.claims, ","), to_us(s.authenticated_at.value_or(Timestamp{})),
+                       to_us(s.ends_at), s.uid, s.addresses.v4.to_string(), s.addresses.v6.to_string());
   }
   for (const auto& [id, t] : w.join_tokens) {
     out += fmt::format("join token {} {} {} {} {}\n", id.value, fmt::join(t.tags, ","), t.uses_left,

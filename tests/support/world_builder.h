@@ -21,7 +21,7 @@ inline const Timestamp kNow = from_us(1'767'607'200'000'000);
 
 /// The policy of a text that must parse; throws with its diagnostics.
 inline policy::PolicyPtr policy_of(std::vector<SourceFile> files) {
-  const policy::ParseResult parsed = policy::parse(files);
+  const policy::ParseResult parsed = policy::parse(files, system_time_zones());
   if (parsed.ok()) return parsed.policy;
   std::string all;
   for (const auto& diagnostic : parsed.diagnostics) all += render(diagnostic) + "\n";

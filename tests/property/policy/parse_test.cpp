@@ -36,7 +36,7 @@ std::string damaged(WorldGen& gen) {
 
 RC_GTEST_PROP(Parse, damaged_text_gives_a_policy_or_an_error_with_its_place, ()) {
   WorldGen gen(drawn());
-  const auto parsed = policy::parse({{"damaged.toml", damaged(gen)}});
+  const auto parsed = policy::parse({{"damaged.toml", damaged(gen)}}, system_time_zones());
   const bool failed = std::ranges::any_of(
       parsed.diagnostics, [](const policy::Diagnostic& d) { return d.severity == policy::Severity::error; });
   RC_ASSERT(parsed.ok() != failed);

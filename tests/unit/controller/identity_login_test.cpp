@@ -51,7 +51,7 @@ TEST_F(Login, NeedsBothAndOpensASessionAtAal2) {
   ASSERT_TRUE(session) << session.error().reason;
   EXPECT_EQ(session->assurance, policy::Assurance::aal2);
   EXPECT_EQ(session->user, user);
-  EXPECT_EQ(session->ends_at, session->authenticated_at + Seconds{12 * 3600});
+  EXPECT_EQ(session->ends_at, session->authenticated_at.value() + Seconds{12 * 3600});
   EXPECT_FALSE(session->addresses.v4.is_unspecified());
 }
 

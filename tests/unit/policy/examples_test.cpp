@@ -19,7 +19,7 @@ TEST(Examples, ParseWithoutErrorsOrWarnings) {
     ++policies;
     const auto files = read_policy_directory(entry.path());
     ASSERT_TRUE(files) << files.error().message();
-    const ParseResult result = parse(*files);
+    const ParseResult result = parse(*files, system_time_zones());
     EXPECT_TRUE(result.ok()) << entry.path();
     for (const Diagnostic& diagnostic : result.diagnostics) ADD_FAILURE() << render(diagnostic);
   }

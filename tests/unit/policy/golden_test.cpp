@@ -34,7 +34,7 @@ std::vector<SourceFile> files_of(const fs::path& path) {
 }
 
 std::string outcome_of(const fs::path& path) {
-  const ParseResult result = parse(files_of(path));
+  const ParseResult result = parse(files_of(path), system_time_zones());
   std::string out;
   for (const Diagnostic& diagnostic : result.diagnostics) out += render(diagnostic) + "\n";
   return out + (result.ok() ? "accepted\n" : "refused\n");

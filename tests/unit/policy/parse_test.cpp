@@ -43,7 +43,7 @@ to   = ["settlement/web"]
 )";
 
 TEST(Parse, ReadsEveryKeyOfThisRelease) {
-  const ParseResult result = parse({{"policy.toml", kPolicy}});
+  const ParseResult result = parse({{"policy.toml", kPolicy}}, system_time_zones());
   ASSERT_TRUE(result.ok());
   EXPECT_TRUE(result.diagnostics.empty());
   const Policy& policy = *result.policy;
@@ -66,7 +66,7 @@ TEST(Parse, ReadsEveryKeyOfThisRelease) {
 }
 
 TEST(Parse, ReadsRulesByName) {
-  const ParseResult result = parse({{"policy.toml", kPolicy}});
+  const ParseResult result = parse({{"policy.toml", kPolicy}}, system_time_zones());
   ASSERT_TRUE(result.ok());
   const auto& rules = result.policy->rules;
   ASSERT_EQ(rules.size(), 3u);
@@ -89,7 +89,7 @@ TEST(Parse, ReadsRulesByName) {
 }
 
 TEST(Parse, NothingIsAPolicyThatGrantsNothing) {
-  const ParseResult result = parse({});
+  const ParseResult result = parse({}, system_time_zones());
   ASSERT_TRUE(result.ok());
   EXPECT_TRUE(result.policy->rules.empty());
 }
@@ -105,7 +105,7 @@ class CpuTime {
 
 std::string first_error(const std::string& text) {
   const CpuTime time;
-  const ParseResult result = parse({{"p.toml", text}});
+  const ParseResult result = parse({{"p.toml", text}}, system_time_zones());
   EXPECT_LT(time.seconds(), 20.0);
   EXPECT_FALSE(result.ok());
   return result.diagnostics.empty() ? "" : render(result.diagnostics.front());
@@ -141,7 +141,8 @@ TEST(ParseLimits, BracketsAndDotsInTextAndCommentsAreNoNesting) {
       parse({{"p.toml", "# " + many + "\n[groups.g]\nusers = [\"" + many + "\\\"" + many + "\", '" + many +
                             "', \"\"\"\n" + many + "\"\"\", '''\n" + many +
                             "''', 'x']\n[[allow]]\nname = 'r'\nfrom = {groups=['g']}\nto = ['s "
-                            "any']\n[segments.s]\nmembers = ['tag:t']\n"}});
+                            "any']\n[segments.s]\nmembers = ['tag:t']\n"}},
+            system_time_zones());
   EXPECT_TRUE(result.ok()) << render(result.diagnostics.front());
 }
 
@@ -166,7 +167,7 @@ TEST(ParseLimits, HostileSizesEndInTime) {
     rules += "[[allow]]\nname = \"r" + std::to_string(i) + "\"\nfrom = { groups = [\"grup-" +
              std::to_string(i) + "\"] }\nto = [\"nowhere/x\"]\n";
   const CpuTime time;
-  const ParseResult result = parse({{"a.toml", groups}, {"b.toml", rules}});
+  const ParseResult result = parse({{"a.toml", groups}, {"b.toml", rules}}, system_time_zones());
   EXPECT_LT(time.seconds(), 20.0);
   EXPECT_FALSE(result.ok());
   EXPECT_EQ(result.diagnostics.size(), 20'000u) << "every error of meaning is told";
@@ -179,14 +180,14 @@ TEST(ParseLimits, ManyShadowedRulesEndInTime) {
     text += std::string(i % 2 == 0 ? "[[allow]]" : "[[forbid]]") + "\nname = \"r" + std::to_string(i) +
             "\"\nfrom = { tags = [\"t\"] }\nto = [\"s tcp/" + std::to_string(i + 1) + "\"]\n";
   const CpuTime time;
-  EXPECT_TRUE(parse({{"a.toml", text}}).ok());
+  EXPECT_TRUE(parse({{"a.toml", text}}, system_time_zones()).ok());
   EXPECT_LT(time.seconds(), 20.0);
 }
 
 TEST(Parse, TheOrderOfFilesDoesntChangeWhatIsSaid) {
   const SourceFile a{"a.toml", "[groups]\ng = { users = [\"u\"] }\n"},
       b{"b.toml", "[groups]\ng = { users = [\"v\"] }\n"};
-  const ParseResult ab = parse({a, b}), ba = parse({b, a});
+  const ParseResult ab = parse({a, b}, system_time_zones()), ba = parse({b, a}, system_time_zones());
   ASSERT_EQ(ab.diagnostics.size(), 1u);
   ASSERT_EQ(ba.diagnostics.size(), 1u);
   EXPECT_EQ(render(ab.diagnostics[0]), render(ba.diagnostics[0]));
