@@ -71,8 +71,13 @@ void Reader::check_keys(const TomlNode& table, std::string_view concept_name, Ke
 
 bool Reader::is_kind(const TomlEntry& entry, TomlNode::Kind kind) {
   if (entry.value.kind == kind) return true;
-  error(entry.place, fmt::format("{} must be {}, found {}", in_quotes(entry.key), describe(kind),
-                                 describe(entry.value.kind)));
+  std::vector<std::string> hints;
+  if (kind == TomlNode::Kind::text && entry.value.kind == TomlNode::Kind::date_or_time)
+    hints.emplace_back("put it in quotes");
+  error(entry.place,
+        fmt::format("{} must be {}, found {}", in_quotes(entry.key), describe(kind),
+                    describe(entry.value.kind)),
+        std::move(hints));
   return false;
 }
 
@@ -86,7 +91,7 @@ std::optional<bool> Reader::boolean(const TomlEntry& entry) {
   return entry.value.boolean;
 }
 
-std::vector<Word> Reader::words(const TomlEntry& entry) {
+std::vector<Word> Reader::words(const TomlEntry& entry, Empty empty) {
   std::vector<Word> out;
   if (entry.value.kind != TomlNode::Kind::list) {
     std::vector<std::string> hints;
@@ -98,7 +103,7 @@ std::vector<Word> Reader::words(const TomlEntry& entry) {
         std::move(hints));
     return out;
   }
-  if (entry.value.items.empty())
+  if (entry.value.items.empty() && empty == Empty::refused)
     error(entry.place, fmt::format("{} is an empty list", in_quotes(entry.key)),
           {"fill it or leave the key out"});
   for (const TomlNode& item : entry.value.items) {

@@ -21,6 +21,9 @@ struct Word {
 
 using KeyList = std::initializer_list<std::string_view>;
 
+/// May a list be empty?
+enum class Empty { refused, allowed };
+
 /// Gathers diagnostics. Every reader goes on after an error, so that all are found in one run.
 class Reader {
  public:
@@ -41,8 +44,8 @@ class Reader {
   bool is_kind(const TomlEntry& entry, TomlNode::Kind kind);
   std::optional<std::string> text(const TomlEntry& entry);
   std::optional<bool> boolean(const TomlEntry& entry);
-  /// A list of text, not empty; entries that aren't text are reported and left out.
-  std::vector<Word> words(const TomlEntry& entry);
+  /// A list of text; entries that aren't text are reported and left out.
+  std::vector<Word> words(const TomlEntry& entry, Empty empty = Empty::refused);
 
   /// One of a few words.
   template <class T>

@@ -42,6 +42,7 @@ class Copier {
         break;
       case toml::node_type::floating_point:
         to.kind = TomlNode::Kind::number;
+        to.number = from.as_floating_point()->get();
         break;
       default:
         to.kind = TomlNode::Kind::date_or_time;

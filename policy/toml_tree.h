@@ -22,6 +22,7 @@ struct TomlNode {
   std::string text;
   std::int64_t integer = 0;
   bool boolean = false;
+  double number = 0;
   std::vector<TomlNode> items;
   std::vector<TomlEntry> entries;  ///< of a table, in order of writing
 };
