@@ -19,4 +19,8 @@ std::optional<int> trust_of(const Policy& policy, std::optional<Seconds> auth_ag
 Timestamp trust_falls_under(const Policy& policy, int least, std::optional<Seconds> auth_age_max,
                             const Device& device, const Session& session, Timestamp now);
 
+/// The first moment after `now` at which trust is `least` or more, or kNever. It is less or missing now.
+Timestamp trust_rises_to(const Policy& policy, int least, std::optional<Seconds> auth_age_max,
+                         const Device& device, const Session& session, Timestamp now);
+
 }  // namespace cordon::policy

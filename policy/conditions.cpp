@@ -1,0 +1,87 @@
+#include "policy/conditions.h"
+
+#include <algorithm>
+
+#include "policy/condition_keys.h"
+
+namespace cordon::policy {
+namespace {
+
+/// So many edges are looked at before an earlier moment is told.
+constexpr int kMostEdges = 64;
+
+/// P3: a missing fact never helps access, and neither does what the method ignores (P5).
+bool counts(Truth truth, Effect effect) {
+  if (effect == Effect::allow) return truth == Truth::yes || truth == Truth::ignored;
+  return truth != Truth::no;
+}
+
+/// Something that is so for a while: at least until `until`.
+struct Spell {
+  bool holds = true;
+  Timestamp until = kNever;
+};
+
+/// All of them. What holds together ends with the first; what doesn't waits for the last that fails.
+Spell both(const Spell& a, const Spell& b) {
+  if (a.holds && b.holds) return {true, std::min(a.until, b.until)};
+  if (a.holds != b.holds) return a.holds ? b : a;
+  return {false, std::max(a.until, b.until)};
+}
+
+template <class Counts>
+Spell all_of(const Question& question, Timestamp now, Counts count) {
+  Spell all;
+  for (const Key key : kKeys)
+    if (given(question.conditions, key))
+      all = both(all, {count(truth_of(question, key, now)), next_change(question, key, now)});
+  return all;
+}
+
+/// `unless` is no help when its facts are missing or the method leaves it out.
+bool counts_in_unless(Truth truth) {
+  return truth == Truth::yes;
+}
+
+bool meets_classes(const Policy& policy, const Rule& rule, const Asker& asker) {
+  return counts(in_classes(policy, rule.from, *asker.device), rule.effect);
+}
+
+/// The rule at one moment, and a time for which that surely stays so.
+Spell spell(const Policy& policy, const Rule& rule, const Asker& asker, Timestamp now) {
+  const Spell when =
+      all_of({policy, rule.when, asker}, now, [&](Truth truth) { return counts(truth, rule.effect); });
+  if (!rule.unless) return when;
+  const Spell unless = all_of({policy, *rule.unless, asker}, now, counts_in_unless);
+  return both(when, {!unless.holds, unless.until});
+}
+
+template <class Counts>
+bool all_hold(const Question& question, Timestamp now, Counts count) {
+  return std::ranges::all_of(kKeys, [&](Key key) {
+    return !given(question.conditions, key) || count(truth_of(question, key, now));
+  });
+}
+
+}  // namespace
+
+bool holds(const Policy& policy, const Rule& rule, const Asker& asker, Timestamp now) {
+  if (!meets_classes(policy, rule, asker)) return false;
+  if (!all_hold({policy, rule.when, asker}, now, [&](Truth truth) { return counts(truth, rule.effect); }))
+    return false;
+  return !rule.unless || !all_hold({policy, *rule.unless, asker}, now, counts_in_unless);
+}
+
+Outlook outlook(const Policy& policy, const Rule& rule, const Asker& asker, Timestamp now) {
+  if (!meets_classes(policy, rule, asker)) return {.holds = false, .until = kNever};
+  const Spell first = spell(policy, rule, asker, now);
+  Spell last = first;
+  for (int edge = 0; edge < kMostEdges && last.holds == first.holds && last.until != kNever; ++edge) {
+    const Timestamp moment = last.until;
+    last = spell(policy, rule, asker, moment);
+    if (last.holds != first.holds) return {first.holds, moment};
+  }
+  return {first.holds, last.until};
+}
+
+}  // namespace cordon::policy
