@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "policy/coverage.h"
+#include "policy/moments.h"
+#include "policy/trust.h"
 
 namespace cordon::policy {
 namespace {
@@ -49,14 +51,22 @@ bool in_group(const Principal& principal, const Group& group) {
                              [&](const auto& c) { return group.claims.contains(c); });
 }
 
+/// P3: who isn't told may be anybody whom a forbid names.
+bool may_be_named(const World& world, const Rule& rule, const Principal& principal) {
+  if (rule.effect != Effect::forbid || !principal.user->name.empty()) return false;
+  return !rule.from.users.empty() || std::ranges::any_of(rule.from.groups, [&](const std::string& name) {
+    return !world.policy->groups.at(name).users.empty();
+  });
+}
+
 /// P2: users and groups select sessions, segments and tags select devices acting for themselves.
-bool selects(const World& world, const Subject& from, const Principal& principal) {
+bool selects(const World& world, const Rule& rule, const Principal& principal) {
+  const Subject& from = rule.from;
   if (from.for_people() != (principal.session != nullptr)) return false;
   if (principal.session) {
-    if (from.users.contains(principal.user->name)) return true;
+    if (from.users.contains(principal.user->name) || may_be_named(world, rule, principal)) return true;
     return std::ranges::any_of(from.groups, [&](const std::string& name) {
-      const auto group = world.policy->groups.find(name);
-      return group != world.policy->groups.end() && in_group(principal, group->second);
+      return in_group(principal, world.policy->groups.at(name));
     });
   }
   const auto segments = segments_of(world, *principal.device);
@@ -65,11 +75,11 @@ bool selects(const World& world, const Subject& from, const Principal& principal
 }
 
 /// P8, P9: one of the rule's destinations is a segment of the target and takes in the protocol and port.
-bool reaches(const World& world, const Rule& rule, const std::set<std::string>& target_segments,
+bool reaches(const Policy& policy, const Rule& rule, const std::set<std::string>& target_segments,
              const Query& query) {
   return std::ranges::any_of(rule.to, [&](const Destination& to) {
     return target_segments.contains(to.segment) &&
-           std::ranges::any_of(accesses_of(*world.policy, to), [&](const Access& access) {
+           std::ranges::any_of(accesses_of(policy, to), [&](const Access& access) {
              return covers(access, query.protocol, query.port);
            });
   });
@@ -82,12 +92,6 @@ bool applies_in_isolation(const Rule& rule, bool target_isolated) {
   return rule.effect == Effect::forbid || !rule.responders;
 }
 
-/// P7: the earliest of session end and the lease from now on.
-Timestamp deadline_of(const Rule& rule, const Principal& principal, Timestamp now) {
-  const Timestamp session_end = principal.session ? principal.session->ends_at : kNever;
-  return std::min(session_end, now + rule.lease);
-}
-
 /// P9: the target is in at least one segment and all it is in observe. Isolation is never only observed.
 bool observes(const World& world, const Device& target, const std::set<std::string>& segments) {
   return !target.isolated && !segments.empty() && std::ranges::all_of(segments, [&](const std::string& name) {
@@ -95,18 +99,20 @@ bool observes(const World& world, const Device& target, const std::set<std::stri
   });
 }
 
-/// P1, P7: any forbid wins (the lowest name is told); of allows the latest deadline, then the lowest name.
-void decide(Decision& decision, const Rule& rule, Timestamp deadline) {
-  if (rule.effect == Effect::forbid) {
-    if (decision.verdict == Verdict::forbid && decision.rule <= rule.name) return;
-    decision.verdict = Verdict::forbid;
-    decision.rule = rule.name;
-    decision.deadline = kNever;
-    decision.lease = Seconds(0);
-    decision.responder = false;
-    return;
-  }
-  if (decision.verdict == Verdict::forbid) return;
+/// What the trust under a rule goes by (P5): the age that its conditions speak of.
+std::optional<Seconds> age_limit(const Rule& rule) {
+  return rule.unless ? rule.unless->auth_age_max : rule.when.auth_age_max;
+}
+
+/// P1, P3: a forbid wins; of several the lowest name is told.
+void decide_forbid(Decision& decision, const Rule& rule) {
+  if (decision.verdict == Verdict::forbid && decision.rule <= rule.name) return;
+  decision.verdict = Verdict::forbid;
+  decision.rule = rule.name;
+}
+
+/// P7: of several allows the latest deadline, then the lowest name.
+void decide_allow(Decision& decision, const Rule& rule, Timestamp deadline) {
   const bool better = decision.verdict == Verdict::deny || deadline > decision.deadline ||
                       (deadline == decision.deadline && rule.name < decision.rule);
   if (!better) return;
@@ -139,6 +145,7 @@ std::set<std::string> segments_of(const World& world, const Device& device) {
 
 Decision evaluate(const World& world, const Query& query, Timestamp now) {
   Decision decision;
+  const Policy& policy = *world.policy;
   const Principal principal = find_principal(world, query.principal, now);
   const Device* target = active_device(world, query.target);
   std::set<std::string> segments;
@@ -146,21 +153,51 @@ Decision evaluate(const World& world, const Query& query, Timestamp now) {
     segments = segments_of(world, *target);
     decision.observed = observes(world, *target, segments);
   }
+  const auto trust_under = [&](std::optional<Seconds> longest_age) {
+    return trust_of(policy, longest_age, *principal.device, principal.session, now);
+  };
+  if (principal.device) {
+    decision.health = health_of(policy, *principal.device);
+    decision.trust = trust_under(std::nullopt);
+  }
   if (!principal.reason.empty() || !target) {
     decision.reason = !principal.reason.empty() ? principal.reason : "unknown target";
     return decision;
   }
-  for (const Rule& rule : world.policy->rules) {
-    if (!selects(world, rule.from, principal) || !reaches(world, rule, segments, query)) continue;
-    if (applies_in_isolation(rule, target->isolated)) {
-      decide(decision, rule, deadline_of(rule, principal, now));
-      decision.because.push_back({.rule = rule.name, .holds = true, .failed = {}});
-    } else if (rule.effect == Effect::allow) {
-      decision.because.push_back(
-          {.rule = rule.name, .holds = false, .failed = {wrong_isolation(target->isolated)}});
+
+  const Asker asker{principal.device, principal.session, principal.user};
+  const auto concerns = [&](const Rule& rule) {
+    return selects(world, rule, principal) && reaches(policy, rule, segments, query);
+  };
+  Timestamp end = principal.session ? principal.session->ends_at : kNever;  // of every allow (P7)
+  for (const Rule& rule : policy.rules) {
+    if (rule.effect != Effect::forbid || !concerns(rule) || !applies_in_isolation(rule, target->isolated))
+      continue;
+    const Outlook is = outlook(policy, rule, asker, now);
+    if (!is.holds) {
+      end = std::min(end, is.until);  // then it begins
+      continue;
     }
+    decide_forbid(decision, rule);
+    decision.because.push_back({rule.name, true, {}, trust_under(age_limit(rule))});
   }
+  for (const Rule& rule : policy.rules) {
+    if (rule.effect != Effect::allow || !concerns(rule)) continue;
+    Because because{rule.name, false, failed(policy, rule, asker, now), trust_under(age_limit(rule))};
+    if (!applies_in_isolation(rule, target->isolated))
+      because.failed.push_back(wrong_isolation(target->isolated));
+    because.holds = because.failed.empty();
+    if (because.holds && decision.verdict != Verdict::forbid)
+      decide_allow(decision, rule,
+                   std::min({end, outlook(policy, rule, asker, now).until, later(now, rule.lease)}));
+    decision.because.push_back(std::move(because));
+  }
+  // What failed explains a denial; an allow is explained by what held.
+  if (decision.verdict == Verdict::allow)
+    std::erase_if(decision.because, [](const Because& because) { return !because.holds; });
   std::ranges::sort(decision.because, {}, &Because::rule);
+  for (const Because& because : decision.because)
+    if (because.rule == decision.rule) decision.trust = because.trust;
   return decision;
 }
 
