@@ -12,30 +12,36 @@ namespace {
 void read_file(Reader& reader, const SourceFile& file, Draft& draft) {
   TomlResult toml = read_toml(file);
   if (!toml.root) return reader.add(std::move(*toml.problem));
-  reader.check_keys(*toml.root, "a policy", {"groups", "segments", "allow", "forbid"},
-                    {"device_classes", "trust", "sessions", "health", "test"});
+  reader.check_keys(
+      *toml.root, "a policy",
+      {"groups", "device_classes", "segments", "allow", "forbid", "trust", "sessions", "health", "test"});
   for (const TomlEntry& entry : toml.root->entries) {
     if (entry.key == "groups") read_groups(reader, entry, draft);
+    if (entry.key == "device_classes") read_device_classes(reader, entry, draft);
     if (entry.key == "segments") read_segments(reader, entry, draft);
     if (entry.key == "allow") read_rules(reader, entry, Effect::allow, draft);
     if (entry.key == "forbid") read_rules(reader, entry, Effect::forbid, draft);
+    if (entry.key == "trust") read_trust(reader, entry, draft);
+    if (entry.key == "sessions") read_sessions(reader, entry, draft);
+    if (entry.key == "health") read_health(reader, entry, draft);
+    if (entry.key == "test") read_tests(reader, entry, draft);
   }
 }
 
 }  // namespace
 
-ParseResult parse(const std::vector<SourceFile>& files, [[maybe_unused]] const TimeZones& zones) {
+ParseResult parse(const std::vector<SourceFile>& files, const TimeZones& zones) {
   // By name, so that the order in which files are handed over changes nothing, diagnostics included.
   std::vector<const SourceFile*> sorted;
   for (const SourceFile& file : files) sorted.push_back(&file);
   std::ranges::sort(sorted, {}, [](const SourceFile* f) { return std::tie(f->name, f->text); });
 
   Reader reader;
-  Draft draft;
+  Draft draft{.zones = zones};
   for (const SourceFile* file : sorted) read_file(reader, *file, draft);
-  const auto service_places = draft.service_places;
+  const DefinitionPlaces places = draft.places;
   auto policy = std::make_shared<const Policy>(resolve(reader, std::move(draft)));
-  if (!reader.failed()) warn(reader, *policy, service_places);
+  if (!reader.failed()) warn(reader, *policy, places);
   ParseResult result{.policy = reader.failed() ? nullptr : std::move(policy), .diagnostics = {}};
   result.diagnostics = reader.take();
   return result;

@@ -82,18 +82,8 @@ void read_services(Reader& reader, const std::string& segment_name, const TomlEn
   for (const TomlEntry& service : entry.value.entries) {
     if (!reader.check_name({service.key, service.place}, "service", "/* \t")) continue;
     segment.services.emplace(service.key, read_accesses(reader, service));
-    draft.service_places.emplace(std::pair(segment_name, service.key), service.place);
+    draft.places.services.emplace(std::pair(segment_name, service.key), service.place);
   }
-}
-
-void read_underlay(Reader& reader, const TomlEntry& entry, Segment& segment) {
-  const auto underlay = reader.choice<Underlay>(
-      entry, {{"guard", Underlay::guard}, {"closed", Underlay::closed}, {"open", Underlay::open}});
-  if (!underlay) return;
-  if (*underlay == Underlay::closed)
-    reader.error(entry.value.place, "underlay \"closed\" is not supported by this release",
-                 {"\"guard\" closes the segment's own service ports"});
-  segment.underlay = *underlay;
 }
 
 Segment read_segment(Reader& reader, const TomlEntry& entry, Draft& draft) {
@@ -104,7 +94,12 @@ Segment read_segment(Reader& reader, const TomlEntry& entry, Draft& draft) {
   for (const TomlEntry& field : entry.value.entries) {
     if (field.key == "members") segment.members = read_members(reader, field);
     if (field.key == "services") read_services(reader, entry.key, field, segment, draft);
-    if (field.key == "underlay") read_underlay(reader, field, segment);
+    if (field.key == "underlay")
+      segment.underlay =
+          reader
+              .choice<Underlay>(
+                  field, {{"guard", Underlay::guard}, {"closed", Underlay::closed}, {"open", Underlay::open}})
+              .value_or(Underlay::guard);
     if (field.key == "owner") segment.owner = reader.text(field).value_or("");
     if (field.key == "description") segment.description = reader.text(field).value_or("");
     if (field.key == "mode")

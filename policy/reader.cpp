@@ -54,14 +54,9 @@ std::vector<std::string> Reader::suggest(std::string_view text,
   return {fmt::format("did you mean {}?", in_quotes(found))};
 }
 
-void Reader::check_keys(const TomlNode& table, std::string_view concept_name, KeyList known, KeyList later) {
+void Reader::check_keys(const TomlNode& table, std::string_view concept_name, KeyList known) {
   for (const TomlEntry& entry : table.entries) {
     if (contains(known, entry.key)) continue;
-    if (contains(later, entry.key)) {
-      error(entry.place,
-            fmt::format("{} in {} is not supported by this release", in_quotes(entry.key), concept_name));
-      continue;
-    }
     auto hints = suggest(entry.key, std::vector<std::string_view>(known));
     if (hints.empty()) hints.push_back(fmt::format("its keys are {}", fmt::join(known, ", ")));
     error(entry.place, fmt::format("unknown key {} in {}", in_quotes(entry.key), concept_name),

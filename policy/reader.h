@@ -36,9 +36,8 @@ class Reader {
   /// run: that bounds the work on hostile text.
   std::vector<std::string> suggest(std::string_view text, const std::vector<std::string_view>& candidates);
 
-  /// Refuses every key of `table` that isn't in `known`; those in `later` are told apart as not supported
-  /// yet.
-  void check_keys(const TomlNode& table, std::string_view concept_name, KeyList known, KeyList later = {});
+  /// Refuses every key of `table` that isn't in `known`.
+  void check_keys(const TomlNode& table, std::string_view concept_name, KeyList known);
 
   /// The values below are nothing after an error was reported.
   bool is_kind(const TomlEntry& entry, TomlNode::Kind kind);

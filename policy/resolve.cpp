@@ -14,25 +14,45 @@ std::vector<std::string_view> names_of(const Map& map) {
   return names;
 }
 
-/// Turns the words of rules into names that exist.
+/// Turns the words of rules and tests into names that exist.
 class Resolver {
  public:
   Resolver(Reader& reader, const Policy& policy)
       : reader_(reader),
         policy_(policy),
         group_names_(names_of(policy.groups)),
+        class_names_(names_of(policy.device_classes)),
         segment_names_(names_of(policy.segments)) {}
 
   Rule resolve(DraftRule draft) {
-    for (Word& word : draft.groups)
-      if (known(word, policy_.groups, group_names_, "group"))
-        draft.rule.from.groups.insert(std::move(word.text));
-    for (Word& word : draft.segments)
-      if (known(word, policy_.segments, segment_names_, "segment"))
-        draft.rule.from.segments.insert(std::move(word.text));
+    Subject& from = draft.rule.from;
+    look_up(std::move(draft.groups), policy_.groups, group_names_, "group", from.groups);
+    look_up(std::move(draft.device_classes), policy_.device_classes, class_names_, "device class",
+            from.device_classes);
+    look_up(std::move(draft.segments), policy_.segments, segment_names_, "segment", from.segments);
     for (const Word& word : draft.to)
       if (auto destination = destination_of(word)) draft.rule.to.push_back(std::move(*destination));
     return std::move(draft.rule);
+  }
+
+  PolicyTest resolve(DraftTest draft) {
+    PolicyTest& test = draft.test;
+    if (draft.access) resolve_access(*draft.access, test);
+    if (draft.rule) resolve_rule(*draft.rule, test);
+    return std::move(test);
+  }
+
+  /// Every use of a check: the standard ones and the site's own are known.
+  void checks(const std::vector<Word>& words) {
+    std::set<std::string> known = policy_.health.checks;
+    for (const auto& [name, weight] : TrustSettings{}.health) known.insert(name);
+    const std::vector<std::string_view> names(known.begin(), known.end());
+    for (const Word& word : words) {
+      if (known.contains(word.text)) continue;
+      auto hints = reader_.suggest(word.text, names);
+      if (hints.empty()) hints.emplace_back("the site's own checks are told in [health] checks");
+      reader_.error(word.place, fmt::format("unknown check {}", in_quotes(word.text)), std::move(hints));
+    }
   }
 
  private:
@@ -43,6 +63,13 @@ class Resolver {
     reader_.error(word.place, fmt::format("unknown {} {}", concept_name, in_quotes(word.text)),
                   reader_.suggest(word.text, names));
     return false;
+  }
+
+  template <class Map>
+  void look_up(std::vector<Word> words, const Map& map, const std::vector<std::string_view>& names,
+               std::string_view concept_name, std::set<std::string>& found) {
+    for (Word& word : words)
+      if (known(word, map, names, concept_name)) found.insert(std::move(word.text));
   }
 
   /// "segment/service", "segment/*" or "segment access" (P8).
@@ -61,9 +88,10 @@ class Resolver {
     destination.segment = text.substr(0, ad_hoc ? space : slash);
     if (!known({destination.segment, word.place}, policy_.segments, segment_names_, "segment"))
       return std::nullopt;
-    const std::string_view rest = text.substr((ad_hoc ? text.find_first_not_of(" \t", space) : slash + 1));
-    return ad_hoc ? with_accesses(word, rest, std::move(destination))
-                  : with_service(word, rest, std::move(destination));
+    if (!ad_hoc) return with_service(word, text.substr(slash + 1), std::move(destination));
+    const auto rest = text.find_first_not_of(" \t", space);
+    return with_accesses(word, rest == std::string_view::npos ? "" : text.substr(rest),
+                         std::move(destination));
   }
 
   std::optional<Destination> with_accesses(const Word& word, std::string_view rest, Destination destination) {
@@ -93,9 +121,40 @@ class Resolver {
     return destination;
   }
 
+  void resolve_access(const Word& word, PolicyTest& test) {
+    auto destination = destination_of(word);
+    if (!destination) return;
+    if (destination->service.empty() && destination->accesses.empty()) {
+      reader_.error(word.place, fmt::format("access {} is not one service", in_quotes(word.text)),
+                    {"a test asks for \"segment/service\" or \"segment tcp/22\""});
+      return;
+    }
+    test.segment = std::move(destination->segment);
+    if (!destination->service.empty()) test.service = std::move(destination->service);
+    test.accesses = std::move(destination->accesses);
+  }
+
+  void resolve_rule(const Word& word, PolicyTest& test) {
+    const auto rule = std::ranges::lower_bound(policy_.rules, word.text, {}, &Rule::name);
+    if (rule == policy_.rules.end() || rule->name != word.text) {
+      std::vector<std::string_view> names;
+      for (const Rule& one : policy_.rules) names.push_back(one.name);
+      reader_.error(word.place, fmt::format("unknown rule {}", in_quotes(word.text)),
+                    reader_.suggest(word.text, names));
+    } else if (test.expect == Verdict::deny) {
+      reader_.error(word.place, "a test that expects \"deny\" can't name a rule",
+                    {"no rule decides a deny; a forbid is \"forbid\""});
+    } else if ((test.expect == Verdict::allow) != (rule->effect == Effect::allow)) {
+      reader_.error(word.place, fmt::format("rule {} is {}, and the test expects {}", in_quotes(word.text),
+                                            rule->effect == Effect::allow ? "an allow" : "a forbid",
+                                            in_quotes(to_string(test.expect))));
+    }
+    test.rule = word.text;
+  }
+
   Reader& reader_;
   const Policy& policy_;
-  std::vector<std::string_view> group_names_, segment_names_;
+  std::vector<std::string_view> group_names_, class_names_, segment_names_;
 };
 
 }  // namespace
@@ -103,9 +162,15 @@ class Resolver {
 Policy resolve(Reader& reader, Draft draft) {
   Policy policy;
   policy.groups = std::move(draft.groups);
+  policy.device_classes = std::move(draft.device_classes);
   policy.segments = std::move(draft.segments);
+  policy.trust = std::move(draft.trust);
+  policy.sessions = draft.sessions;
+  policy.health = std::move(draft.health);
   Resolver resolver(reader, policy);
+  resolver.checks(draft.checks);
   for (auto& [name, rule] : draft.rules) policy.rules.push_back(resolver.resolve(std::move(rule)));
+  for (auto& [name, test] : draft.tests) policy.tests.push_back(resolver.resolve(std::move(test)));
   return policy;
 }
 

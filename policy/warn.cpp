@@ -68,6 +68,7 @@ class Warner {
 
   bool forbids_all_of(const Rule& forbid, const Rule& allow) {
     if (!spend() || forbid.from.for_people() != allow.from.for_people()) return false;
+    if (!forbid.when.empty() || forbid.unless) return false;  // it doesn't always hold
     if (allow.responders && !forbid.responders)
       return false;  // P10: isolated targets know only responders' rules
     const auto within = [](const auto& inner, const auto& outer) {
@@ -75,6 +76,10 @@ class Warner {
     };
     if (!within(allow.from.users, forbid.from.users) || !within(allow.from.groups, forbid.from.groups) ||
         !within(allow.from.segments, forbid.from.segments) || !within(allow.from.tags, forbid.from.tags))
+      return false;
+    const auto& classes = forbid.from.device_classes;
+    if (!classes.empty() &&
+        (allow.from.device_classes.empty() || !within(allow.from.device_classes, classes)))
       return false;
     return std::ranges::all_of(allow.to, [&](const Destination& to) { return takes_back(forbid, to); });
   }
@@ -98,11 +103,10 @@ class Warner {
 
 }  // namespace
 
-void warn(Reader& reader, const Policy& policy,
-          const std::map<std::pair<std::string, std::string>, Place>& service_places) {
+void warn(Reader& reader, const Policy& policy, const DefinitionPlaces& places) {
   Warner warner(reader, policy);
   warner.groups();
-  for (const auto& [name, place] : service_places) warner.service(name.first, name.second, place);
+  for (const auto& [name, place] : places.services) warner.service(name.first, name.second, place);
   for (const Rule& rule : policy.rules) warner.rule(rule);
 }
 
