@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "controller/log/record.h"
+#include "controller/world/policy_history.h"
 #include "policy/world.h"
 
 namespace cordon::controller {
@@ -23,6 +24,8 @@ class ChangeLog {
   /// The world as of the last committed record. Valid until the next await: never kept.
   virtual const policy::World& world() const = 0;
   virtual const SignedHead& head() const = 0;
+  /// What became of each policy. As long-lived as the world.
+  virtual const PolicyHistory& policies() const = 0;
   /// When the storage's head was last read successfully (boot-time clock): leases are confirmed only while
   /// this is under 5 s old.
   virtual bool storage_is_fresh() const = 0;

@@ -62,12 +62,14 @@ class ChangeLogWriter final : public ChangeLog {
   ChangeLogWriter(ChangeLogConfig config, Folded folded, wire::HeadVerifier verifier)
       : config_(std::move(config)),
         world_(std::move(folded.world)),
+        policies_(std::move(folded.policies)),
         head_(std::move(folded.head)),
         keeper_(config_.store, std::move(verifier), config_.clock, config_.head_interval, world_.revision,
                 world_.head, events()) {}
 
   const policy::World& world() const override { return world_; }
   const SignedHead& head() const override { return head_; }
+  const PolicyHistory& policies() const override { return policies_; }
   bool storage_is_fresh() const override {
     return !broken_ && config_.clock.boot_ns() - keeper_.fresh_at() < kFreshFor;
   }
@@ -180,7 +182,7 @@ class ChangeLogWriter final : public ChangeLog {
   Result<> is_good(const Waiting& waiting, Timestamp at) const {
     if (broken_)
       return fail(ErrorCode::internal, "the change log stopped", "restart the controller and read its log");
-    CORDON_TRY(check(world_, waiting.proposal, at));
+    CORDON_TRY(check(world_, waiting.proposal, at, config_.zones));
     // The fold can't know names of erased people, so this is the writer's to see to.
     if (const auto* added = std::get_if<kinds::UserAdded>(&waiting.kind)) {
       const auto name = config_.unseal(added->user, added->sealed_name).value_or("");
@@ -239,7 +241,7 @@ class ChangeLogWriter final : public ChangeLog {
 
   void fold_one(const Record& record, const SignedHead& head) {
     if (broken_) return;
-    if (const auto folded = apply(world_, record, config_.unseal); !folded) {
+    if (const auto folded = apply(world_, record, config_.unseal, config_.zones); !folded) {
       // What is durable can't be folded, so this controller no longer knows the world: it confirms no leases
       // and changes nothing until somebody looked.
       broken_ = true;
@@ -247,12 +249,14 @@ class ChangeLogWriter final : public ChangeLog {
       return;
     }
     head_ = head;
+    policies_.add(record, world_);
     for (std::size_t i = 0; i < listeners_.size(); ++i) listeners_[i](record, world_);
   }
 
   std::shared_ptr<int> alive_ = std::make_shared<int>();
   const ChangeLogConfig config_;
   policy::World world_;
+  PolicyHistory policies_;
   SignedHead head_;
   std::vector<Listener> listeners_;
   std::deque<Waiting> queue_;
@@ -269,7 +273,7 @@ class ChangeLogWriter final : public ChangeLog {
 
 Result<std::unique_ptr<ChangeLog>> make_change_log(ChangeLogConfig config) {
   wire::HeadVerifier verifier(config.trust_bundle_pem);
-  CORDON_ASSIGN(auto folded, fold_log(config.store, verifier, config.unseal));
+  CORDON_ASSIGN(auto folded, fold_log(config.store, verifier, config.unseal, config.zones));
   return std::make_unique<ChangeLogWriter>(std::move(config), std::move(folded), std::move(verifier));
 }
 

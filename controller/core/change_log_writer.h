@@ -30,6 +30,7 @@ struct ChangeLogConfig {
                                  ///< these roots
   Unsealer unseal;
   const Clock& clock;
+  const TimeZones& zones = system_time_zones();  ///< that policies' times of day are read by
   std::chrono::milliseconds head_interval{
       500};  ///< how often the storage's head is read when nothing is written
 };

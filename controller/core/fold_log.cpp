@@ -49,14 +49,18 @@ Result<LogPart> read_part(LogStore& store, Revision after, const Sha256& hash, w
   return part;
 }
 
-Result<Folded> fold_log(LogStore& store, wire::HeadVerifier& verifier, const Unsealer& unseal) {
+Result<Folded> fold_log(LogStore& store, wire::HeadVerifier& verifier, const Unsealer& unseal,
+                        const TimeZones& zones) {
   Folded folded;
   auto& world = folded.world;
   for (;;) {
     auto part = read_part(store, world.revision, world.head, verifier);
     if (!part) return std::unexpected(in_context(std::move(part).error(), "reading the change log"));
     if (part->records.empty()) break;
-    for (const auto& record : part->records) CORDON_TRY(apply(world, record, unseal));
+    for (const auto& record : part->records) {
+      CORDON_TRY(apply(world, record, unseal, zones));
+      folded.policies.add(record, world);
+    }
     folded.head = std::move(part->head);
   }
   CORDON_ASSIGN(const auto last, store.last_signed_head());

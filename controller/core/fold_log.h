@@ -3,6 +3,7 @@
 
 #include "controller/log/log_store.h"
 #include "controller/world/apply.h"
+#include "controller/world/policy_history.h"
 #include "proto/signer.h"
 
 namespace cordon::controller {
@@ -20,10 +21,12 @@ Result<LogPart> read_part(LogStore& store, Revision after, const Sha256& hash, w
 
 struct Folded {
   policy::World world;
+  PolicyHistory policies;
   SignedHead head;
 };
 
 /// The whole log.
-Result<Folded> fold_log(LogStore& store, wire::HeadVerifier& verifier, const Unsealer& unseal);
+Result<Folded> fold_log(LogStore& store, wire::HeadVerifier& verifier, const Unsealer& unseal,
+                        const TimeZones& zones);
 
 }  // namespace cordon::controller

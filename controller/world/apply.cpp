@@ -43,6 +43,7 @@ void activate(World& world, policy::Device& device, Timestamp at) {
   take_v4(world, v4, device.id.value);
   device.addresses = {.v4 = v4, .v6 = device_v6(world, device.number)};
   device.state = DeviceState::active;
+  policy::number_target(world, device);
 }
 
 void fold(World& world, const InstallationCreated& k, const Moment&) {
@@ -50,13 +51,33 @@ void fold(World& world, const InstallationCreated& k, const Moment&) {
 }
 
 void fold(World& world, const PolicyApplied& k, const Moment& m) {
+  if (k.confirm_by != Timestamp{}) {
+    world.pending = {.confirm_by = k.confirm_by,
+                     .confirmed = std::move(world.policy),
+                     .confirmed_files = std::move(world.policy_files),
+                     .confirmed_revision = world.policy_revision};
+  }
   world.policy = m.policy;
   world.policy_files = k.files;
   world.policy_revision = m.record.revision;
+  policy::number_targets(world);
   for (const auto& rule : world.policy->rules) {
     const auto [slot, is_new] = world.rule_ids.try_emplace(rule.name, world.next_rule);
     if (is_new) ++world.next_rule;
   }
+}
+
+void fold(World& world, const PolicyConfirmed&, const Moment&) {
+  world.pending.reset();
+}
+
+/// The policy's text and nothing else: rules and targets keep their numbers, isolations and sessions stay.
+void fold(World& world, const PolicyRolledBack&, const Moment&) {
+  world.policy = std::move(world.pending->confirmed);
+  world.policy_files = std::move(world.pending->confirmed_files);
+  world.policy_revision = world.pending->confirmed_revision;
+  world.pending.reset();
+  policy::number_targets(world);
 }
 
 void fold(World& world, const JoinTokenCreated& k, const Moment&) {
@@ -96,7 +117,21 @@ void fold(World& world, const DeviceRemoved& k, const Moment& m) {
 }
 
 void fold(World& world, const DeviceTagged& k, const Moment&) {
-  world.devices.at(k.device).tags = k.tags;
+  auto& device = world.devices.at(k.device);
+  device.tags = k.tags;
+  policy::number_target(world, device);
+}
+
+void fold(World& world, const DeviceClassified& k, const Moment&) {
+  world.devices.at(k.device).ownership = k.ownership;
+}
+
+void fold(World& world, const DeviceFacts& k, const Moment&) {
+  auto& device = world.devices.at(k.device);
+  device.checks = k.checks;
+  device.attestation = k.attestation;
+  device.source = k.source;
+  device.country = k.country;
 }
 
 void fold(World& world, const DeviceIsolated& k, const Moment& m) {
@@ -142,6 +177,10 @@ void fold(World& world, const SessionClosed& k, const Moment& m) {
   close_session(world, world.sessions.find(k.session), m.record.at);
 }
 
+void fold(World& world, const SessionSignals& k, const Moment&) {
+  world.sessions.at(k.session).signals = k.signals;
+}
+
 void fold(World& world, const ApiTokenCreated& k, const Moment&) {
   world.api_tokens[k.token.id] = k.token;
 }
@@ -167,23 +206,23 @@ Result<> check_actor(const std::string& actor) {
 }
 
 /// The policy of a "policy applied", null for every other kind.
-Result<policy::PolicyPtr> policy_of(const Kind& kind) {
+Result<policy::PolicyPtr> policy_of(const Kind& kind, const TimeZones& zones) {
   const auto* applied = std::get_if<PolicyApplied>(&kind);
   if (applied == nullptr) return policy::PolicyPtr{};
-  return parse_policy(*applied);
+  return parse_policy(*applied, zones);
 }
 
 }  // namespace
 
-Result<> check(const World& world, const Proposal& proposal, Timestamp at) {
+Result<> check(const World& world, const Proposal& proposal, Timestamp at, const TimeZones& zones) {
   CORDON_TRY(check_actor(proposal.actor));
   CORDON_ASSIGN(const auto kind, decode(proposal.kind, proposal.version, proposal.payload));
   CORDON_TRY(validate(world, kind, at));
-  CORDON_TRY(policy_of(kind));
+  CORDON_TRY(policy_of(kind, zones));
   return {};
 }
 
-Result<> apply(World& world, const Record& record, const Unsealer& unseal) {
+Result<> apply(World& world, const Record& record, const Unsealer& unseal, const TimeZones& zones) {
   CORDON_TRY(wire::verify_link(record, world.revision, world.head, world.at));
   const auto with_place = [&record](Error error) {
     return std::unexpected(
@@ -191,7 +230,7 @@ Result<> apply(World& world, const Record& record, const Unsealer& unseal) {
   };
   const auto kind = decode(record.kind, record.version, record.payload);
   if (!kind) return with_place(kind.error());
-  auto policy = policy_of(*kind);
+  auto policy = policy_of(*kind, zones);
   if (!policy) return with_place(policy.error());
 
   // A change that was overtaken by another of the same batch (a session closed twice) folds to nothing, on

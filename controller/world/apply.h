@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "base/time_zone.h"
 #include "controller/log/record.h"
 #include "policy/world.h"
 
@@ -14,10 +15,11 @@ namespace cordon::controller {
 using Unsealer = std::function<std::optional<std::string>(const SubjectId&, std::string_view sealed_base64)>;
 
 /// Would `proposal`, committed at `at`, make sense in this world? Says why not. Never changes anything.
-Result<> check(const policy::World& world, const Proposal& proposal, Timestamp at);
+Result<> check(const policy::World& world, const Proposal& proposal, Timestamp at, const TimeZones& zones);
 
 /// Advances the world by one record. Errors (an unknown kind or version, a payload that breaks its grammar, a
-/// record that doesn't follow on) leave it untouched and stop the fold: nothing is ever skipped.
-Result<> apply(policy::World& world, const Record& record, const Unsealer& unseal);
+/// record that doesn't follow on) leave it untouched and stop the fold: nothing is ever skipped. `zones` are
+/// what policies' times of day are read by; a record names the version of the database it was written with.
+Result<> apply(policy::World& world, const Record& record, const Unsealer& unseal, const TimeZones& zones);
 
 }  // namespace cordon::controller

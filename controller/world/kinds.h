@@ -1,5 +1,6 @@
 #pragma once
-// Every kind of change there is, as a struct; its payload's grammar stands above its encoder in kinds.cpp.
+// Every kind of change there is, as a struct; its payload's grammar stands above its encoder in
+// payloads_*.cpp.
 // A kind's meaning never changes: a new meaning is a new version.
 
 #include <string>
@@ -16,8 +17,19 @@ namespace cordon::controller::kinds {
 struct InstallationCreated {
   policy::Installation installation;
 };
+/// In force from now on. Version 1 was confirmed at once; version 2 waits for confirmation (I9).
 struct PolicyApplied {
   std::vector<SourceFile> files;
+  Timestamp confirm_by{};  ///< 0: confirmed at once
+  std::string tzdata{};  ///< version of the tz database that its time zones were read from; empty: version 1
+};
+struct PolicyConfirmed {
+  Revision revision;  ///< of the policy that waited
+};
+/// The policy that was confirmed last comes back; sessions and isolations stay as they are.
+struct PolicyRolledBack {
+  Revision revision;  ///< of the policy that is undone
+  std::string reason;
 };
 struct JoinTokenCreated {
   policy::JoinToken token;
@@ -43,6 +55,19 @@ struct DeviceRemoved {
 struct DeviceTagged {
   DeviceId device;
   std::set<std::string> tags;  ///< all it has from now on
+};
+/// Ownership came with the join token; an operator may set it right.
+struct DeviceClassified {
+  DeviceId device;
+  std::optional<policy::Ownership> ownership;
+};
+/// All that is known of a device now, by its node and by its connection; what is absent isn't known.
+struct DeviceFacts {
+  DeviceId device;
+  std::optional<std::set<std::string>> checks;
+  std::optional<policy::Attestation> attestation;
+  std::optional<Address> source;
+  std::optional<std::string> country;
 };
 struct DeviceIsolated {
   DeviceId device;
@@ -76,6 +101,10 @@ struct SessionClosed {
   SessionId session;
   std::string reason;
 };
+struct SessionSignals {
+  SessionId session;
+  std::vector<policy::Signal> signals;  ///< all there are from now on
+};
 struct ApiTokenCreated {
   policy::ApiToken token;
 };
@@ -95,10 +124,15 @@ using Kind =
     std::variant<InstallationCreated, PolicyApplied, JoinTokenCreated, JoinTokenRevoked, DeviceEnrolled,
                  DeviceApproved, DeviceRemoved, DeviceTagged, DeviceIsolated, DeviceReleased,
                  WireguardKeyChanged, CertificateIssued, UserAdded, UserDisabled, SessionOpened,
-                 SessionClosed, ApiTokenCreated, ApiTokenRevoked, TimeAdvanced, LoginSlowed>;
+                 SessionClosed, ApiTokenCreated, ApiTokenRevoked, TimeAdvanced, LoginSlowed,  // release 0.1
+                 PolicyConfirmed, PolicyRolledBack, DeviceFacts, SessionSignals, DeviceClassified>;
+/// The first so many are those of release 0.1.
+inline constexpr std::size_t kKindsOfRelease01 = 20;
 
 /// "session opened" and canonical JSON.
 Proposal encode(std::string actor, const Kind& kind);
+/// The version that `kind` is written as.
+std::uint32_t version_of(const Kind& kind);
 /// Strict: unknown kinds, versions and keys, missing keys and values out of range are errors that name them.
 Result<Kind> decode(std::string_view kind, std::uint32_t version, std::string_view payload);
 

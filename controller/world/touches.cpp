@@ -32,6 +32,12 @@ Touched of(const InstallationCreated&) {
 Touched of(const PolicyApplied&) {
   return kEverything;
 }
+Touched of(const PolicyConfirmed&) {
+  return kEverything;
+}
+Touched of(const PolicyRolledBack&) {
+  return kEverything;
+}
 Touched of(const JoinTokenCreated& k) {
   return {token(k.token.id)};
 }
@@ -49,6 +55,12 @@ Touched of(const DeviceRemoved& k) {
   return {device(k.device)};
 }
 Touched of(const DeviceTagged& k) {
+  return {device(k.device)};
+}
+Touched of(const DeviceClassified& k) {
+  return {device(k.device)};
+}
+Touched of(const DeviceFacts& k) {
   return {device(k.device)};
 }
 Touched of(const DeviceIsolated& k) {
@@ -74,6 +86,9 @@ Touched of(const SessionOpened& k) {
   return {session(k.session.id), device(k.session.device), user(k.session.user)};
 }
 Touched of(const SessionClosed& k) {
+  return {session(k.session)};
+}
+Touched of(const SessionSignals& k) {
   return {session(k.session)};
 }
 Touched of(const ApiTokenCreated& k) {

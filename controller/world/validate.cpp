@@ -6,6 +6,7 @@
 
 #include "controller/world/addresses.h"
 #include "controller/world/names.h"
+#include "controller/world/validate_policy.h"
 #include "policy/parse.h"
 #include "proto/canonical_json.h"
 
@@ -96,10 +97,6 @@ Result<> validate_one(const World&, const InstallationCreated& k, Timestamp) {
   return {};
 }
 
-Result<> validate_one(const World&, const PolicyApplied&, Timestamp) {
-  return {};
-}
-
 Result<> validate_one(const World& world, const JoinTokenCreated& k, Timestamp at) {
   CORDON_TRY(check_token_is_new(world, k.token.id));
   CORDON_TRY(check_tags(k.token.tags));
@@ -169,6 +166,29 @@ Result<> validate_one(const World& world, const DeviceTagged& k, Timestamp) {
   return check_tags(k.tags);
 }
 
+Result<> validate_one(const World& world, const DeviceClassified& k, Timestamp) {
+  CORDON_ASSIGN(const auto* device, device_of(world, k.device));
+  if (device->ownership == k.ownership) {
+    return fail(ErrorCode::conflict, fmt::format("that is what \"{}\" is already", k.device.value));
+  }
+  return {};
+}
+
+Result<> validate_one(const World& world, const DeviceFacts& k, Timestamp) {
+  CORDON_ASSIGN(const auto* device, active_device(world, k.device));
+  if (device->checks == k.checks && device->attestation == k.attestation && device->source == k.source &&
+      device->country == k.country) {
+    return fail(ErrorCode::conflict, fmt::format("that is known of \"{}\" already", k.device.value));
+  }
+  for (const auto& check : k.checks.value_or(std::set<std::string>{})) {
+    if (!wire::is_id(check, 63)) {
+      return fail(ErrorCode::invalid, fmt::format("\"{}\" can\'t be a check\'s name", check),
+                  "a check has 1 to 63 letters, digits, '.', '_' or '-'");
+    }
+  }
+  return {};
+}
+
 Result<> validate_one(const World& world, const DeviceIsolated& k, Timestamp) {
   CORDON_ASSIGN(const auto* device, device_of(world, k.device));
   if (device->isolated)
@@ -230,6 +250,17 @@ Result<> validate_one(const World& world, const SessionClosed& k, Timestamp) {
   return {};
 }
 
+Result<> validate_one(const World& world, const SessionSignals& k, Timestamp) {
+  const auto session = world.sessions.find(k.session);
+  if (session == world.sessions.end()) {
+    return fail(ErrorCode::not_found, fmt::format("there is no session \"{}\"", k.session.value));
+  }
+  if (session->second.signals == k.signals) {
+    return fail(ErrorCode::conflict, fmt::format("that is known of \"{}\" already", k.session.value));
+  }
+  return {};
+}
+
 Result<> validate_one(const World& world, const ApiTokenCreated& k, Timestamp at) {
   CORDON_TRY(check_token_is_new(world, k.token.id));
   if (k.token.expires_at <= at)
@@ -268,8 +299,8 @@ Result<> validate(const World& world, const Kind& kind, Timestamp at) {
   return std::visit([&](const auto& k) { return validate_one(world, k, at); }, kind);
 }
 
-Result<policy::PolicyPtr> parse_policy(const PolicyApplied& kind) {
-  auto parsed = policy::parse(kind.files, system_time_zones());
+Result<policy::PolicyPtr> parse_policy(const PolicyApplied& kind, const TimeZones& zones) {
+  auto parsed = policy::parse(kind.files, zones);
   if (parsed.ok()) return parsed.policy;
   std::string all;
   for (const auto& diagnostic : parsed.diagnostics) {

@@ -49,4 +49,29 @@ inline std::string describe(const policy::World& w) {
   return out;
 }
 
+/// What worlds have since release 0.1.
+inline std::string describe_since(const policy::World& w) {
+  std::string out;
+  if (w.pending) {
+    out += fmt::format("pending until {} on {}\n", to_us(w.pending->confirm_by),
+                       w.pending->confirmed_revision.value);
+    for (const auto& file : w.pending->confirmed_files)
+      out += fmt::format("file {} {}\n", file.name, file.text);
+    for (const auto& rule : w.pending->confirmed->rules) out += fmt::format("rule {}\n", rule.name);
+  }
+  for (const auto& [id, d] : w.devices) {
+    out += fmt::format("facts {} {} {} {} {}\n", id.value,
+                       d.checks ? fmt::format("{}", fmt::join(*d.checks, ",")) : "-",
+                       d.attestation ? policy::to_string(*d.attestation) : "-",
+                       d.source ? d.source->to_string() : "-", d.country.value_or("-"));
+  }
+  for (const auto& [id, s] : w.sessions) {
+    for (const auto& signal : s.signals)
+      out += fmt::format("signal {} {} {} {}\n", id.value, signal.name, signal.cost, to_us(signal.until));
+  }
+  for (const auto& [segments, number] : w.target_numbers)
+    out += fmt::format("target {} {}\n", fmt::join(segments, ","), number);
+  return out + fmt::format("next {}\n", w.next_target);
+}
+
 }  // namespace cordon::test

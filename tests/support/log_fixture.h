@@ -115,9 +115,9 @@ struct History {
   Result<> try_add(const controller::kinds::Kind& kind, std::chrono::microseconds after = Seconds(1)) {
     const auto at = now + after;
     const auto proposal = controller::kinds::encode("root@local", kind);
-    CORDON_TRY(controller::check(world, proposal, at));
+    CORDON_TRY(controller::check(world, proposal, at, system_time_zones()));
     auto record = next_record(world, proposal, at);
-    CORDON_TRY(controller::apply(world, record, plain_name));
+    CORDON_TRY(controller::apply(world, record, plain_name, system_time_zones()));
     now = at;
     records.push_back(std::move(record));
     return {};

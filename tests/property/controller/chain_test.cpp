@@ -24,6 +24,19 @@ T pick(std::vector<T> from) {
   return from[*rc::gen::inRange<std::size_t>(0, from.size())];
 }
 
+DeviceFacts some_facts(DeviceId device) {
+  DeviceFacts facts{.device = std::move(device)};
+  if (*rc::gen::arbitrary<bool>()) facts.checks = {"os_updates"};
+  if (*rc::gen::arbitrary<bool>()) facts.attestation = policy::Attestation::software;
+  if (*rc::gen::arbitrary<bool>()) facts.source = must(Address::parse("192.0.2.1"));
+  return facts;
+}
+
+/// Most often the policy in force.
+Revision some_policy(const History& h) {
+  return *rc::gen::inRange(0, 4) == 0 ? Revision(1) : std::max(h.world.policy_revision, Revision(1));
+}
+
 /// Some change, sensible or not: names come from a small space so that changes meet.
 Kind some_change(const History& h, int number) {
   const auto device = "d" + std::to_string(*rc::gen::inRange(0, 5));
@@ -32,7 +45,7 @@ Kind some_change(const History& h, int number) {
   const auto session_id = "s-" + std::to_string(*rc::gen::inRange(0, 8));
   const auto uid = *rc::gen::inRange(1000u, 1003u);
   const auto later = h.now + Seconds(*rc::gen::inRange(1, 3000));
-  switch (*rc::gen::inRange(0, 14)) {
+  switch (*rc::gen::inRange(0, 20)) {
     case 0:
       return join_token(token, *rc::gen::inRange(1u, 4u), *rc::gen::arbitrary<bool>());
     case 1:
@@ -56,7 +69,22 @@ Kind some_change(const History& h, int number) {
     case 10:
       return TimeAdvanced{};
     case 11:
-      return DeviceTagged{DeviceId(device), {"x"}};
+      return DeviceTagged{DeviceId(device), {*rc::gen::arbitrary<bool>() ? "x" : "web"}};
+    case 12:
+      return DeviceClassified{DeviceId(device), policy::Ownership::partner};
+    case 13:
+      return some_facts(DeviceId(device));
+    case 14:
+      return SessionSignals{SessionId(session_id), {{"new country", *rc::gen::inRange(0, 101), later}}};
+    case 15:
+      return PolicyApplied{{{"a.toml", "[segments.s" + std::to_string(*rc::gen::inRange(0, 3)) +
+                                           "]\nmembers = [\"tag:web\"]\n"}},
+                           later,
+                           "2025b"};
+    case 16:
+      return PolicyConfirmed{some_policy(h)};
+    case 17:
+      return PolicyRolledBack{some_policy(h), "why"};
     default:
       return session(session_id, user_id, device, uid, later);
   }
@@ -76,8 +104,10 @@ History some_history(int changes) {
 RC_GTEST_PROP(Fold, GivesTheSameWorldTwice, ()) {
   const auto h = some_history(60);
   policy::World again;
-  for (const auto& record : h.records) RC_ASSERT(apply(again, record, plain_name).has_value());
+  for (const auto& record : h.records)
+    RC_ASSERT(apply(again, record, plain_name, system_time_zones()).has_value());
   RC_ASSERT(describe(again) == describe(h.world));
+  RC_ASSERT(describe_since(again) == describe_since(h.world));
 }
 
 RC_GTEST_PROP(Fold, KeepsAddressesApart, ()) {
@@ -108,18 +138,38 @@ RC_GTEST_PROP(Fold, NeverLeavesASessionThatMayNotBe, ()) {
   }
 }
 
+RC_GTEST_PROP(Fold, WhatIsPendingHasATimeAndWhatIsBackIsConfirmed, ()) {
+  History h;
+  h.add(installation());
+  Revision confirmed;  // the reference: what was confirmed last
+  for (int i = *rc::gen::inRange(1, 40); i > 0; --i) {
+    const auto before = h.world.policy_revision;
+    const int what = *rc::gen::inRange(0, 3);
+    const Kind kind = what == 0   ? Kind(PolicyApplied{{}, h.now + Seconds(*rc::gen::inRange(2, 5)), "2025b"})
+                      : what == 1 ? Kind(PolicyConfirmed{std::max(before, Revision(1))})
+                                  : Kind(PolicyRolledBack{std::max(before, Revision(1)), ""});
+    const bool was_pending = h.world.pending.has_value();
+    const bool done = h.try_add(kind).has_value();
+    if (done && what == 1) confirmed = before;
+    RC_ASSERT(!done || was_pending == (what != 0));
+    RC_ASSERT(h.world.pending.has_value() == (done ? what == 0 : was_pending));
+    RC_ASSERT((h.world.pending ? h.world.pending->confirmed_revision : h.world.policy_revision) == confirmed);
+  }
+}
+
 RC_GTEST_PROP(Fold, TakesAnyPayloadWithoutHarm, ()) {
   auto h = some_history(10);
   const auto before = describe(h.world);
   const auto& like = pick(h.records);
-  Proposal proposal{.actor = "x", .kind = like.kind, .version = 1, .payload = like.payload};
+  Proposal proposal{.actor = "x", .kind = like.kind, .version = like.version, .payload = like.payload};
   for (int i = *rc::gen::inRange(1, 4); i > 0 && !proposal.payload.empty(); --i) {
     proposal.payload[*rc::gen::inRange<std::size_t>(0, proposal.payload.size())] =
         *rc::gen::arbitrary<char>();
   }
-  const auto good = check(h.world, proposal, h.now + Seconds(1));
+  const auto good = check(h.world, proposal, h.now + Seconds(1), system_time_zones());
   RC_ASSERT(describe(h.world) == before);
-  const auto folded = apply(h.world, next_record(h.world, proposal, h.now + Seconds(1)), plain_name);
+  const auto folded =
+      apply(h.world, next_record(h.world, proposal, h.now + Seconds(1)), plain_name, system_time_zones());
   RC_ASSERT(folded.has_value() || describe(h.world) == before);
   RC_ASSERT(folded.has_value() || !good.has_value());
 }

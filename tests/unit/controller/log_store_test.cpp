@@ -163,7 +163,8 @@ TEST_F(Store, AFullDiskRefusesAndRecovers) {
     ASSERT_TRUE(again) << again.error().message();
     EXPECT_EQ(again->record.revision, Revision(revision.value + 1));
     wire::HeadVerifier verifier(authority().root_pem);
-    EXPECT_EQ(describe(must(fold_log(*store, verifier, plain_name)).world), describe(log->world()));
+    EXPECT_EQ(describe(must(fold_log(*store, verifier, plain_name, system_time_zones())).world),
+              describe(log->world()));
   }
   unmount(dir.path());
 }
@@ -210,7 +211,7 @@ TEST_F(Store, NoAcknowledgedRecordIsLostByAKill) {  // I8
 
     auto store = must(open());
     wire::HeadVerifier verifier(authority().root_pem);
-    const auto folded = fold_log(*store, verifier, plain_name);
+    const auto folded = fold_log(*store, verifier, plain_name, system_time_zones());
     ASSERT_TRUE(folded) << folded.error().message();
     EXPECT_GE(folded->world.revision.value, told);
     EXPECT_GE(told, enough);

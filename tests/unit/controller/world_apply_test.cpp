@@ -59,16 +59,16 @@ TEST(World, ARecordThatDoesNotFollowOnLeavesItUntouched) {
   bad[4] = next_record(h.world, {.actor = "x", .kind = "device exploded", .version = 1, .payload = "{}"},
                        h.now + Seconds(1));
   for (const auto& record : bad) {
-    EXPECT_FALSE(apply(h.world, record, plain_name));
+    EXPECT_FALSE(apply(h.world, record, plain_name, system_time_zones()));
     EXPECT_EQ(describe(h.world), before);
   }
-  EXPECT_TRUE(apply(h.world, good, plain_name));
+  EXPECT_TRUE(apply(h.world, good, plain_name, system_time_zones()));
 }
 
 TEST(World, AnActorHasAName) {
   auto h = with_token();
   for (const std::string actor : {"", "a\nb", "\xff", std::string(256, 'a').c_str()}) {
-    EXPECT_FALSE(check(h.world, encode(actor, TimeAdvanced{}), h.now + Seconds(1)));
+    EXPECT_FALSE(check(h.world, encode(actor, TimeAdvanced{}), h.now + Seconds(1), system_time_zones()));
   }
 }
 
@@ -232,7 +232,7 @@ TEST(World, AnOvertakenChangeFoldsToNothing) {
   h.add(SessionClosed{SessionId("s-1"), "first"});
   const auto record = next_record(h.world, encode("root@local", SessionClosed{SessionId("s-1"), "second"}),
                                   h.now + Seconds(1));
-  ASSERT_TRUE(apply(h.world, record, plain_name));
+  ASSERT_TRUE(apply(h.world, record, plain_name, system_time_zones()));
   EXPECT_EQ(h.world.revision, record.revision);
   EXPECT_EQ(h.world.v4_quarantine.size(), 1u);
 }
@@ -240,8 +240,9 @@ TEST(World, AnOvertakenChangeFoldsToNothing) {
 TEST(World, ErasedPeopleHaveNoName) {
   auto h = with_token();
   h.records.push_back(next_record(h.world, encode("x", user("u-1", "sealed")), h.now + Seconds(1)));
-  ASSERT_TRUE(
-      apply(h.world, h.records.back(), [](const auto&, auto) { return std::optional<std::string>(); }));
+  ASSERT_TRUE(apply(
+      h.world, h.records.back(), [](const auto&, auto) { return std::optional<std::string>(); },
+      system_time_zones()));
   EXPECT_EQ(h.world.users.at(SubjectId("u-1")).name, "");
 }
 
@@ -333,7 +334,7 @@ TEST(Addresses, ExhaustionFoldsToNothingOnEveryController) {
   h.add(session("s-1", "u-1", "trader", 1, in_an_hour(h)));
   const auto record = next_record(h.world, encode("x", session("s-2", "u-1", "trader", 2, in_an_hour(h))),
                                   h.now + Seconds(1));
-  ASSERT_TRUE(apply(h.world, record, plain_name));
+  ASSERT_TRUE(apply(h.world, record, plain_name, system_time_zones()));
   EXPECT_FALSE(h.world.sessions.contains(SessionId("s-2")));
   EXPECT_EQ(h.world.revision, record.revision);
   EXPECT_EQ(v4_surely_free(h.world), 0u);

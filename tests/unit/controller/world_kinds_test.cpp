@@ -10,10 +10,11 @@ namespace {
 
 using namespace test;
 
-/// One of each kind and the payload that it has had since the first release.
+/// One of each kind and the payload that it has had since it was first written.
 struct Sample {
   kinds::Kind kind;
   std::string name, payload;
+  std::uint32_t version = 1;
 };
 
 const std::string kZeros64(64, '0');
@@ -37,6 +38,11 @@ std::vector<Sample> samples() {
        R"({"node_lease_s":900,"overlay_v4":"100.64.0.0/10","overlay_v6":"fd12:3456:789a::/48","trust_domain":"acme.example"})"},
       {kinds::PolicyApplied{{{"a.toml", "[groups]\n\"é\""}}}, "policy applied",
        "{\"files\":[{\"name\":\"a.toml\",\"text\":\"[groups]\\n\\\"é\\\"\"}]}"},
+      {kinds::PolicyApplied{{{"a.toml", ""}}, from_us(5), "2025b"}, "policy applied",
+       R"({"confirm_by":5,"files":[{"name":"a.toml","text":""}],"tzdata":"2025b"})", 2},
+      {kinds::PolicyConfirmed{Revision(7)}, "policy confirmed", R"({"revision":7})"},
+      {kinds::PolicyRolledBack{Revision(7), "not confirmed in time"}, "policy rolled back",
+       R"({"reason":"not confirmed in time","revision":7})"},
       {kinds::JoinTokenCreated{join}, "join token created",
        R"({"approve":false,"expires_at":5,"id":"t-1","ownership":null,"secret_hash":")" + kZeros64 +
            R"(","source":null,"tags":["a","web"],"uses":2})"},
@@ -50,6 +56,16 @@ std::vector<Sample> samples() {
       {kinds::DeviceApproved{ledger}, "device approved", R"({"device":"ledger"})"},
       {kinds::DeviceRemoved{ledger, "sold"}, "device removed", R"({"device":"ledger","reason":"sold"})"},
       {kinds::DeviceTagged{ledger, {"b", "a"}}, "device tagged", R"({"device":"ledger","tags":["a","b"]})"},
+      {kinds::DeviceClassified{ledger, policy::Ownership::partner}, "device classified",
+       R"({"device":"ledger","ownership":"partner"})"},
+      {kinds::DeviceClassified{ledger, std::nullopt}, "device classified",
+       R"({"device":"ledger","ownership":null})"},
+      {kinds::DeviceFacts{ledger, std::set<std::string>{"os_updates", "configuration"},
+                          policy::Attestation::tpm, must(Address::parse("198.51.100.20")), "TW"},
+       "device facts",
+       R"({"attestation":"tpm","checks":["configuration","os_updates"],"country":"TW","device":"ledger","source":"198.51.100.20"})"},
+      {kinds::DeviceFacts{.device = ledger}, "device facts",
+       R"({"attestation":null,"checks":null,"country":null,"device":"ledger","source":null})"},
       {kinds::DeviceIsolated{ledger, ""}, "device isolated", R"({"device":"ledger","reason":""})"},
       {kinds::DeviceReleased{ledger}, "device released", R"({"device":"ledger"})"},
       {kinds::WireguardKeyChanged{ledger, {}}, "wireguard key changed",
@@ -62,6 +78,10 @@ std::vector<Sample> samples() {
        R"({"assurance":"aal2","authenticated_at":7,"claims":["corp:trading"],"device":"trader","ends_at":9,"id":"s-1","uid":1000,"user":"u-1"})"},
       {kinds::SessionClosed{SessionId("s-1"), "signed out"}, "session closed",
        R"({"reason":"signed out","session":"s-1"})"},
+      {kinds::SessionSignals{SessionId("s-1"),
+                             {{"unusual hour", 10, kNever}, {"new country", 30, from_us(8)}}},
+       "session signals",
+       R"({"session":"s-1","signals":[{"cost":30,"name":"new country","until":8},{"cost":10,"name":"unusual hour","until":9223372036854775807}]})"},
       {kinds::ApiTokenCreated{api}, "api token created",
        R"({"expires_at":9223372036854775807,"id":"a-1","owner":"root@local","role":"viewer","secret_hash":")" +
            kZeros64 + R"("})"},
@@ -77,7 +97,7 @@ TEST(Kinds, HaveGoldenPayloads) {
   for (const auto& sample : samples()) {
     const auto proposal = kinds::encode("root@local", sample.kind);
     EXPECT_EQ(proposal.kind, sample.name);
-    EXPECT_EQ(proposal.version, 1u);
+    EXPECT_EQ(proposal.version, sample.version);
     EXPECT_EQ(proposal.payload, sample.payload);
     seen.insert(sample.kind.index());
   }
@@ -86,7 +106,7 @@ TEST(Kinds, HaveGoldenPayloads) {
 
 TEST(Kinds, DecodeToWhatWasEncoded) {
   for (const auto& sample : samples()) {
-    const auto decoded = kinds::decode(sample.name, 1, sample.payload);
+    const auto decoded = kinds::decode(sample.name, sample.version, sample.payload);
     ASSERT_TRUE(decoded) << sample.name << ": " << decoded.error().message();
     EXPECT_EQ(decoded->index(), sample.kind.index());
     EXPECT_EQ(kinds::encode("", *decoded).payload, sample.payload);
@@ -99,7 +119,7 @@ TEST(Kinds, RefuseEveryMissingKeyByName) {
     for (const auto& [key, value] : object) {
       auto less = object;
       less.erase(key);
-      const auto decoded = kinds::decode(sample.name, 1, wire::canonical(less));
+      const auto decoded = kinds::decode(sample.name, sample.version, wire::canonical(less));
       ASSERT_FALSE(decoded) << sample.name << " without " << key;
       EXPECT_EQ(decoded.error().code, ErrorCode::invalid);
       EXPECT_EQ(decoded.error().what, sample.name + ": \"" + std::string(key) + "\" is missing");
@@ -112,13 +132,14 @@ TEST(Kinds, RefuseUnknownKeysAndWrongTypes) {
     const auto object = boost::json::parse(sample.payload).as_object();
     auto more = object;
     more["zz_unknown"] = 1;
-    const auto decoded = kinds::decode(sample.name, 1, wire::canonical(more));
+    const auto decoded = kinds::decode(sample.name, sample.version, wire::canonical(more));
     ASSERT_FALSE(decoded) << sample.name;
     EXPECT_EQ(decoded.error().what, sample.name + ": \"zz_unknown\" is unknown");
     for (const auto& [key, value] : object) {
       auto other = object;
       other[key] = boost::json::object{{"x", 1}};
-      EXPECT_FALSE(kinds::decode(sample.name, 1, wire::canonical(other))) << sample.name << " " << key;
+      EXPECT_FALSE(kinds::decode(sample.name, sample.version, wire::canonical(other)))
+          << sample.name << " " << key;
     }
   }
 }
@@ -132,6 +153,17 @@ TEST(Kinds, RefuseUnknownKindsVersionsAndTextThatIsNotCanonical) {
         R"({"device":"\u0078"})", "{\"device\":\"\xff\"}", R"({"device":""})", R"({"device":"a b"})"}) {
     EXPECT_FALSE(kinds::decode("device approved", 1, text)) << text;
   }
+  // Each version has one form: a version 2 without what makes it one would be a version 1.
+  EXPECT_FALSE(kinds::decode("policy applied", 1, R"({"confirm_by":5,"files":[],"tzdata":"2025b"})"));
+  EXPECT_FALSE(kinds::decode("policy applied", 2, R"({"files":[]})"));
+  EXPECT_FALSE(kinds::decode("policy applied", 2, R"({"confirm_by":5,"files":[],"tzdata":""})"));
+  EXPECT_FALSE(kinds::decode("policy applied", 3, R"({"confirm_by":5,"files":[],"tzdata":"2025b"})"));
+  EXPECT_FALSE(kinds::decode(
+      "device facts", 1, R"({"attestation":null,"checks":null,"country":"tw","device":"x","source":null})"));
+  EXPECT_FALSE(kinds::decode(
+      "device facts", 1, R"({"attestation":"sgx","checks":null,"country":null,"device":"x","source":null})"));
+  EXPECT_FALSE(kinds::decode("session signals", 1,
+                             R"({"session":"s-1","signals":[{"cost":101,"name":"x","until":1}]})"));
   EXPECT_FALSE(kinds::decode("user disabled", 1, R"({"user":"u-1","disabled":true})"));
   EXPECT_FALSE(kinds::decode("device tagged", 1, R"({"device":"x","tags":["b","a"]})"));
   EXPECT_FALSE(kinds::decode("device tagged", 1, R"({"device":"x","tags":["a","a"]})"));
@@ -143,6 +175,10 @@ TEST(Kinds, TouchWhatTheyCouldDisagreeAbout) {
   using T = std::vector<std::string>;
   EXPECT_EQ(kinds::touches(kinds::TimeAdvanced{}), T{"*"});
   EXPECT_EQ(kinds::touches(kinds::PolicyApplied{}), T{"*"});
+  EXPECT_EQ(kinds::touches(kinds::PolicyConfirmed{}), T{"*"});
+  EXPECT_EQ(kinds::touches(kinds::PolicyRolledBack{}), T{"*"});
+  EXPECT_EQ(kinds::touches(kinds::DeviceFacts{.device = DeviceId("a")}), T{"device/a"});
+  EXPECT_EQ(kinds::touches(kinds::SessionSignals{SessionId("s"), {}}), T{"session/s"});
   EXPECT_EQ(kinds::touches(kinds::DeviceIsolated{DeviceId("a"), ""}), T{"device/a"});
   EXPECT_EQ(kinds::touches(session("s", "u", "d", 1, kNever)), (T{"session/s", "device/d", "user/u"}));
   for (const auto& sample : samples()) {
