@@ -1,0 +1,272 @@
+#include "policy/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "policy/plan_words.h"
+#include "tests/support/world_builder.h"
+
+namespace cordon::policy {
+namespace {
+
+using test::kNow;
+using test::policy_of;
+using test::WorldBuilder;
+
+constexpr const char* kSegments = R"(
+[groups.traders]
+users = ["trader@acme.example"]
+[groups.vendors]
+users = ["vendor@acme.example"]
+[segments.settlement]
+members = ["tag:settlement"]
+[segments.settlement.services]
+ledger = ["tcp/5432"]
+web = ["tcp/443", "tcp/8000-8099"]
+)";
+constexpr const char* kAllow = R"(
+[[allow]]
+name = "traders-to-ledger"
+from = { groups = ["traders"] }
+to = ["settlement/ledger"]
+)";
+
+class PlanTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    world.device("ledger", {"settlement"});
+    world.device("trader-laptop");
+    world.device("vendor-laptop");
+    world.session("s-trader", "trader@acme.example", "trader-laptop");
+    world.session("s-vendor", "vendor@acme.example", "vendor-laptop");
+    world.policy(std::string(kSegments) + kAllow);
+  }
+
+  Plan plan_to(const std::string& text) {
+    const PolicyPtr next = policy_of({{"next.toml", text}});
+    return plan(world.world(), *next, question, kNow);
+  }
+  static std::vector<std::string> lines(const Plan& plan) {
+    std::vector<std::string> out;
+    for (const PlanEntry& entry : plan.entries)
+      for (std::string& line : lines_of(entry)) out.push_back(std::move(line));
+    return out;
+  }
+  static std::vector<std::string> warnings(const Plan& plan, PlanWarning::Kind kind) {
+    std::vector<std::string> out;
+    for (const PlanWarning& warning : plan.warnings)
+      if (warning.kind == kind) out.push_back(warning.text);
+    return out;
+  }
+
+  WorldBuilder world;
+  PlanQuestion question;
+};
+
+using Lines = std::vector<std::string>;
+
+TEST_F(PlanTest, TheSamePolicyChangesNothing) {
+  const Plan same = plan_to(std::string(kSegments) + kAllow);
+  EXPECT_TRUE(same.changes_nothing());
+  EXPECT_TRUE(same.entries.empty());
+  EXPECT_TRUE(same.warnings.empty());
+  EXPECT_EQ(in_words(same.totals), "nobody who is here now gains or loses access");
+}
+
+TEST_F(PlanTest, TellsWhoLosesWhatAndWhichFlowsAreCut) {
+  question.live = {{.principal = SessionId("s-trader"), .target = DeviceId("ledger"), .port = 5432},
+                   {.principal = SessionId("s-trader"), .target = DeviceId("ledger"), .port = 5432},
+                   {.principal = SessionId("s-vendor"), .target = DeviceId("ledger"), .port = 5432},
+                   {.principal = SessionId("s-gone"), .target = DeviceId("ledger"), .port = 5432}};
+  const Plan without = plan_to(kSegments);
+  EXPECT_EQ(lines(without), (Lines{"trader@acme.example on trader-laptop loses settlement/ledger tcp/5432; 2 "
+                                   "live flows are cut"}));
+  EXPECT_EQ(without.totals.flows_cut, 2u) << "what wasn't allowed before isn't cut by this";
+  EXPECT_EQ(without.totals.people_losing, 1u);
+  EXPECT_EQ(without.totals.losses, 1u);
+  EXPECT_EQ(in_words(without.totals), "1 person loses access; 2 live flows are cut");
+}
+
+// P1.
+TEST_F(PlanTest, AForbidIsNamedAsTheReason) {
+  const Plan forbidden = plan_to(std::string(kSegments) + kAllow + R"(
+[[forbid]]
+name = "closed-for-audit"
+from = { groups = ["traders"] }
+to = ["settlement/*"]
+)");
+  EXPECT_EQ(lines(forbidden), (Lines{"trader@acme.example on trader-laptop loses settlement/ledger tcp/5432 "
+                                     "(forbidden by \"closed-for-audit\")"}));
+  EXPECT_EQ(warnings(forbidden, PlanWarning::Kind::nobody_reaches),
+            (Lines{"nobody who is here now could reach settlement/ledger any more"}));
+}
+
+TEST_F(PlanTest, GainsAreByServiceAndPort) {
+  const Plan more = plan_to(std::string(kSegments) + kAllow + R"(
+[[allow]]
+name = "web-too"
+from = { groups = ["traders", "vendors"] }
+to = ["settlement/web", "settlement tcp/22"]
+)");
+  EXPECT_EQ(lines(more),
+            (Lines{"trader@acme.example on trader-laptop gains settlement tcp/22",
+                   "trader@acme.example on trader-laptop gains settlement/web tcp/443, tcp/8000-8099",
+                   "vendor@acme.example on vendor-laptop gains settlement tcp/22",
+                   "vendor@acme.example on vendor-laptop gains settlement/web tcp/443, tcp/8000-8099"}));
+  EXPECT_EQ(more.totals.gains, 4u);
+  EXPECT_EQ(more.entries.size(), 1u) << "to both happens the same";
+  EXPECT_EQ(more.entries[0].changes[0].rule, "web-too");
+}
+
+// P9: what is still allowed by another segment isn't lost.
+TEST_F(PlanTest, ATargetInTwoSegmentsKeepsWhatEitherAllows) {
+  const std::string other = R"(
+[segments.databases]
+members = ["tag:settlement"]
+[[allow]]
+name = "by-the-other"
+from = { groups = ["traders"] }
+to = ["databases tcp/5000-6000"]
+)";
+  const Plan moved = plan_to(kSegments + other);
+  EXPECT_EQ(moved.totals.losses, 0u);
+  EXPECT_EQ(lines(moved),
+            (Lines{"trader@acme.example on trader-laptop gains databases tcp/5000-5431, tcp/5433-6000"}));
+}
+
+TEST_F(PlanTest, DevicesThatLeaveASegmentAreNamed) {
+  world.device("ledger-2", {"spare"});
+  const std::string both = R"(
+[groups.traders]
+users = ["trader@acme.example"]
+[segments.settlement]
+members = ["tag:settlement", "tag:spare"]
+[segments.settlement.services]
+ledger = ["tcp/5432"]
+)";
+  const Plan wider = plan_to(both + kAllow);
+  EXPECT_EQ(lines(wider),
+            (Lines{"trader@acme.example on trader-laptop gains settlement/ledger tcp/5432 at ledger-2"}));
+}
+
+TEST_F(PlanTest, MachinesActForThemselves) {
+  const Plan machine = plan_to(std::string(kSegments) + kAllow + R"(
+[[allow]]
+name = "among-themselves"
+from = { tags = ["settlement"] }
+to = ["settlement/ledger"]
+)");
+  EXPECT_EQ(lines(machine), (Lines{"machine ledger gains settlement/ledger tcp/5432"}));
+  EXPECT_EQ(in_words(machine.totals), "1 machine gains access");
+}
+
+TEST_F(PlanTest, ManyAreToldInOneLine) {
+  std::string group = "[groups.many]\nusers = [\"trader@acme.example\"";
+  for (int i = 0; i < 250; ++i) {
+    const std::string user = fmt::format("u{:03}@acme.example", i);
+    world.session(fmt::format("s-{:03}", i), user, "vendor-laptop");
+    group += ", \"" + user + "\"";
+  }
+  group += "]\n[[allow]]\nname = \"many\"\nfrom = { groups = [\"many\"] }\nto = [\"settlement/ledger\"]\n";
+  const Plan many = plan_to(std::string(kSegments) + kAllow + group);
+  EXPECT_EQ(lines(many),
+            (Lines{"250 gain settlement/ledger tcp/5432: u000@acme.example on vendor-laptop, "
+                   "u001@acme.example on vendor-laptop, u002@acme.example on vendor-laptop and 247 more"}));
+  EXPECT_EQ(many.totals.people_gaining, 250u);
+}
+
+TEST_F(PlanTest, WhatIsToldIsBoundedAndTheTotalsAreExact) {
+  question.most_listed = 2;
+  for (int i = 0; i < 20; ++i) world.device(fmt::format("more-{}", i), {"settlement"});
+  const Plan cut = plan_to(kSegments);
+  ASSERT_EQ(cut.entries.size(), 1u);
+  EXPECT_EQ(cut.entries[0].changes[0].target_count, 21u);
+  EXPECT_EQ(cut.entries[0].changes[0].targets.size(), 2u);
+  EXPECT_EQ(cut.entries[0].principals.size(), 1u);
+}
+
+// I9.
+TEST_F(PlanTest, WarnsWhoeverLocksThemselvesOut) {
+  question.author = "u-trader@acme.example";
+  EXPECT_EQ(
+      warnings(plan_to(kSegments), PlanWarning::Kind::locks_out_author),
+      (Lines{
+          "this locks out its author: trader@acme.example on trader-laptop would reach nothing any more"}));
+  question.controller_host = DeviceId("ledger");
+  EXPECT_EQ(
+      warnings(plan_to(kSegments), PlanWarning::Kind::locks_out_author),
+      (Lines{"this locks out its author: trader@acme.example on trader-laptop could no longer reach the "
+             "controller's host ledger as now"}));
+  question.author = "vendor@acme.example";
+  EXPECT_TRUE(warnings(plan_to(kSegments), PlanWarning::Kind::locks_out_author).empty());
+}
+
+TEST_F(PlanTest, WarnsWhenASegmentIsOpenedToEverybody) {
+  const std::string open = R"(
+[[allow]]
+name = "for-all"
+from = { groups = ["traders", "vendors"] }
+to = ["settlement any"]
+when = { assurance = "aal2" }
+)";
+  const Plan opened = plan_to(std::string(kSegments) + kAllow + open);
+  EXPECT_EQ(warnings(opened, PlanWarning::Kind::opens_to_everyone),
+            (Lines{"allow \"for-all\" opens settlement to every user (2 of 2) (where its conditions hold)"}));
+  EXPECT_EQ(warnings(opened, PlanWarning::Kind::opens_every_port),
+            (Lines{"allow \"for-all\" opens every port of settlement (where its conditions hold)"}));
+  world.policy(std::string(kSegments) + kAllow + open);
+  EXPECT_TRUE(plan_to(std::string(kSegments) + kAllow + open).warnings.empty()) << "it was so before";
+}
+
+TEST_F(PlanTest, WarnsOfASegmentLeftWithoutRules) {
+  EXPECT_EQ(warnings(plan_to(kSegments), PlanWarning::Kind::no_rules),
+            (Lines{"no rule allows anything to segment settlement: it is closed to everybody"}));
+}
+
+// P9.
+TEST_F(PlanTest, TellsWhatEnforcingWouldDrop) {
+  const std::string observing = std::string(kSegments) + "[segments.lab]\nmembers = [\"tag:lab\"]\nmode = \"";
+  const std::string rule =
+      "\"\n[[allow]]\nname = \"lab-web\"\nfrom = { groups = [\"traders\"] }\nto = [\"lab tcp/443\"]\n";
+  world.device("lab-1", {"lab"});
+  world.policy(observing + "observe" + rule);
+  const auto seen = [&](const char* user, const char* device, std::uint16_t port, std::uint64_t count) {
+    question.observed.push_back({.person = SubjectId(fmt::format("u-{}", user)),
+                                 .source = DeviceId(device),
+                                 .target = DeviceId("lab-1"),
+                                 .port = port,
+                                 .count = count,
+                                 .first = kNow,
+                                 .last = kNow});
+  };
+  seen("trader@acme.example", "trader-laptop", 443, 9);
+  seen("vendor@acme.example", "vendor-laptop", 443, 14);
+  question.live = {{.principal = SessionId("s-vendor"), .target = DeviceId("lab-1"), .port = 443}};
+  const Plan enforced = plan_to(observing + "enforce" + rule);
+  EXPECT_EQ(
+      warnings(enforced, PlanWarning::Kind::starts_enforcing),
+      (Lines{"segment lab starts to enforce on 1 device: 14 flows that were recorded would be dropped"}));
+  const auto warning =
+      std::ranges::find(enforced.warnings, PlanWarning::Kind::starts_enforcing, &PlanWarning::kind);
+  EXPECT_EQ(warning->lines,
+            (Lines{"vendor@acme.example on vendor-laptop to lab-1 tcp/443: 14 flows, last 2026-01-05"}));
+  EXPECT_EQ(enforced.totals.flows_cut, 1u) << "observed until now, dropped from then on";
+}
+
+TEST_F(PlanTest, PeopleWhoAreNotHereAreTold) {
+  world.user("away@acme.example");
+  const Plan absent = plan_to(std::string(kSegments) + kAllow + R"(
+[[allow]]
+name = "away-to-web"
+from = { users = ["away@acme.example"] }
+to = ["settlement/web"]
+)");
+  EXPECT_TRUE(absent.changes_nothing());
+  EXPECT_EQ(warnings(absent, PlanWarning::Kind::not_signed_in),
+            (Lines{"the rules change for 1 person who is not signed in now, which this plan doesn't count: "
+                   "away@acme.example"}));
+}
+
+}  // namespace
+}  // namespace cordon::policy
