@@ -6,29 +6,12 @@
 #include <unordered_set>
 #include <vector>
 
-#include "policy/deadline_slots.h"
+#include "policy/grant_class.h"
 #include "policy/guard_ports.h"
 #include "policy/relations.h"
 
 namespace cordon::policy {
 namespace {
-
-/// What a class holds at this node, before it has a name.
-using Grants = std::map<GrantKey, GrantValue>;
-
-/// A class is named by its content, so it never changes in place.
-ClassId class_of(const Grants& grants) {
-  if (grants.empty()) return ClassId{0};
-  Bytes content;
-  for (const auto& [key, value] : grants) {
-    const Bytes entry = encode(key, value);
-    content.insert(content.end(), entry.begin(), entry.end());
-  }
-  const Sha256 hash = sha256(content);
-  std::uint64_t id = 0;
-  for (std::size_t i = 0; i < 8; ++i) id = id << 8 | hash[i];
-  return ClassId{std::max<std::uint64_t>(id, 1)};
-}
 
 /// Makes one node's state.
 class NodeBuilder {
@@ -38,7 +21,7 @@ class NodeBuilder {
 
   NodeState build() {
     add_settings();
-    add_target(self_, as_target_.observes);
+    add_target(self_, as_target_);
     add_local_principals();
     add_remote_principals();
     add_observed();
@@ -69,10 +52,10 @@ class NodeBuilder {
                                                           .ends_at = session->ends_at});
   }
 
-  void add_target(const Device& target, bool observe) {
+  void add_target(const Device& target, const Relations::TargetGroup& group) {
     for (const Address& address : {target.addresses.v4, target.addresses.v6})
       if (!address.is_unspecified())
-        put(TargetKey{Prefix::host(address)}, TargetValue{.id = TargetId{target.number}, .observe = observe});
+        put(TargetKey{Prefix::host(address)}, TargetValue{.id = group.id, .observe = group.observes});
   }
 
   void add_principal(const OverlayAddresses& addresses, const PrincipalValue& value) {
@@ -81,33 +64,17 @@ class NodeBuilder {
   }
 
   static PrincipalValue value_of(const Principal& principal, ClassId class_id) {
-    PrincipalValue value{.class_id = class_id};
-    value.deadlines = DeadlineSlots({principal.ends_at()}).values();
-    return value;
+    return {.class_id = class_id, .deadlines = principal.deadlines};
   }
 
   /// Names the class and writes its grants.
-  ClassId add_class(const Grants& grants) {
-    const ClassId id = class_of(grants);
-    for (const auto& [unnamed, value] : grants) {
-      GrantKey key = unnamed;
-      key.class_id = id;
+  ClassId add_class(ClassGrants grants) {
+    const ClassId id = name_class(grants);
+    for (const auto& [key, value] : grants) {
       rules_.insert(value.rule);
       put(key, value);
     }
     return id;
-  }
-
-  void collect(Grants& grants, Direction direction, const Device& target,
-               const std::vector<PortGrant>& ports) {
-    for (const PortGrant& grant : ports)
-      grants.emplace(GrantKey{.direction = direction,
-                              .class_id = ClassId{0},
-                              .target = TargetId{target.number},
-                              .protocol = grant.protocol,
-                              .port_bits = grant.port_bits,
-                              .port = grant.port},
-                     grant.value);
   }
 
   /// This device and the sessions on it: known here whether or not they hold anything, so that a denial says
@@ -130,32 +97,33 @@ class NodeBuilder {
   }
 
   ClassId add_local_class(const Relations::PrincipalGroup& group) {
-    Grants grants;
-    for (const auto& [target_group, ports] : group.targets) {
-      const auto& to = relations_.target_groups()[target_group];
-      for (const Device* target : to.members) {
-        collect(grants, Direction::egress, *target, *ports);
-        if (target == &self_) {
-          collect(grants, Direction::ingress, *target, *ports);  // P8: a target for its own principals too
-          continue;
-        }
-        add_target(*target, to.observes);
-        need(*target, target->addresses);
-      }
+    ClassGrants grants;
+    for (const auto& [number, ports] : group.targets) {
+      const auto& to = relations_.target_groups()[number];
+      append_grants(grants, Direction::egress, to.id, *ports);
+      // P8: a target for its own principals too.
+      if (&to == &as_target_) append_grants(grants, Direction::ingress, to.id, *ports);
+      add_members(to);
     }
-    return add_class(grants);
+    return add_class(std::move(grants));
   }
 
-  /// Principals elsewhere that may reach this device.
+  void add_members(const Relations::TargetGroup& group) {
+    for (const Device* target : group.members) {
+      add_target(*target, group);
+      if (target != &self_) need(*target, target->addresses);
+    }
+  }
+
+  /// Principals that may reach this device.
   void add_remote_principals() {
     for (const auto& [group, ports] : as_target_.sources) {
-      Grants grants;
-      collect(grants, Direction::ingress, self_, *ports);
-      ClassId class_id;  // named when the first of them isn't on this very device
+      ClassGrants grants;
+      append_grants(grants, Direction::ingress, as_target_.id, *ports);
+      const ClassId class_id = add_class(std::move(grants));
       for (const std::uint32_t member : relations_.principal_group(group).members) {
         const Principal& principal = relations_.principals()[member];
         if (principal.device == &self_) continue;
-        if (class_id == ClassId{0}) class_id = add_class(grants);
         add_principal(principal.addresses(), value_of(principal, class_id));
         need(*principal.device, principal.addresses());
       }
@@ -165,14 +133,8 @@ class NodeBuilder {
   /// P9, I6: a target that observes and every node that may try it know each other, grants or not.
   void add_observed() {
     if (self_.isolated) return;
-    for (const auto& group : relations_.target_groups()) {
-      if (!group.observes) continue;
-      for (const Device* target : group.members) {
-        if (target == &self_) continue;
-        add_target(*target, true);
-        need(*target, target->addresses);
-      }
-    }
+    for (const auto& group : relations_.target_groups())
+      if (group.observes) add_members(group);
     if (!as_target_.observes) return;
     for (const Principal& principal : relations_.principals()) {
       if (principal.device == &self_) continue;
@@ -236,25 +198,7 @@ NodeState compile_node(const World& world, const DeviceId& device, Timestamp now
 }
 
 Timestamp next_change_at(const World& world, Timestamp now) {
-  const Selectors selectors(*world.policy);
-  Timestamp next = kNever;
-  const auto consider = [&](Timestamp moment) {
-    if (moment > now) next = std::min(next, moment);
-  };
-  for (const auto& [id, session] : world.sessions) {
-    if (session.ends_at == kNever) continue;
-    consider(session.ends_at);
-    const auto user = world.users.find(session.user);
-    if (user == world.users.end()) continue;
-    // From its lease before the end on, an allow ends with the session and may tie with a longer one (P7):
-    // then another rule is named. The longest lease ties with none that wasn't considered.
-    std::set<Seconds> leases;
-    for (const std::uint32_t i : selectors.rules_of(session, user->second))
-      if (const Rule& rule = world.policy->rules[i]; rule.effect == Effect::allow) leases.insert(rule.lease);
-    if (!leases.empty()) leases.erase(std::prev(leases.end()));
-    for (const Seconds lease : leases) consider(session.ends_at - lease);
-  }
-  return next;
+  return Relations(world, now).changes_at();
 }
 
 }  // namespace cordon::policy

@@ -15,9 +15,9 @@ std::map<DeviceId, NodeState> compile(const World& world, Timestamp now);
 /// The same for one node; empty when the device is unknown or not active.
 NodeState compile_node(const World& world, const DeviceId& device, Timestamp now);
 
-/// The first moment after `now` at which time alone may change some node's state (a session ends, or the rule
-/// that is named for a grant changes because two end together); kNever: none. Until then compile() gives the
-/// same states.
+/// The first moment after `now` at which time alone may change some node's state (a session ends, a condition
+/// begins or ceases to hold, or the rule that is named for a grant changes because two end together); kNever:
+/// none. Until then compile() gives the same states.
 Timestamp next_change_at(const World& world, Timestamp now);
 
 /// What the kernel would say of a new flow by these entries alone, in DATAPATH.md's order of search; for

@@ -34,23 +34,28 @@ void Relations::add_devices() {
   for (const auto& [id, device] : world_.devices) {
     if (device.state != DeviceState::active) continue;
     Positions segments = selectors_.segments_of(device);
-    if (!device.isolated) add_principal({.device = &device}, selectors_.rules_of(device, segments));
-    const auto next = static_cast<std::uint32_t>(target_groups_.size());
-    const auto [it, fresh] = target_group_numbers_.emplace(std::pair(segments, device.isolated), next);
-    if (fresh) {
-      const bool observes =
-          !device.isolated && !segments.empty() && std::ranges::all_of(segments, [&](std::uint32_t s) {
-            return selectors_.segment(s).mode == Mode::observe;
-          });
-      target_groups_.push_back({.segments = std::move(segments),
-                                .isolated = device.isolated,
-                                .observes = observes,
-                                .members = {},
-                                .sources = {}});
-    }
-    target_groups_[it->second].members.push_back(&device);
-    group_by_target_.emplace(id, it->second);
+    if (!device.isolated) add_principal({.device = &device}, selectors_.rules_of(device, segments), nullptr);
+    add_target(device, std::move(segments));
   }
+}
+
+void Relations::add_target(const Device& device, Positions segments) {
+  const auto next = static_cast<std::uint32_t>(target_groups_.size());
+  const auto [it, fresh] = target_group_numbers_.emplace(std::pair(segments, device.isolated), next);
+  if (fresh) {
+    TargetGroup& group = target_groups_.emplace_back();
+    std::set<std::string> names;
+    for (const std::uint32_t segment : segments) names.insert(selectors_.name_of(segment));
+    group.id = target_of(world_, device, names);
+    group.isolated = device.isolated;
+    group.observes =
+        !device.isolated && !segments.empty() && std::ranges::all_of(segments, [&](std::uint32_t segment) {
+          return selectors_.segment(segment).mode == Mode::observe;
+        });
+    group.segments = std::move(segments);
+  }
+  target_groups_[it->second].members.push_back(&device);
+  group_by_target_.emplace(device.id, it->second);
 }
 
 void Relations::add_sessions() {
@@ -60,33 +65,31 @@ void Relations::add_sessions() {
     if (device == world_.devices.end() || device->second.state != DeviceState::active) continue;
     if (user == world_.users.end() || user->second.disabled || now_ >= session.ends_at) continue;
     sessions_by_device_[session.device].push_back(&session);
+    changes_at_ = std::min(changes_at_, session.ends_at);
     if (device->second.isolated) continue;
     add_principal({.device = &device->second, .session = &session},
-                  selectors_.rules_of(session, user->second));
+                  selectors_.rules_of(session, user->second), &user->second);
   }
 }
 
-void Relations::add_principal(Principal principal, Positions rules) {
-  GroupKey key(std::move(rules), 0);
-  key.second = leases_cut_short(key.first, principal.ends_at());
-  const auto [it, fresh] =
-      principal_group_numbers_.emplace(std::move(key), static_cast<std::uint32_t>(principal_groups_.size()));
-  if (fresh) principal_groups_.push_back({.rules = it->first.first, .members = {}, .targets = {}});
+void Relations::add_principal(Principal principal, const Positions& rules, const User* user) {
+  std::vector<SelectedRule> selected;
+  for (const std::uint32_t rule : rules)
+    selected.push_back({.rule = &selectors_.policy().rules[rule], .number = rule});
+  const Asker asker{.device = principal.device, .session = principal.session, .user = user};
+  Standing standing = standing_of(selectors_.policy(), selected, asker,
+                                  principal.session ? principal.session->ends_at : kNever, now_);
+  changes_at_ = std::min(changes_at_, standing.changes_at);
+  principal.deadlines = standing.deadlines;
+
+  const auto [it, fresh] = principal_group_numbers_.emplace(
+      std::move(standing.pattern), static_cast<std::uint32_t>(principal_groups_.size()));
+  if (fresh) principal_groups_.push_back({.pattern = it->first, .members = {}, .targets = {}});
   principal.group = it->second;
   const auto number = static_cast<std::uint32_t>(principals_.size());
   principal_groups_[it->second].members.push_back(number);
   principals_by_device_[principal.device->id].push_back(number);
   principals_.push_back(principal);
-}
-
-std::size_t Relations::leases_cut_short(const Positions& rules, Timestamp ends_at) const {
-  std::set<Seconds> leases;
-  for (const std::uint32_t i : rules) {
-    const Rule& rule = selectors_.policy().rules[i];
-    if (rule.effect == Effect::allow && ends_at != kNever && now_ + rule.lease >= ends_at)
-      leases.insert(rule.lease);
-  }
-  return leases.size();
 }
 
 void Relations::link_groups() {
@@ -99,16 +102,13 @@ void Relations::link_groups() {
 void Relations::link_group(std::uint32_t group,
                            const std::vector<std::vector<std::uint32_t>>& target_groups_by_segment) {
   PrincipalGroup& from = principal_groups_[group];
-  std::map<std::uint32_t, Positions> rules_by_target;  // in order, since `rules` is
-  for (const std::uint32_t rule : from.rules)
-    for (const Destination& to : selectors_.policy().rules[rule].to)
-      for (const std::uint32_t target : target_groups_by_segment[selectors_.position_of(to.segment)]) {
-        Positions& rules = rules_by_target[target];
-        if (rules.empty() || rules.back() != rule) rules.push_back(rule);
-      }
-  const Timestamp ends_at = principals_[from.members.front()].ends_at();
-  for (const auto& [target, rules] : rules_by_target) {
-    auto grants = grants_between(target_groups_[target], rules, ends_at);
+  std::set<std::uint32_t> reached;
+  for (const Pattern::Allow& allow : from.pattern.allows)
+    for (const Destination& to : selectors_.policy().rules[allow.number].to)
+      for (const std::uint32_t target : target_groups_by_segment[selectors_.position_of(to.segment)])
+        reached.insert(target);
+  for (const std::uint32_t target : reached) {
+    auto grants = grants_between(from.pattern, target_groups_[target]);
     if (grants.empty()) continue;
     const auto shared = std::make_shared<const std::vector<PortGrant>>(std::move(grants));
     from.targets.push_back({.group = target, .grants = shared});
@@ -116,42 +116,49 @@ void Relations::link_group(std::uint32_t group,
   }
 }
 
-std::vector<PortGrant> Relations::grants_between(const TargetGroup& to, const Positions& rules,
-                                                 Timestamp ends_at) const {
-  std::vector<const Rule*> allowing;
-  std::vector<Offer> forbids;
-  for (const std::uint32_t i : rules) {
-    const Rule& rule = selectors_.policy().rules[i];
-    if (to.isolated && !rule.responders) continue;  // P10
-    if (rule.effect == Effect::forbid)
-      forbids.push_back(offer_of(rule, to));
-    else if (to.isolated || !rule.responders)
-      allowing.push_back(&rule);
-  }
-  // P7: the latest deadline wins, then the lowest name.
-  std::ranges::sort(allowing, [&](const Rule* a, const Rule* b) {
-    const Timestamp a_ends = std::min(ends_at, now_ + a->lease), b_ends = std::min(ends_at, now_ + b->lease);
-    return a_ends != b_ends ? a_ends > b_ends : a->name < b->name;
-  });
+std::vector<PortGrant> Relations::grants_between(const Pattern& from, const TargetGroup& to) const {
+  if (to.id == TargetId{0}) return {};  // nothing can be granted to it
   std::vector<Offer> allows;
-  for (const Rule* rule : allowing) allows.push_back(offer_of(*rule, to));
+  std::vector<Offer> forbids;
+  std::uint32_t before = 0;  // allows that are preferred to those that speak of this target
+  std::vector<std::uint32_t> kept;
+  for (const Pattern::Allow& allow : from.allows) {
+    for (Offer& offer : offer_of(allow.number, to)) {
+      offer.value.slot = allow.slot;
+      allows.push_back(std::move(offer));
+      kept.push_back(before);
+    }
+    ++before;
+  }
+  for (const Pattern::Forbid& forbid : from.forbids)
+    for (Offer& offer : offer_of(forbid.number, to)) {
+      offer.holds = forbid.holds;
+      offer.value.slot = forbid.slot;
+      offer.ties = static_cast<std::uint32_t>(std::ranges::lower_bound(kept, forbid.ties) - kept.begin());
+      forbids.push_back(std::move(offer));
+    }
   return port_table(allows, forbids);
 }
 
-Offer Relations::offer_of(const Rule& rule, const TargetGroup& to) const {
-  Offer offer;
+std::vector<Offer> Relations::offer_of(std::uint32_t position, const TargetGroup& to) const {
+  const Rule& rule = selectors_.policy().rules[position];
+  if (to.isolated && !rule.responders) return {};  // P10
+  if (!to.isolated && rule.responders && rule.effect == Effect::allow) return {};
+  Offer offer{.name = rule.name};
   for (const Destination& destination : rule.to) {
     if (!std::ranges::binary_search(to.segments, selectors_.position_of(destination.segment))) continue;
     for (const Access& access : accesses_of(selectors_.policy(), destination))
       offer.accesses.push_back(access);
   }
+  if (offer.accesses.empty()) return {};
   const auto id = world_.rule_ids.find(rule.name);
   if (id != world_.rule_ids.end()) offer.value.rule = id->second;
   offer.value.deny = rule.effect == Effect::forbid;
-  if (offer.value.deny) return offer;
-  offer.value.responder = rule.responders;
-  offer.value.lease_s = static_cast<std::uint32_t>(rule.lease.count());
-  return offer;
+  if (!offer.value.deny) {
+    offer.value.responder = rule.responders;
+    offer.value.lease_s = static_cast<std::uint32_t>(rule.lease.count());
+  }
+  return {std::move(offer)};
 }
 
 }  // namespace cordon::policy

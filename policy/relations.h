@@ -1,16 +1,17 @@
 #pragma once
-// Who may reach whom, in groups: principals that the same rules select and targets in the same segments are
-// alike, so each pair of groups is worked out once.
+// Who may reach whom, in groups: principals of which the rules say the same and targets in the same segments
+// are alike, so each pair of groups is worked out once.
 
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <tuple>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "policy/port_table.h"
 #include "policy/selectors.h"
+#include "policy/standing.h"
 #include "policy/world.h"
 
 namespace cordon::policy {
@@ -19,10 +20,10 @@ namespace cordon::policy {
 struct Principal {
   const Device* device = nullptr;
   const Session* session = nullptr;
+  std::array<Timestamp, kDeadlineSlots> deadlines = PrincipalValue::no_deadlines();
   std::uint32_t group = 0;
 
   const OverlayAddresses& addresses() const { return session ? session->addresses : device->addresses; }
-  Timestamp ends_at() const { return session ? session->ends_at : kNever; }
 };
 
 class Relations {
@@ -32,15 +33,16 @@ class Relations {
 
   struct Link {
     std::uint32_t group;                                   ///< at the other end
-    std::shared_ptr<const std::vector<PortGrant>> grants;  ///< not empty; slot 0 throughout
+    std::shared_ptr<const std::vector<PortGrant>> grants;  ///< not empty
   };
   struct PrincipalGroup {
-    Positions rules;
+    Pattern pattern;
     std::vector<std::uint32_t> members;  ///< in principals()
     std::vector<Link> targets;
   };
   struct TargetGroup {
     Positions segments;
+    TargetId id;
     bool isolated = false;
     bool observes = false;  ///< P9
     std::vector<const Device*> members;
@@ -59,28 +61,28 @@ class Relations {
   std::vector<const Principal*> principals_on(const DeviceId& device) const;
   /// Sessions of a device that are neither over nor of a disabled user, whether or not they hold anything.
   std::vector<const Session*> sessions_on(const DeviceId& device) const;
+  /// The first moment at which time alone may change any of this.
+  Timestamp changes_at() const { return changes_at_; }
 
  private:
-  /// Rules, and how many of the different leases of its allows end at the session's end: these tie (P7).
-  using GroupKey = std::pair<Positions, std::size_t>;
-
   void add_devices();
   void add_sessions();
-  void add_principal(Principal principal, Positions rules);
-  std::size_t leases_cut_short(const Positions& rules, Timestamp ends_at) const;
+  void add_target(const Device& device, Positions segments);
+  void add_principal(Principal principal, const Positions& rules, const User* user);
   void link_groups();
   void link_group(std::uint32_t group,
                   const std::vector<std::vector<std::uint32_t>>& target_groups_by_segment);
-  std::vector<PortGrant> grants_between(const TargetGroup& to, const Positions& rules,
-                                        Timestamp ends_at) const;
-  Offer offer_of(const Rule& rule, const TargetGroup& to) const;
+  std::vector<PortGrant> grants_between(const Pattern& from, const TargetGroup& to) const;
+  /// None when the rule has nothing to say of such a target.
+  std::vector<Offer> offer_of(std::uint32_t rule, const TargetGroup& to) const;
 
   const World& world_;
   Timestamp now_;
+  Timestamp changes_at_ = kNever;
   Selectors selectors_;
   std::vector<Principal> principals_;
   std::vector<PrincipalGroup> principal_groups_;
-  std::map<GroupKey, std::uint32_t> principal_group_numbers_;
+  std::map<Pattern, std::uint32_t> principal_group_numbers_;
   std::vector<TargetGroup> target_groups_;
   std::map<std::pair<Positions, bool>, std::uint32_t> target_group_numbers_;
   std::unordered_map<DeviceId, std::uint32_t> group_by_target_;

@@ -44,6 +44,7 @@ class WorldBuilder {
     world_.policy_files = std::move(files);
     for (const policy::Rule& rule : world_.policy->rules)
       if (world_.rule_ids.emplace(rule.name, RuleId{world_.next_rule}).second) ++world_.next_rule;
+    policy::number_targets(world_);
     return *this;
   }
 
@@ -55,6 +56,7 @@ class WorldBuilder {
     device.tags = std::move(tags);
     device.wireguard_key[0] = static_cast<std::uint8_t>(device.number);
     device.addresses = next_addresses();
+    policy::number_target(world_, device);
     return device;
   }
 
@@ -82,6 +84,7 @@ class WorldBuilder {
     return session;
   }
 
+  /// After tags, states or the policy were changed by hand, call policy::number_targets as the fold does.
   policy::World& world() { return world_; }
 
  private:

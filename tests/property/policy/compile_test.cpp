@@ -122,6 +122,10 @@ bool observes(const World& world, const DeviceId& id) {
   });
 }
 
+TargetId target_id(const World& world, const policy::Device& device) {
+  return policy::target_of(world, device, policy::segments_of(world, device));
+}
+
 /// Does some accepting grant of this state link the class and the target?
 bool has_grant(const NodeState& state, Direction direction, const ClassId& class_id, const TargetId& target) {
   return std::ranges::any_of(state.entries, [&](const auto& entry) {
@@ -146,7 +150,7 @@ RC_GTEST_PROP(Compile, need_to_know, ()) {
         if (device_of(world, owners.principals.at(principal->address)) == self) continue;
         needed.insert(Prefix::host(principal->address));
         RC_ASSERT(observes(world, self) ||
-                  has_grant(state, Direction::ingress, class_id, TargetId{device.number}));
+                  has_grant(state, Direction::ingress, class_id, target_id(world, device)));
       }
       if (const auto* target = std::get_if<policy::TargetKey>(&key)) {
         const DeviceId& owner = owners.targets.at(target->prefix.address);
@@ -202,6 +206,7 @@ void disturb(WorldGen& gen, WorldBuilder& builder) {
       builder.policy(text);
     }
   }
+  policy::number_targets(world);
 }
 
 // DATAPATH.md, Writing the maps: a class that principals point at never gains or loses in place.

@@ -64,7 +64,10 @@ class Compile : public testing::Test {
     builder.session("s-oncall", "oncall", "clerk");
   }
 
-  NodeState state(const char* device) { return compile(world, kNow).at(DeviceId{device}); }
+  NodeState state(const char* device) {
+    policy::number_targets(world);  // as the fold does
+    return compile(world, kNow).at(DeviceId{device});
+  }
   const policy::Device& device(const char* id) { return world.devices.at(DeviceId{id}); }
   const policy::Session& session(const char* id) { return world.sessions.at(SessionId{id}); }
 
