@@ -1,10 +1,15 @@
 #include <fmt/format.h>
 
-#include <boost/asio.hpp>
-#include <boost/asio/ssl.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
+#include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
 
+#include "base/boost/http.h"
 #include "base/files.h"
 #include "cli/clients.h"
 
@@ -17,6 +22,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::size_t kMaxBody = 256u << 20;  // of an answer that isn't passed on piece by piece
+constexpr Seconds kTimeToConnect{15};         // over TLS, with its handshake
 
 struct Call {
   std::string_view method, target, body;
@@ -27,37 +33,37 @@ struct Call {
   Result<> outcome;  ///< an error of ours that isn't one of the connection
 };
 
+std::string head_of(const Call& call) {
+  std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: cordon\r\nConnection: close\r\n",
+                                 call.method, call.target, call.host);
+  if (!call.token.empty()) head += fmt::format("Authorization: Bearer {}\r\n", call.token);
+  if (!call.body.empty()) head += "Content-Type: application/json\r\n";
+  if (!call.body.empty() || call.method != "GET")
+    head += fmt::format("Content-Length: {}\r\n", call.body.size());
+  return head + "\r\n";
+}
+
 /// Sends the request and reads the answer on a stream that is connected.
-template <class Stream>
-asio::awaitable<error_code> exchange(Stream& stream, Call& call) {
-  error_code error;
-  http::request<http::string_body> request{http::string_to_verb(call.method), call.target, 11};
-  request.set(http::field::host, call.host);
-  request.set(http::field::user_agent, "cordon");
-  if (!call.token.empty()) request.set(http::field::authorization, "Bearer " + call.token);
-  if (!call.body.empty()) {
-    request.set(http::field::content_type, "application/json");
-    request.body() = call.body;
-  }
-  request.prepare_payload();
-  request.keep_alive(false);
-  boost::beast::get_lowest_layer(stream).expires_after(call.timeout);
-  co_await http::async_write(stream, request, asio::redirect_error(asio::use_awaitable, error));
+asio::awaitable<error_code> exchange(ByteStream& stream, Call& call) {
+  stream.expires_after(call.timeout);
+  error_code error = co_await stream.write(head_of(call) + std::string(call.body));
   // A server that refuses by the head alone answers before it read all: its answer is worth reading.
   if (error && error != asio::error::broken_pipe && error != asio::error::connection_reset) co_return error;
   boost::beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;
   parser.body_limit(boost::none);
-  co_await http::async_read_header(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+  error = {};
+  while (!error && !parser.is_header_done()) error = co_await parse_some<false>(stream, buffer, parser);
   if (error) co_return error;
+  parser.eager(true);
   call.reply.status = parser.get().result_int();
   const bool to_sink = call.sink != nullptr && *call.sink && call.reply.status < 300;
   std::array<char, 65536> piece{};
   while (!parser.is_done()) {
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
-    boost::beast::get_lowest_layer(stream).expires_after(call.timeout);
-    co_await http::async_read(stream, buffer, parser, asio::redirect_error(asio::use_awaitable, error));
+    stream.expires_after(call.timeout);
+    error = co_await parse_some<false>(stream, buffer, parser);
     if (error == http::error::need_buffer) error = {};
     if (error) co_return error;
     const std::string_view got(piece.data(), piece.size() - parser.get().body().size);
@@ -74,52 +80,50 @@ asio::awaitable<error_code> exchange(Stream& stream, Call& call) {
   co_return error;
 }
 
-using LocalStream = boost::beast::basic_stream<asio::local::stream_protocol, asio::any_io_executor>;
-using TcpStream = boost::beast::basic_stream<tcp, asio::any_io_executor>;
+using Place = asio::generic::stream_protocol::endpoint;
 
-asio::awaitable<error_code> over_socket(std::string path, Call& call) {
-  error_code error;
-  LocalStream stream(co_await asio::this_coro::executor);
-  stream.expires_after(call.timeout);
-  const asio::local::stream_protocol::endpoint endpoint(path);
-  co_await stream.async_connect(endpoint, asio::redirect_error(asio::use_awaitable, error));
+/// At the first of `places` that answers.
+asio::awaitable<error_code> converse(std::shared_ptr<ByteStream> stream, std::vector<Place> places,
+                                     Seconds to_connect, Call& call) {
+  error_code error = asio::error::host_not_found;
+  stream->expires_after(to_connect);
+  for (const Place& place : places) {
+    stream->close();
+    error = co_await stream->connect(place);
+    if (!error) break;
+  }
+  if (!error) error = co_await stream->handshake();
   if (error) co_return error;
-  error = co_await exchange(stream, call);
-  co_return error;
-}
-
-asio::awaitable<error_code> over_tls(std::string host, std::string port, asio::ssl::context& context,
-                                     Call& call) {
-  error_code error;
-  const auto executor = co_await asio::this_coro::executor;
-  tcp::resolver resolver(executor);
-  const auto places =
-      co_await resolver.async_resolve(host, port, asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return error;
-  asio::ssl::stream<TcpStream> stream(executor, context);
-  stream.next_layer().expires_after(Seconds{15});
-  co_await stream.next_layer().async_connect(places, asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return error;
-  stream.set_verify_mode(asio::ssl::verify_peer);
-  stream.set_verify_callback(asio::ssl::host_name_verification(host));
-  SSL_set_tlsext_host_name(stream.native_handle(), host.c_str());
-  co_await stream.async_handshake(asio::ssl::stream_base::client,
-                                  asio::redirect_error(asio::use_awaitable, error));
-  if (error) co_return error;
-  error = co_await exchange(stream, call);
+  error = co_await exchange(*stream, call);
   co_return error;
 }
 
 /// Runs one exchange to its end.
-template <class Start>
-error_code run(Start&& start) {
-  asio::io_context io(1);
+error_code run(asio::io_context& io, asio::awaitable<error_code> work) {
   error_code outcome;
-  asio::co_spawn(io, start(), [&](std::exception_ptr failure, error_code error) {
+  asio::co_spawn(io, std::move(work), [&](std::exception_ptr failure, error_code error) {
     outcome = failure ? make_error_code(boost::system::errc::io_error) : error;
   });
   io.run();
   return outcome;
+}
+
+error_code over_socket(const std::string& path, Call& call) {
+  if (path.size() > 107) return make_error_code(boost::system::errc::filename_too_long);
+  asio::io_context io(1);
+  return run(io, converse(plain_stream(StreamSocket(io)), {asio::local::stream_protocol::endpoint(path)},
+                          call.timeout, call));
+}
+
+error_code over_tls(const std::string& host, const std::string& port,
+                    const std::shared_ptr<asio::ssl::context>& context, Call& call) {
+  asio::io_context io(1);
+  error_code error;
+  std::vector<Place> places;
+  for (const auto& found : tcp::resolver(io).resolve(host, port, error)) places.push_back(found.endpoint());
+  if (error) return error;
+  return run(io, converse(tls_client_stream(StreamSocket(io), context, host), std::move(places),
+                          kTimeToConnect, call));
 }
 
 class LocalApiClient final : public ApiClient {
@@ -129,8 +133,7 @@ class LocalApiClient final : public ApiClient {
   Result<ApiReply> call(std::string_view method, std::string_view target, std::string_view body,
                         Seconds timeout, const Sink& sink) override {
     Call call{method, target, body, timeout, &sink, "localhost", {}, {}, {}};
-    const error_code error = path_.size() > 107 ? make_error_code(boost::system::errc::filename_too_long)
-                                                : run([&] { return over_socket(path_, call); });
+    const error_code error = over_socket(path_, call);
     if (error) {
       std::string_view hint =
           "is cordon-controller running here? --socket names its socket; from elsewhere use --server";
@@ -155,8 +158,8 @@ class HttpsApiClient final : public ApiClient {
   Result<> trust(const std::string& ca_file) {
     CORDON_ASSIGN(const std::string pem, read_file(ca_file, 1u << 20));
     error_code error;
-    SSL_CTX_set_min_proto_version(context_.native_handle(), TLS1_3_VERSION);
-    context_.add_certificate_authority(asio::buffer(pem), error);
+    SSL_CTX_set_min_proto_version(context_->native_handle(), TLS1_3_VERSION);
+    context_->add_certificate_authority(asio::buffer(pem), error);
     if (error) return fail(ErrorCode::invalid, fmt::format("\"{}\" holds no certificate", ca_file));
     return {};
   }
@@ -164,7 +167,7 @@ class HttpsApiClient final : public ApiClient {
   Result<ApiReply> call(std::string_view method, std::string_view target, std::string_view body,
                         Seconds timeout, const Sink& sink) override {
     Call call{method, target, body, timeout, &sink, host_, token_, {}, {}};
-    const error_code error = run([&] { return over_tls(host_, port_, context_, call); });
+    const error_code error = over_tls(host_, port_, context_, call);
     if (error) {
       const bool tls = error.category() == asio::error::get_ssl_category();
       return fail(
@@ -179,7 +182,8 @@ class HttpsApiClient final : public ApiClient {
 
  private:
   std::string host_, port_, token_;
-  asio::ssl::context context_{asio::ssl::context::tls_client};
+  std::shared_ptr<asio::ssl::context> context_ =
+      std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
 };
 
 struct HostPort {

@@ -1,17 +1,22 @@
-#include <boost/asio/ssl.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/strand.hpp>
+#include <cstring>
+#include <mutex>
 
 #include "base/crypto.h"
-#include "base/log.h"
-#include "controller/api/exchange.h"
+#include "controller/api/server.h"
 #include "controller/core/config.h"
-#include "controller/core/metrics.h"
 #include "controller/pki/authority.h"
 
 namespace cordon::controller::api {
 namespace {
 
 using asio::ip::tcp;
-using TlsStream = asio::ssl::stream<TcpStream>;
 using ContextPtr = std::shared_ptr<asio::ssl::context>;
 
 Result<ContextPtr> make_context(const Authority& authority) {
@@ -27,29 +32,12 @@ Result<ContextPtr> make_context(const Authority& authority) {
   }
 }
 
-asio::awaitable<void> run(std::shared_ptr<Server> server, std::shared_ptr<TlsStream> stream,
-                          ContextPtr context, std::shared_ptr<Connections::Place> place) {
-  boost::system::error_code error;
-  stream->next_layer().expires_after(kIdleTimeout);
-  co_await stream->async_handshake(asio::ssl::stream_base::server,
-                                   asio::redirect_error(asio::use_awaitable, error));
-  if (error) {
-    server->services.metrics.count("api_refused", "tls");
-    co_return;
-  }
-  co_await serve(server, *stream, Peer{.local = false});
-  stream->next_layer().expires_after(Seconds{5});
-  co_await stream->async_shutdown(asio::redirect_error(asio::use_awaitable, error));
-  (void)context;  // outlives the stream
-  (void)place;
-}
-
 class HttpsListener final : public Listener, public std::enable_shared_from_this<HttpsListener> {
  public:
   HttpsListener(std::shared_ptr<Server> server, ContextPtr context)
       : server_(std::move(server)),
         context_(std::move(context)),
-        acceptor_(std::make_shared<tcp::acceptor>(asio::make_strand(server_->services.io))) {}
+        acceptor_(std::make_shared<StreamAcceptor>(asio::make_strand(server_->services.io))) {}
 
   Result<> open(const Endpoint& at) {
     const auto raw = at.address.raw();
@@ -69,16 +57,17 @@ class HttpsListener final : public Listener, public std::enable_shared_from_this
       return fail(ErrorCode::io, "can't listen at " + at.to_string() + ": " + error.message(),
                   "is another program there? [listen] api in controller.toml sets the address");
     }
-    port_ = acceptor_->local_endpoint(error).port();
+    tcp::endpoint bound;
+    const auto local = acceptor_->local_endpoint(error);
+    std::memcpy(bound.data(), local.data(), std::min(local.size(), bound.capacity()));
+    port_ = bound.port();
     return {};
   }
 
   void start() {
-    asio::co_spawn(
-        acceptor_->get_executor(),
-        accept_loop<tcp>(server_, acceptor_,
-                         [self = shared_from_this()](tcp::socket socket) { self->take(std::move(socket)); }),
-        asio::detached);
+    auto take = [self = shared_from_this()](StreamSocket socket) { self->take(std::move(socket)); };
+    asio::co_spawn(acceptor_->get_executor(), accept_loop(server_, acceptor_, std::move(take)),
+                   asio::detached);
   }
 
   void stop() override {
@@ -99,27 +88,20 @@ class HttpsListener final : public Listener, public std::enable_shared_from_this
   }
 
  private:
-  void take(tcp::socket socket) {
+  void take(StreamSocket socket) {
     ContextPtr context;
     {
       const std::lock_guard lock(mutex_);
       context = context_;
     }
-    auto stream = std::make_shared<TlsStream>(TcpStream(std::move(socket)), *context);
-    auto place = connections_->enter([weak = std::weak_ptr(stream)] {
-      if (const auto open = weak.lock()) {
-        asio::post(open->get_executor(), [open] { open->next_layer().close(); });
-      }
-    });
-    if (!place) return server_->services.metrics.count("api_refused", "connections");
-    asio::co_spawn(stream->get_executor(), run(server_, stream, std::move(context), std::move(place)),
-                   asio::detached);
+    begin(server_, *connections_, tls_server_stream(std::move(socket), std::move(context)),
+          Peer{.local = false});
   }
 
   std::shared_ptr<Server> server_;
   std::mutex mutex_;
   ContextPtr context_;
-  std::shared_ptr<tcp::acceptor> acceptor_;
+  std::shared_ptr<StreamAcceptor> acceptor_;
   std::shared_ptr<Connections> connections_ = std::make_shared<Connections>(kMaxHttpsConnections);
   std::uint16_t port_ = 0;
 };

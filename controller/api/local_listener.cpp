@@ -2,8 +2,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+
 #include "base/log.h"
-#include "controller/api/exchange.h"
+#include "controller/api/server.h"
 #include "controller/core/config.h"
 #include "controller/core/metrics.h"
 
@@ -13,7 +20,7 @@ namespace {
 using asio::local::stream_protocol;
 
 /// Root, or the user that this process runs as.
-bool is_trusted(stream_protocol::socket& socket) {
+bool is_trusted(StreamSocket& socket) {
   ucred peer{};
   socklen_t length = sizeof(peer);
   if (getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return false;
@@ -39,17 +46,11 @@ Result<> make_room(const std::string& path) {
   return {};
 }
 
-asio::awaitable<void> run(std::shared_ptr<Server> server, std::shared_ptr<LocalStream> stream,
-                          std::shared_ptr<Connections::Place> place) {
-  co_await serve(server, *stream, Peer{.local = true});
-  (void)place;
-}
-
 class LocalListener final : public Listener, public std::enable_shared_from_this<LocalListener> {
  public:
   explicit LocalListener(std::shared_ptr<Server> server)
       : server_(std::move(server)),
-        acceptor_(std::make_shared<stream_protocol::acceptor>(asio::make_strand(server_->services.io))) {}
+        acceptor_(std::make_shared<StreamAcceptor>(asio::make_strand(server_->services.io))) {}
 
   Result<> open(const std::string& path) {
     if (path.size() > 107) {
@@ -75,11 +76,8 @@ class LocalListener final : public Listener, public std::enable_shared_from_this
   }
 
   void start() {
-    asio::co_spawn(acceptor_->get_executor(),
-                   accept_loop<stream_protocol>(server_, acceptor_,
-                                                [self = shared_from_this()](stream_protocol::socket socket) {
-                                                  self->take(std::move(socket));
-                                                }),
+    auto take = [self = shared_from_this()](StreamSocket socket) { self->take(std::move(socket)); };
+    asio::co_spawn(acceptor_->get_executor(), accept_loop(server_, acceptor_, std::move(take)),
                    asio::detached);
   }
 
@@ -94,21 +92,16 @@ class LocalListener final : public Listener, public std::enable_shared_from_this
   }
 
  private:
-  void take(stream_protocol::socket socket) {
+  void take(StreamSocket socket) {
     if (!is_trusted(socket)) {
       log::warning("controller.api", "refused a connection to the admin socket by another user");
       return server_->services.metrics.count("api_refused", "uid");
     }
-    auto stream = std::make_shared<LocalStream>(std::move(socket));
-    auto place = connections_->enter([weak = std::weak_ptr(stream)] {
-      if (const auto open = weak.lock()) asio::post(open->get_executor(), [open] { open->close(); });
-    });
-    if (!place) return server_->services.metrics.count("api_refused", "connections");
-    asio::co_spawn(stream->get_executor(), run(server_, stream, std::move(place)), asio::detached);
+    begin(server_, *connections_, plain_stream(std::move(socket)), Peer{.local = true});
   }
 
   std::shared_ptr<Server> server_;
-  std::shared_ptr<stream_protocol::acceptor> acceptor_;
+  std::shared_ptr<StreamAcceptor> acceptor_;
   std::shared_ptr<Connections> connections_ = std::make_shared<Connections>(kMaxLocalConnections);
   std::string path_;
 };
