@@ -55,11 +55,42 @@ void add_policy(Named& all) {
              text("message", "what is wrong"), texts("hints", "what mends it"),
              many("also", "Place", "other places concerned"), text("text", "all of it as one line")});
   all.emplace_back("Policy", Fields{number("revision", "of the record that applied it; 0: none yet"),
-                                    many("files", "PolicyFile", "as applied")});
+                                    many("files", "PolicyFile", "as applied"),
+                                    time("confirm_by", "until when it waits for confirmation", true),
+                                    number("confirmed_revision", "of the one that comes back otherwise")});
   all.emplace_back("PolicyCheck", Fields{flag("ok", "true without errors"),
                                          many("diagnostics", "Diagnostic", "all of them")});
-  all.emplace_back("PolicyApplied", Fields{number("revision", "of the record"),
+  all.emplace_back("PolicyApplied", Fields{number("revision", "of the record: what to confirm"),
+                                           time("confirm_by", "it is rolled back then unless confirmed"),
                                            many("diagnostics", "Diagnostic", "warnings"), receipts()});
+  all.emplace_back("PolicyConfirmed",
+                   Fields{number("revision", "of the record"),
+                          number("policy_revision", "of the policy that stays"), receipts()});
+  all.emplace_back(
+      "PolicyRolledBack",
+      Fields{number("revision", "of the record"),
+             number("policy_revision", "of the policy whose text is in force again"),
+             number("undone", "the policy that was taken back; 0: an older one was applied again"),
+             time("confirm_by", "until when the older one waits for confirmation", true),
+             many("diagnostics", "Diagnostic", "warnings"), receipts()});
+  all.emplace_back(
+      "PolicyRecord",
+      Fields{number("revision", "of the record that applied it"), time("at", "of that record"),
+             text("actor", "who applied it"), text("actor_name", "the same with the person's name"),
+             number("files", "how many it has"),
+             text("tzdata", "version of the time zones it was applied with; empty: not recorded"),
+             text("state",
+                  "pending, in force, confirmed (it comes back unless the pending one is confirmed), "
+                  "superseded or rolled back"),
+             time("since", "of that state"), text("by", "who brought it about"),
+             text("by_name", "the same with the person's name"), text("reason", "of a rollback"),
+             number("replaced_by", "the policy that took its place; 0: none"),
+             time("confirm_by", "until when it waits or waited; null: confirmed at once", true)});
+  all.emplace_back("PolicyFileDiff",
+                   Fields{text("name", "of the file"), text("change", "added, removed or changed"),
+                          text("diff", "unified format")});
+  all.emplace_back("PolicyDiff", Fields{number("a", "revision"), number("b", "revision"),
+                                        many("files", "PolicyFileDiff", "those that differ")});
 }
 
 void add_devices(Named& all) {

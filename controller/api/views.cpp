@@ -70,20 +70,19 @@ std::string protocol(std::uint8_t number) {
   }
 }
 
-/// "operator:u-0123" with the person's name in place of the id.
+}  // namespace
+
+std::string name_of(const policy::World& world, const SubjectId& user) {
+  const auto it = world.users.find(user);
+  return it == world.users.end() || it->second.name.empty() ? user.value : it->second.name;
+}
+
 std::string actor_name(const policy::World& world, const std::string& actor) {
   const std::size_t colon = actor.find(':');
   if (colon == std::string::npos) return actor;
   const std::size_t end = std::min(actor.find('/', colon), actor.size());
   const SubjectId id(actor.substr(colon + 1, end - colon - 1));
   return actor.substr(0, colon + 1) + name_of(world, id) + actor.substr(end);
-}
-
-}  // namespace
-
-std::string name_of(const policy::World& world, const SubjectId& user) {
-  const auto it = world.users.find(user);
-  return it == world.users.end() || it->second.name.empty() ? user.value : it->second.name;
 }
 
 json::value time_or_null(Timestamp at) {
@@ -160,6 +159,26 @@ json::object view(const policy::Diagnostic& diagnostic) {
           {"hints", texts(diagnostic.hints)},
           {"also", std::move(also)},
           {"text", policy::render(diagnostic)}};
+}
+
+json::object view(const PolicyEntry& entry, const policy::World& world) {
+  const PolicyMark& last = entry.undone      ? *entry.undone
+                           : entry.replaced  ? *entry.replaced
+                           : entry.confirmed ? *entry.confirmed
+                                             : entry.applied;
+  return {{"revision", entry.applied.revision.value},
+          {"at", format_rfc3339(entry.applied.at)},
+          {"actor", entry.applied.actor},
+          {"actor_name", actor_name(world, entry.applied.actor)},
+          {"files", entry.files},
+          {"tzdata", entry.tzdata},
+          {"state", state_of(entry, world)},
+          {"since", format_rfc3339(last.at)},
+          {"by", last.actor},
+          {"by_name", actor_name(world, last.actor)},
+          {"reason", entry.reason},
+          {"replaced_by", entry.replaced_by.value},
+          {"confirm_by", time_or_null(entry.confirm_by)}};
 }
 
 json::object view(const NodeStatus& node) {

@@ -6,6 +6,7 @@
 #include "controller/distribution/distribution.h"
 #include "controller/flows/flow_store.h"
 #include "controller/log/record.h"
+#include "controller/world/policy_history.h"
 #include "policy/diagnostic.h"
 #include "policy/world.h"
 
@@ -17,6 +18,7 @@ boost::json::object view(const policy::Session& session, const policy::World& wo
 boost::json::object view(const policy::JoinToken& token, Timestamp now);
 boost::json::object view(const policy::ApiToken& token, const policy::World& world, Timestamp now);
 boost::json::object view(const policy::Diagnostic& diagnostic);
+boost::json::object view(const PolicyEntry& entry, const policy::World& world);
 boost::json::object view(const NodeStatus& node);
 boost::json::object view(const ReceiptStatus& receipt, bool connected);
 boost::json::object view(const Record& record, const policy::World& world);
@@ -24,6 +26,8 @@ boost::json::object view(const FlowRecord& flow, const policy::World& world);
 
 /// A person's name, or the id itself when the name is erased or unknown.
 std::string name_of(const policy::World& world, const SubjectId& user);
+/// "operator:u-0123" with the person's name in place of the id.
+std::string actor_name(const policy::World& world, const std::string& actor);
 /// A time, or null for kNever and the epoch.
 boost::json::value time_or_null(Timestamp at);
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct NodeStatus {
   std::string last_nack;
   std::vector<std::string> alarms;
   std::map<std::string, std::uint64_t> counters;
+  // As its last Hello told, kept while it is away:
+  std::optional<std::set<std::string>> features;   ///< none: it hasn't connected yet
+  std::map<std::string, std::uint64_t> map_sizes;  ///< entries by map (I11)
 };
 
 /// One node's part in a revision.

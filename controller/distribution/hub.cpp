@@ -128,6 +128,8 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   facts.version = hello.version();
   facts.seen_from = peer.remote;
   facts.last_nack.clear();
+  facts.features.emplace(hello.features().begin(), hello.features().end());
+  facts.map_sizes = {hello.map_sizes().begin(), hello.map_sizes().end()};
   services_.metrics.count("sessions");
   services_.metrics.gauge("nodes_connected", static_cast<double>(sessions_.size()));
   log::info(kArea, "{} connected from {}", admitted.device.value, peer.remote.to_string());

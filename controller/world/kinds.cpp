@@ -50,7 +50,8 @@ std::uint32_t newest_version(std::size_t index) {
 
 std::uint32_t version_of(const Kind& kind) {
   const auto* applied = std::get_if<PolicyApplied>(&kind);
-  return applied != nullptr && !applied->tzdata.empty() ? 2 : 1;
+  const bool waits = applied != nullptr && (applied->confirm_by != Timestamp{} || !applied->tzdata.empty());
+  return waits ? 2 : 1;
 }
 
 Proposal encode(std::string actor, const Kind& kind) {

@@ -1,0 +1,26 @@
+#pragma once
+// Whether a policy may be put in force here and now, beyond being well written; and putting it there.
+
+#include <boost/json/object.hpp>
+
+#include "controller/api/policy_input.h"
+#include "controller/api/route.h"
+
+namespace cordon::controller::api {
+
+/// Why the controller's nodes can't enforce `policy`: a node concerned that doesn't understand what its rules
+/// need. On the strand; also what a plan tells beforehand.
+Result<> check_enforceable(const Services& services, const policy::Policy& policy);
+
+/// Another policy waits for confirmation: who applied it, until when it waits and what to do about it.
+Result<> check_none_pending(const Services& services);
+
+/// Parses, checks, records: the policy is in force and waits for its confirmation. Answers with the revision,
+/// until when, the warnings, and the members of `extra`; or with why not, and nothing has changed.
+void put_in_force(Services& services, const Call& call, std::vector<SourceFile> files,
+                  boost::json::object extra, Respond respond);
+
+/// `confirm_within_s` of a body.
+Field confirm_within_field();
+
+}  // namespace cordon::controller::api

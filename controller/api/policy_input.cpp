@@ -1,0 +1,92 @@
+#include "controller/api/policy_input.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <set>
+
+#include "controller/api/views.h"
+#include "controller/core/services.h"
+
+namespace cordon::controller::api {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMaxFiles = 1000;
+
+Result<> check_file_name(std::string_view name) {
+  const bool plain = !name.empty() && name.size() <= 255 && name.front() != '/' && name.ends_with(".toml") &&
+                     std::ranges::all_of(name, [](char c) { return c >= ' ' && c != '\x7f' && c != '\\'; });
+  bool steps_out = false;
+  for (std::size_t start = 0; start <= name.size();) {
+    const std::size_t end = std::min(name.find('/', start), name.size());
+    const std::string_view part = name.substr(start, end - start);
+    steps_out |= part.empty() || part == "." || part == "..";
+    start = end + 1;
+  }
+  if (plain && !steps_out) return {};
+  return fail(ErrorCode::invalid, "a file has a name that is not a plain relative path",
+              "name files like \"settlement.toml\" or \"teams/web.toml\"");
+}
+
+}  // namespace
+
+Field files_field() {
+  return {.name = "files",
+          .type = Type::objects,
+          .about = "all files of the policy",
+          .required = true,
+          .longest = kMaxFiles,
+          .ref = "PolicyFile"};
+}
+
+Result<std::vector<SourceFile>> files_of(const Call& call) {
+  std::vector<SourceFile> files;
+  std::set<std::string> names;
+  for (const json::value& entry : call.body.at("files").get_array()) {
+    const json::object& file = entry.get_object();
+    const std::string name(file.at("name").get_string());
+    CORDON_TRY(check_file_name(name));
+    if (!names.insert(name).second) {
+      return fail(ErrorCode::invalid, fmt::format("file \"{}\" is given twice", name), "give each file once");
+    }
+    files.push_back({name, std::string(file.at("text").get_string())});
+  }
+  if (files.empty()) return fail(ErrorCode::invalid, "there is no file", "give at least one");
+  std::ranges::sort(files, {}, &SourceFile::name);
+  return files;
+}
+
+json::array views(const std::vector<policy::Diagnostic>& diagnostics) {
+  json::array out;
+  for (const auto& diagnostic : diagnostics) out.push_back(view(diagnostic));
+  return out;
+}
+
+void parse_aside(Services& services, std::vector<SourceFile> files, std::function<void(PolicyInput)> then) {
+  auto input = std::make_shared<PolicyInput>(PolicyInput{.files = std::move(files), .parsed = {}});
+  boost::asio::post(services.pool, [strand = services.strand, input, then = std::move(then)] {
+    input->parsed = policy::parse(input->files, system_time_zones());
+    boost::asio::post(strand, [input, then] { then(std::move(*input)); });
+  });
+}
+
+Reply refused(const policy::ParseResult& parsed) {
+  const auto errors =
+      std::ranges::count(parsed.diagnostics, policy::Severity::error, &policy::Diagnostic::severity);
+  std::string detail = fmt::format("the policy has {} error{}", errors, errors == 1 ? "" : "s");
+  for (const policy::Diagnostic& diagnostic : parsed.diagnostics) {
+    detail += '\n';
+    detail += policy::render(diagnostic);
+  }
+  return problem(
+      422,
+      Error{.code = ErrorCode::invalid,
+            .what = detail,
+            .hint = "the policy in force is unchanged; `cordon policy check DIR` shows the same off line"},
+      {{"diagnostics", views(parsed.diagnostics)}});
+}
+
+}  // namespace cordon::controller::api
