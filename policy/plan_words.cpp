@@ -12,12 +12,6 @@ constexpr std::size_t kMostApart = 4;  ///< principals that get lines of their o
 constexpr std::size_t kMostNames = 3;
 constexpr std::size_t kMostAccesses = 6;
 
-std::string with_commas(std::size_t number) {
-  std::string digits = std::to_string(number);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return digits;
-}
-
 std::vector<std::string> texts(const std::vector<Access>& accesses) {
   const bool others = accesses.size() > 1;
   std::vector<std::string> out;
@@ -42,6 +36,12 @@ std::string crowd(std::size_t people, std::size_t machines) {
 }
 
 }  // namespace
+
+std::string with_commas(std::size_t number) {
+  std::string digits = std::to_string(number);
+  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
+  return digits;
+}
 
 std::string counted(std::size_t count, std::string_view one, std::string_view many) {
   if (count == 1) return fmt::format("1 {}", one);

@@ -10,6 +10,8 @@
 
 namespace cordon::policy {
 
+/// "12,345"
+std::string with_commas(std::size_t number);
 /// "1 live flow", "12,345 live flows".
 std::string counted(std::size_t count, std::string_view one, std::string_view many = {});
 /// "a, b, c and 7 more": the first `most` of `names`, of `total`.
