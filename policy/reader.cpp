@@ -25,7 +25,7 @@ const TomlEntry* find(const TomlNode& table, std::string_view key) {
 }
 
 void Reader::add(Diagnostic diagnostic) {
-  failed_ |= diagnostic.severity == Severity::error;
+  if (diagnostic.severity == Severity::error) ++errors_;
   diagnostics_.push_back(std::move(diagnostic));
 }
 

@@ -65,7 +65,8 @@ class Reader {
   /// `without`.
   bool check_name(const Word& name, std::string_view concept_name, std::string_view without = "");
 
-  bool failed() const { return failed_; }
+  bool failed() const { return errors_ > 0; }
+  std::size_t errors() const { return errors_; }
   std::vector<Diagnostic> take();  ///< by place
 
  private:
@@ -73,7 +74,7 @@ class Reader {
                     const std::vector<std::string_view>& names);
 
   std::vector<Diagnostic> diagnostics_;
-  bool failed_ = false;
+  std::size_t errors_ = 0;
   int suggestions_left_ = 100;
 };
 
