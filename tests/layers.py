@@ -28,7 +28,7 @@ MAY_USE = {
 # Targets of CMakeLists.txt, by the area they belong to.
 TARGETS = {
     "cordon_base": "base", "cordon_boost": "base", "cordon_policy": "policy", "cordon_proto": "proto", "cordon_pb": "proto",
-    "cordon_ebpf": "ebpf", "cordon_filter": "node/filter", "cordon_node_lib": "node", "cordon-node": "node",
+    "cordon_ebpf": "ebpf", "cordon_filter": "node/filter", "cordon_replay": "node/filter", "cordon_node_lib": "node", "cordon-node": "node",
     "cordon_controller_lib": "controller", "cordon-controller": "controller", "cordon_cli": "cli", "cordon": "cli",
 }
 # policy/ is pure: the same input gives the same answer, with no file, clock, thread or socket in between.
