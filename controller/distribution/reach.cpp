@@ -1,6 +1,7 @@
 #include "controller/distribution/reach.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace cordon::controller {
@@ -17,21 +18,46 @@ const policy::OverlayAddresses* addresses_of(const policy::World& world,
   return device == world.devices.end() ? nullptr : &device->second.addresses;
 }
 
-/// The targets that the node lets the owner of `address` try.
-std::set<std::uint32_t> candidates(const policy::NodeState& state, const Address& address) {
-  std::set<std::uint32_t> targets;
+/// The devices whose addresses these are, as the node knows them.
+std::map<Address, DeviceId> owners(const policy::NodeState& state) {
+  std::map<Address, DeviceId> owners;
+  if (const policy::SettingsValue* self = state.settings()) {
+    owners.emplace(self->v4, self->device);
+    owners.emplace(self->v6, self->device);
+  }
+  for (const auto& [key, value] : state.entries) {
+    const auto* peer = std::get_if<policy::PeerValue>(&value);
+    if (peer == nullptr) continue;
+    for (const Prefix& prefix : peer->allowed_ips)
+      owners.emplace(prefix.address, std::get<policy::PeerKey>(key).device);
+  }
+  return owners;
+}
+
+/// The devices that the node lets the owner of `address` try.
+std::set<DeviceId> candidates(const policy::NodeState& state, const Address& address) {
+  std::set<DeviceId> devices;
   const auto principal = state.entries.find(policy::PrincipalKey{address});
-  if (principal == state.entries.end()) return targets;
+  if (principal == state.entries.end()) return devices;
   const ClassId class_id = std::get<policy::PrincipalValue>(principal->second).class_id;
   // Keys are ordered by kind, then direction, then class: its egress grants stand together.
   const policy::GrantKey first{.direction = policy::Direction::egress, .class_id = class_id, .port_bits = 0};
+  std::set<TargetId> targets;
   for (auto it = state.entries.lower_bound(first); it != state.entries.end(); ++it) {
     const auto* grant = std::get_if<policy::GrantKey>(&it->first);
     if (grant == nullptr || grant->direction != policy::Direction::egress || grant->class_id != class_id)
       break;
-    targets.insert(grant->target.value);
+    targets.insert(grant->target);
   }
-  return targets;
+  if (targets.empty()) return devices;
+  const std::map<Address, DeviceId> owners_by_address = owners(state);
+  for (const auto& [key, value] : state.entries) {
+    const auto* target = std::get_if<policy::TargetValue>(&value);
+    if (target == nullptr || !targets.contains(target->id)) continue;
+    const auto owner = owners_by_address.find(std::get<policy::TargetKey>(key).prefix.address);
+    if (owner != owners_by_address.end()) devices.insert(owner->second);
+  }
+  return devices;
 }
 
 struct Offer {
@@ -65,10 +91,10 @@ std::vector<ReachEntry> reach_of(const policy::World& world, const policy::NodeS
   std::vector<ReachEntry> reach;
   const policy::OverlayAddresses* own = addresses_of(world, principal);
   if (own == nullptr) return reach;
-  const std::set<std::uint32_t> targets = candidates(state, own->v6);
-  if (targets.empty()) return reach;
-  for (const auto& [id, device] : world.devices) {
-    if (!targets.contains(device.number)) continue;
+  for (const DeviceId& id : candidates(state, own->v6)) {
+    const auto found = world.devices.find(id);
+    if (found == world.devices.end()) continue;
+    const policy::Device& device = found->second;
     for (const Offer& offer : offers(world, device)) {
       const policy::Query query{.principal = principal,
                                 .target = id,

@@ -8,23 +8,34 @@
 namespace cordon::node {
 namespace {
 
-/// The peer that owns a target's prefix, by its allowed-IPs.
-std::string device_at(const policy::NodeState& state, const Prefix& prefix) {
-  for (const auto& [key, value] : state.entries) {
-    const auto* peer = std::get_if<policy::PeerValue>(&value);
-    if (peer == nullptr) continue;
-    const bool owns =
-        std::ranges::any_of(peer->allowed_ips, [&](const Prefix& p) { return p.contains(prefix.address); });
-    if (owns) return std::get<policy::PeerKey>(key).device.value;
+/// What a target's addresses belong to, by the peers' allowed-IPs: a target is all devices in the same
+/// segments.
+using Devices = std::map<std::string, std::vector<Address>>;
+
+std::map<Address, std::string> owners(const policy::NodeState& state) {
+  std::map<Address, std::string> owners;
+  if (const policy::SettingsValue* self = state.settings()) {
+    owners.emplace(self->v4, self->device.value);
+    owners.emplace(self->v6, self->device.value);
   }
-  return prefix.address.to_string();
+  for (const auto& [key, value] : state.entries)
+    if (const auto* peer = std::get_if<policy::PeerValue>(&value))
+      for (const Prefix& prefix : peer->allowed_ips)
+        owners.emplace(prefix.address, std::get<policy::PeerKey>(key).device.value);
+  return owners;
 }
 
-std::map<TargetId, std::vector<Prefix>> prefixes_by_target(const policy::NodeState& state) {
-  std::map<TargetId, std::vector<Prefix>> out;
-  for (const auto& [key, value] : state.entries)
-    if (const auto* target = std::get_if<policy::TargetValue>(&value))
-      out[target->id].push_back(std::get<policy::TargetKey>(key).prefix);
+std::map<TargetId, Devices> devices_by_target(const policy::NodeState& state) {
+  const std::map<Address, std::string> owners_by_address = owners(state);
+  std::map<TargetId, Devices> out;
+  for (const auto& [key, value] : state.entries) {
+    const auto* target = std::get_if<policy::TargetValue>(&value);
+    if (target == nullptr) continue;
+    const Address& address = std::get<policy::TargetKey>(key).prefix.address;
+    const auto owner = owners_by_address.find(address);
+    const std::string name = owner == owners_by_address.end() ? address.to_string() : owner->second;
+    out[target->id][name].push_back(address);
+  }
   return out;
 }
 
@@ -46,7 +57,7 @@ std::vector<ReachEntry> reach_of(const policy::NodeState& state, const Address& 
   const auto found = state.entries.find(policy::PrincipalKey{source});
   if (found == state.entries.end()) return out;
   const auto& principal = std::get<policy::PrincipalValue>(found->second);
-  const auto targets = prefixes_by_target(state);
+  const auto targets = devices_by_target(state);
   for (const auto& [key, value] : state.entries) {
     const auto* grant = std::get_if<policy::GrantKey>(&key);
     if (grant == nullptr || grant->direction != policy::Direction::egress ||
@@ -55,15 +66,18 @@ std::vector<ReachEntry> reach_of(const policy::NodeState& state, const Address& 
     const auto& what = std::get<policy::GrantValue>(value);
     const auto target = targets.find(grant->target);
     if (what.deny || target == targets.end()) continue;
-    ReachEntry& entry = out.emplace_back();
-    entry.target = device_at(state, target->second.front());
-    for (const Prefix& prefix : target->second) entry.addresses.push_back(prefix.address);
+    ReachEntry entry;
     entry.access = local::access_text(grant->protocol, grant->port, grant->port_bits);
     entry.service = entry.access;
     if (const auto rule = state.entries.find(policy::RuleKey{what.rule}); rule != state.entries.end())
       entry.rule = std::get<policy::RuleValue>(rule->second).name;
     const Timestamp slot = what.slot < policy::kDeadlineSlots ? principal.deadlines[what.slot] : kNever;
     entry.deadline = std::min(slot, what.lease_s == 0 ? kNever : lease_end(Seconds{what.lease_s}));
+    for (const auto& [device, addresses] : target->second) {
+      entry.target = device;
+      entry.addresses = addresses;
+      out.push_back(entry);
+    }
   }
   return out;
 }
