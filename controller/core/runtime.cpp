@@ -17,6 +17,7 @@
 #include "controller/core/change_log_writer.h"
 #include "controller/core/metrics.h"
 #include "controller/core/metrics_listener.h"
+#include "controller/core/policy_watch.h"
 #include "controller/core/services.h"
 #include "controller/core/state_directory.h"
 #include "controller/distribution/server.h"
@@ -68,6 +69,7 @@ class RunningController final : public Runtime {
  private:
   Result<> open_storage();
   Result<> first_start();
+  Result<> take_back_unconfirmed();
   Result<> listen();
   Result<Committed> propose_and_wait(Proposal proposal);
   void keep_house();
@@ -86,6 +88,7 @@ class RunningController final : public Runtime {
   asio::thread_pool pool_;
   std::optional<Services> services_;
   std::unique_ptr<ChangeLog> log_;
+  std::shared_ptr<PolicyWatch> policy_watch_;
   std::unique_ptr<DistributionServer> distribution_;
   std::unique_ptr<Identity> identity_;
   std::unique_ptr<Api> api_;
@@ -152,6 +155,17 @@ Result<> RunningController::first_start() {
   return {};
 }
 
+/// A policy whose time passed while no controller ran: before any node is served (I9).
+Result<> RunningController::take_back_unconfirmed() {
+  const auto back = overdue_rollback(log_->world(), system_clock().now());
+  if (!back) return {};
+  const auto undone = propose_and_wait(kinds::encode("controller", *back));
+  if (!undone) return std::unexpected(in_context(undone.error(), "rolling back an unconfirmed policy"));
+  log::warning(kArea, "policy revision {} wasn't confirmed in time: it was rolled back",
+               back->revision.value);
+  return {};
+}
+
 Result<> RunningController::listen() {
   services_.emplace(Services{.strand = strand_,
                              .io = io_.get_executor(),
@@ -169,6 +183,8 @@ Result<> RunningController::listen() {
   if (error) return fail_errno("can't make " + config_.run_directory.string(), error.value());
   identity_ = make_identity(*services_);
   services_->identity = identity_.get();
+  policy_watch_ = std::make_shared<PolicyWatch>(*log_, system_clock(), strand_);
+  policy_watch_->start();
   CORDON_ASSIGN(distribution_, start_distribution(*services_, config_.state_directory / "receipts.db"));
   CORDON_ASSIGN(api_, start_api(*services_));
   if (config_.metrics_listen) {
@@ -183,6 +199,7 @@ Result<> RunningController::listen() {
 Result<> RunningController::open() {
   CORDON_TRY(open_storage());
   CORDON_TRY(first_start());
+  CORDON_TRY(take_back_unconfirmed());
   // Nothing runs on the strand yet, so this thread may stand in for it.
   CORDON_TRY(listen());
   keep_house();
@@ -216,6 +233,7 @@ void RunningController::end() {
   boost::system::error_code ignored;
   signals_.cancel(ignored);
   housekeeping_.cancel();
+  policy_watch_->stop();
   api_->stop();
   distribution_->stop();
   if (metrics_listener_) metrics_listener_->stop();
