@@ -47,6 +47,7 @@ Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<R
       addresses_(services.log.world()),
       flows_(services.flows, services.metrics, services.clock, limits_),
       observations_(limits_.observations),
+      reports_(std::make_shared<FactIntake>(services.log, services.clock, limits_.facts)),
       enrolment_(std::make_shared<Enrolment>(services, limits_)),
       started_(services.clock.now()),
       tick_(services.strand),
@@ -71,7 +72,7 @@ void Hub::stop() {
   for (Waiter& waiter : waiters_) waiter.timer.cancel();
   const auto sessions = sessions_;  // close() takes them out
   for (const auto& [device, session] : sessions) session->close("the controller stops", 1000);
-  if (const auto flushed = ledger_->flush(); !flushed) {
+  if (const auto flushed = ledger_->flush(services_.clock.now()); !flushed) {
     log::error(kArea, "can't keep receipts: {}", flushed.error().message());
   }
 }
@@ -136,6 +137,7 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   enrolment_->forget_request(admitted.device);
   session->start(hello, *wanted, world.revision);
   learn_endpoint(admitted.device, hello, peer);
+  reports_->connected(admitted.device, peer.remote.address);
   return session;
 }
 
@@ -168,6 +170,7 @@ void Hub::ended(NodeSession& session) {
   const auto keep = found->second;
   sessions_.erase(found);
   holding_.erase(session.device());
+  reports_->disconnected(session.device());
   facts(session.device()).connected = false;
   services_.metrics.gauge("nodes_connected", static_cast<double>(sessions_.size()));
   boost::asio::post(services_.strand, [weak = weak_from_this()] {
@@ -209,6 +212,7 @@ void Hub::on_record(const Record& record, const policy::World& world) {
     ledger_->forget(removed->device);
     endpoints_.forget(removed->device);
     enrolment_->forget_request(removed->device);
+    reports_->forget(removed->device);
     if (const auto session = sessions_.find(removed->device); session != sessions_.end()) {
       const auto keep = session->second;
       keep->close("this device was removed", kGoneRetryMs);
@@ -243,6 +247,12 @@ void Hub::acked(const NodeSession& session, const SignedReceipt& receipt) {
 
 void Hub::nacked(const NodeSession& session, const std::string& reason) {
   facts(session.device()).last_nack = reason;
+  // Whom a policy that waits concerned isn't known after a restart: who refuses its state since, refuses it.
+  const policy::World& world = services_.log.world();
+  const PolicyEntry* waits = world.pending ? services_.log.policies().find(world.policy_revision) : nullptr;
+  if (waits != nullptr && waits->applied.at < started_ && session.feed().complete() < world.policy_revision) {
+    ledger_->concern(world.policy_revision, waits->applied.at, session.device(), false);
+  }
   ledger_->nacked(session.device(), reason);
   check_holds();
   check_waiters();
@@ -337,7 +347,8 @@ void Hub::tick() {
   const auto now = NodeSession::Time::clock::now();
   const auto sessions = sessions_;  // a session that ends takes itself out
   for (const auto& [device, session] : sessions) session->check(now);
-  if (const auto flushed = ledger_->flush(); !flushed) {
+  reports_->check();
+  if (const auto flushed = ledger_->flush(services_.clock.now()); !flushed) {
     services_.metrics.count("receipts_unwritten");
     log::warning(kArea, "can't keep receipts: {}", flushed.error().message());
   }

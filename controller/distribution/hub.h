@@ -12,6 +12,7 @@
 #include "controller/distribution/distribution.h"
 #include "controller/distribution/endpoint_table.h"
 #include "controller/distribution/enrolment.h"
+#include "controller/distribution/fact_intake.h"
 #include "controller/distribution/flow_intake.h"
 #include "controller/distribution/node_session.h"
 #include "controller/distribution/requests.h"
@@ -56,6 +57,7 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   FlowIntake& flows() { return flows_; }
   const AddressBook& addresses() const { return addresses_; }
   EndpointTable& endpoints() { return endpoints_; }
+  FactIntake& reports() { return *reports_; }
   NodeStatus& facts(const DeviceId& device);
   void acked(const NodeSession& session, const SignedReceipt& receipt);
   void nacked(const NodeSession& session, const std::string& reason);
@@ -89,6 +91,7 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   FlowIntake flows_;
   EndpointTable endpoints_;
   RateLimiter observations_;
+  std::shared_ptr<FactIntake> reports_;
   std::shared_ptr<Enrolment> enrolment_;
   std::shared_ptr<NodeRequests> requests_;
   std::map<DeviceId, std::shared_ptr<NodeSession>> sessions_;

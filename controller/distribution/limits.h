@@ -34,6 +34,7 @@ struct DistributionLimits {
   RateLimitSpec statuses{.burst = 20, .per_second = 4};    ///< status, login and logout, by device
   RateLimitSpec flows{.burst = 5'000, .per_second = 500};  ///< flow records, by device
   RateLimitSpec renewals{.burst = 5, .per_second = 0.02};  ///< certificates, by device
+  RateLimitSpec facts{.burst = 20, .per_second = 0.1};     ///< records of a device's facts, by device
   RateLimitSpec observations{
       .burst = 1, .per_second = 0.2};  ///< of a peer that is elsewhere, by who says so and the peer
   Millis login_settles{2'000};         ///< a login's answer waits for the nodes concerned at most
