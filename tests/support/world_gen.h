@@ -7,17 +7,15 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "policy/evaluate.h"
+#include "tests/support/condition_gen.h"
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-
-using Pick = std::function<std::uint32_t(std::uint32_t)>;
 
 /// A pick from a seeded engine.
 inline Pick seeded(std::uint64_t seed) {
@@ -28,11 +26,13 @@ inline Pick seeded(std::uint64_t seed) {
 
 struct WorldShape {
   std::uint32_t users = 4, groups = 3, tags = 4, segments = 3, rules = 8, devices = 5, sessions = 5;
+  bool conditions = false;  ///< rules with conditions and device classes, facts for them, trust settings
 };
 
 class WorldGen {
  public:
-  explicit WorldGen(Pick pick, WorldShape shape = {}) : pick_(std::move(pick)), shape_(shape) {}
+  explicit WorldGen(Pick pick, WorldShape shape = {})
+      : pick_(std::move(pick)), shape_(shape), conditions_(pick_) {}
 
   /// Groups and segments, one stanza each. Each segment has the services "a" and "b".
   std::vector<std::string> definitions() {
@@ -46,16 +46,25 @@ class WorldGen {
                       "\"{}\"\n[segments.s{}.services]\na = {}\nb = {}\n",
                       i, list("tag:t{}", shape_.tags), pick_(4) == 3 ? "observe" : "enforce",
                       pick_(3) == 2 ? "open" : "guard", i, accesses(), accesses()));
+    if (shape_.conditions) {
+      out.push_back(conditions_.device_classes());
+      out.push_back(conditions_.trust());
+    }
     return out;
   }
 
   /// One stanza. `effect` is "allow" or "forbid".
   std::string rule(const std::string& name, const std::string& effect) {
-    const bool responders = pick_(5) == 4;
-    std::string out = fmt::format("[[{}]]\nname = \"{}\"\nfrom = {{ {} }}\nto = {}\n", effect, name,
-                                  responders && effect == "allow" ? groups() : from(), destinations());
+    const bool allow = effect == "allow", responders = pick_(5) == 4;
+    const std::string who = responders && allow ? groups() : from();
+    const bool people = who.starts_with("groups") || who.starts_with("users");
+    const bool classes = shape_.conditions && people && pick_(3) == 2;
+    std::string out =
+        fmt::format("[[{}]]\nname = \"{}\"\nfrom = {{ {}{} }}\nto = {}\n", effect, name, who,
+                    classes ? ", devices = " + list("c{}", ConditionGen::kClasses) : "", destinations());
+    if (shape_.conditions) out += conditions(allow, people);
     if (responders) out += "responders = true\n";
-    if (effect == "allow") out += fmt::format("lease = \"{}\"\n", std::array{"15m", "5m", "1h"}[pick_(3)]);
+    if (allow) out += fmt::format("lease = \"{}\"\n", std::array{"15m", "5m", "1h"}[pick_(3)]);
     return out;
   }
 
@@ -76,6 +85,7 @@ class WorldGen {
       policy::Device& device = builder.device(fmt::format("d{}", i));
       for (std::uint32_t t = 0; t < shape_.tags; ++t)
         if (pick_(2) == 1) device.tags.insert(fmt::format("t{}", t));
+      if (shape_.conditions) conditions_.fill(device);
       device.isolated = pick_(8) == 7;
       constexpr std::array kStates{policy::DeviceState::active, policy::DeviceState::pending,
                                    policy::DeviceState::removed};
@@ -85,6 +95,7 @@ class WorldGen {
       policy::Session& session =
           builder.session(fmt::format("s-{}", i), fmt::format("u{}@acme.example", pick_(shape_.users)),
                           fmt::format("d{}", pick_(shape_.devices)), end());
+      if (shape_.conditions) conditions_.fill(session);
       if (pick_(3) == 2) session.claims.insert(fmt::format("corp:c{}", pick_(shape_.groups)));
     }
     return builder;
@@ -135,6 +146,15 @@ class WorldGen {
   }
   std::string accesses() { return fmt::format("[\"{}\", \"{}\"]", access(), access()); }
 
+  std::string conditions(bool allow, bool people) {
+    using Kind = ConditionGen::Kind;
+    const Kind any = people ? Kind::person : Kind::device;
+    std::string out;
+    if (pick_(4) != 0) out += fmt::format("when = {}\n", conditions_.conditions(allow ? any : Kind::forbid));
+    if (!allow && pick_(2) == 1) out += fmt::format("unless = {}\n", conditions_.conditions(any));
+    return out;
+  }
+
   std::string groups() { return "groups = " + list("g{}", shape_.groups); }
   std::string from() {
     switch (pick_(4)) {
@@ -169,6 +189,7 @@ class WorldGen {
 
   Pick pick_;
   WorldShape shape_;
+  ConditionGen conditions_;
 };
 
 /// Every principal there is: all devices, all sessions, and one of each that nobody knows.
