@@ -12,16 +12,20 @@ namespace cordon::test {
 class LogRunner {
  public:
   LogRunner(controller::LogStore& store, const TestAuthority& authority, const Clock& clock)
+      : LogRunner(store, {authority.key, authority.chain_pem}, authority.root_pem, clock) {}
+  LogRunner(controller::LogStore& store, const controller::LogSigner& signer, const std::string& trust_bundle,
+            const Clock& clock)
       : log_(must(controller::make_change_log({
             .strand = io_.get_executor(),
             .store = store,
-            .signer = [&authority] { return controller::LogSigner{authority.key, authority.chain_pem}; },
-            .trust_bundle_pem = authority.root_pem,
+            .signer = [signer] { return signer; },
+            .trust_bundle_pem = trust_bundle,
             .unseal = plain_name,
             .clock = clock,
             .head_interval = std::chrono::milliseconds(2),
         }))) {}
 
+  boost::asio::any_io_executor executor() { return io_.get_executor(); }
   controller::ChangeLog& operator*() { return *log_; }
   controller::ChangeLog* operator->() { return log_.get(); }
 
