@@ -52,6 +52,7 @@ const DeviceId* Replay::owner_of(const Address& address) const {
 }
 
 Result<> Replay::prepare(Capture capture) {
+  CORDON_TRY(ReplayNode::check_privileges());
   for (;;) {
     const auto packet = capture.next();
     if (!packet || !*packet) break;  // where it is cut is told by run()

@@ -146,12 +146,16 @@ struct ReplayNode::Kernel {
 ReplayNode::ReplayNode(std::unique_ptr<Kernel> kernel) : kernel_(std::move(kernel)) {}
 ReplayNode::~ReplayNode() = default;
 
-Result<std::unique_ptr<ReplayNode>> ReplayNode::load(policy::NodeState state, Timestamp at,
-                                                     std::size_t flows) {
+Result<> ReplayNode::check_privileges() {
   if (const auto missing = missing_filter_capabilities(); !missing.empty())
     return fail(ErrorCode::forbidden,
                 fmt::format("running packets through the kernel needs {}", fmt::join(missing, ", ")),
                 "run it as root: sudo cordon policy replay ...");
+  return {};
+}
+
+Result<std::unique_ptr<ReplayNode>> ReplayNode::load(policy::NodeState state, Timestamp at,
+                                                     std::size_t flows) {
   stop_time(state, at);
   const BootNs start = system_clock().boot_ns();
   const Image image = make_image(state, {.sent_boot_ns = start, .controller_time = at}, {});
