@@ -2,6 +2,7 @@
 // Whether a policy may be put in force here and now, beyond being well written; and putting it there.
 
 #include <boost/json/object.hpp>
+#include <functional>
 
 #include "controller/api/policy_input.h"
 #include "controller/api/route.h"
@@ -11,6 +12,10 @@ namespace cordon::controller::api {
 /// Why the controller's nodes can't enforce `policy`: a node concerned that doesn't understand what its rules
 /// need. On the strand; also what a plan tells beforehand.
 Result<> check_enforceable(const Services& services, const policy::Policy& policy);
+
+/// Whether every node's share of `policy` fits its maps (I11), counted on the pool; the answer, with the
+/// numbers, comes on the strand.
+void check_capacity_aside(Services& services, policy::PolicyPtr policy, std::function<void(Result<>)> then);
 
 /// Another policy waits for confirmation: who applied it, until when it waits and what to do about it.
 Result<> check_none_pending(const Services& services);

@@ -8,6 +8,7 @@
 
 #include "controller/api/views.h"
 #include "controller/core/services.h"
+#include "policy/run_tests.h"
 
 namespace cordon::controller::api {
 namespace {
@@ -65,19 +66,42 @@ json::array views(const std::vector<policy::Diagnostic>& diagnostics) {
   return out;
 }
 
+namespace {
+
+void read_policy(PolicyInput& input) {
+  policy::ParseResult& parsed = input.parsed;
+  parsed = policy::parse(input.files, system_time_zones());
+  if (!parsed.ok()) return;
+  const auto results = policy::run_tests(parsed.policy);
+  const auto failures = policy::failures(results);
+  input.tests = results.size();
+  input.tests_failed = failures.size();
+  parsed.diagnostics.insert(parsed.diagnostics.end(), failures.begin(), failures.end());
+}
+
+std::string counted(std::size_t count, std::string_view one) {
+  return fmt::format("{} {}{}", count, one, count == 1 ? "" : "s");
+}
+
+}  // namespace
+
 void parse_aside(Services& services, std::vector<SourceFile> files, std::function<void(PolicyInput)> then) {
   auto input = std::make_shared<PolicyInput>(PolicyInput{.files = std::move(files), .parsed = {}});
   boost::asio::post(services.pool, [strand = services.strand, input, then = std::move(then)] {
-    input->parsed = policy::parse(input->files, system_time_zones());
+    read_policy(*input);
     boost::asio::post(strand, [input, then] { then(std::move(*input)); });
   });
 }
 
-Reply refused(const policy::ParseResult& parsed) {
-  const auto errors =
-      std::ranges::count(parsed.diagnostics, policy::Severity::error, &policy::Diagnostic::severity);
-  std::string detail = fmt::format("the policy has {} error{}", errors, errors == 1 ? "" : "s");
-  for (const policy::Diagnostic& diagnostic : parsed.diagnostics) {
+Reply refused(const PolicyInput& input) {
+  const auto& diagnostics = input.parsed.diagnostics;
+  const auto errors = std::ranges::count(diagnostics, policy::Severity::error, &policy::Diagnostic::severity);
+  std::string detail =
+      input.parsed.ok()
+          ? fmt::format("{} of the policy's {} fail{}", input.tests_failed, counted(input.tests, "test"),
+                        input.tests_failed == 1 ? "s" : "")
+          : fmt::format("the policy has {}", counted(static_cast<std::size_t>(errors), "error"));
+  for (const policy::Diagnostic& diagnostic : diagnostics) {
     detail += '\n';
     detail += policy::render(diagnostic);
   }
@@ -86,7 +110,7 @@ Reply refused(const policy::ParseResult& parsed) {
       Error{.code = ErrorCode::invalid,
             .what = detail,
             .hint = "the policy in force is unchanged; `cordon policy check DIR` shows the same off line"},
-      {{"diagnostics", views(parsed.diagnostics)}});
+      {{"diagnostics", views(diagnostics)}});
 }
 
 }  // namespace cordon::controller::api

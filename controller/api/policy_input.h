@@ -18,14 +18,18 @@ Result<std::vector<SourceFile>> files_of(const Call& call);
 /// Files and what came of them.
 struct PolicyInput {
   std::vector<SourceFile> files;
-  policy::ParseResult parsed;
+  policy::ParseResult parsed;  ///< with failed tests among the diagnostics
+  std::size_t tests = 0;       ///< of the policy's own
+  std::size_t tests_failed = 0;
+  bool ok() const { return parsed.ok() && tests_failed == 0; }
 };
 
-/// Parses on the pool (a large policy takes a while) and gives the result on the strand.
+/// Parses, and asks the policy's own tests, on the pool (it may take a while); gives the result on the
+/// strand.
 void parse_aside(Services& services, std::vector<SourceFile> files, std::function<void(PolicyInput)> then);
 
 /// 422 with every diagnostic.
-Reply refused(const policy::ParseResult& parsed);
+Reply refused(const PolicyInput& input);
 
 boost::json::array views(const std::vector<policy::Diagnostic>& diagnostics);
 

@@ -29,7 +29,7 @@ void check_policy(Services& services, const Call& call, Respond respond) {
   auto files = files_of(call);
   if (!files) return respond(problem(files.error()));
   parse_aside(services, std::move(*files), [respond](const PolicyInput& input) {
-    respond(json_reply({{"ok", input.parsed.ok()}, {"diagnostics", views(input.parsed.diagnostics)}}));
+    respond(json_reply({{"ok", input.ok()}, {"diagnostics", views(input.parsed.diagnostics)}}));
   });
 }
 
