@@ -17,7 +17,9 @@ namespace {
 asio::awaitable<void> run(std::shared_ptr<Server> server, std::shared_ptr<ByteStream> stream,
                           std::shared_ptr<Connections::Place> place, Peer peer) {
   stream->expires_after(kIdleTimeout);
-  if (co_await stream->handshake()) {
+  // Not within the `if`: GCC 12 destroys the frame's copies too early there.
+  const boost::system::error_code error = co_await stream->handshake();
+  if (error) {
     server->services.metrics.count("api_refused", "tls");
     co_return;
   }

@@ -185,7 +185,8 @@ class ChangeLogWriter final : public ChangeLog {
     CORDON_TRY(check(world_, waiting.proposal, at, config_.zones));
     // The fold can't know names of erased people, so this is the writer's to see to.
     if (const auto* added = std::get_if<kinds::UserAdded>(&waiting.kind)) {
-      const auto name = config_.unseal(added->user, added->sealed_name).value_or("");
+      CORDON_ASSIGN(const auto unsealed, config_.unseal(added->user, added->sealed_name));
+      const std::string name = unsealed.value_or("");
       const bool taken = !name.empty() && std::ranges::any_of(world_.users, [&](const auto& entry) {
         return entry.second.name == name && entry.second.issuer == added->issuer;
       });

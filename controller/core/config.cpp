@@ -248,6 +248,10 @@ std::vector<Field> Parser::root_fields() {
     CORDON_ASSIGN(c.overlay_v6, overlay_prefix(value, "fc00::/7", 48, 48));
     return {};
   };
+  const auto lease = [&c](const std::string& value) -> Result<> {
+    CORDON_ASSIGN(c.node_lease, parse_duration(value));
+    return {};
+  };
   const auto metrics = [&c](const std::string& value) -> Result<> {
     if (value.empty()) return {};
     CORDON_ASSIGN(c.metrics_listen, Endpoint::parse(value));
@@ -262,7 +266,7 @@ std::vector<Field> Parser::root_fields() {
               {text("nodes", endpoint_into(c.listen_nodes)), text("api", endpoint_into(c.listen_api))}),
       section("advertise", {texts("names", dns_name), texts("addresses", address)}),
       section("overlay", {text("v4", v4), text("v6", v6)}),
-      section("leases", {duration("node", c.node_lease)}),
+      section("leases", {text("node", lease)}),
       section("sessions", {duration("longest", c.session_longest)}),
       section("flows", {duration("keep", c.flows_keep),
                         number("max_bytes", 1 << 20, std::int64_t{1} << 50,
@@ -288,7 +292,8 @@ Result<> Parser::run(const toml::table& root) {
                               fmt::format("{} to {}", format_duration(least), format_duration(most))));
   };
   // Below 2 s a heartbeat every 500 ms could no longer renew leases in time.
-  CORDON_TRY(bounded(config_.node_lease, Seconds{2}, Seconds{24 * 3600}, "leases.node"));
+  CORDON_TRY(
+      bounded(config_.node_lease.value_or(Seconds{60}), Seconds{2}, Seconds{24 * 3600}, "leases.node"));
   return bounded(config_.session_longest, Seconds{60}, Seconds{12 * 3600}, "sessions.longest");
 }
 
@@ -296,7 +301,6 @@ Result<> Parser::run(const toml::table& root) {
 
 Result<ControllerConfig> parse_controller_config(std::string_view text, std::string_view file) {
   ControllerConfig config;
-  CORDON_ASSIGN(config.overlay_v4, Prefix::parse("100.64.0.0/10"));
   toml::table root;
   try {
     root = toml::parse(text, std::string(file));
@@ -305,6 +309,24 @@ Result<ControllerConfig> parse_controller_config(std::string_view text, std::str
   }
   CORDON_TRY(Parser(file, config).run(root));
   return config;
+}
+
+std::vector<std::string> settled_at_first_start(const ControllerConfig& config,
+                                                const policy::Installation& installation) {
+  std::vector<std::string> out;
+  const auto settled = [&out](std::string_view key, const std::string& told, const std::string& in_force) {
+    if (told == in_force) return;
+    out.push_back(fmt::format(
+        "{} = \"{}\" is not heeded: the first start settled it as \"{}\"; write that, or leave it out", key,
+        told, in_force));
+  };
+  if (config.overlay_v4)
+    settled("[overlay] v4", config.overlay_v4->to_string(), installation.overlay_v4.to_string());
+  if (config.overlay_v6)
+    settled("[overlay] v6", config.overlay_v6->to_string(), installation.overlay_v6.to_string());
+  if (config.node_lease)
+    settled("[leases] node", format_duration(*config.node_lease), format_duration(installation.node_lease));
+  return out;
 }
 
 Result<ControllerConfig> read_controller_config(const std::filesystem::path& path) {

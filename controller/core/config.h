@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "policy/world.h"
 
 namespace cordon::controller {
 
@@ -22,9 +23,10 @@ struct ControllerConfig {
   Endpoint listen_api{Address{}, 8443};
   std::vector<std::string> advertise_names;
   std::vector<Address> advertise_addresses;
-  Prefix overlay_v4;                 ///< 100.64.0.0/10 unless told
-  std::optional<Prefix> overlay_v6;  ///< none: a random ULA /48 at first start
-  Seconds node_lease{15 * 60};       ///< used at first start
+  // Settled at the first start.
+  std::optional<Prefix> overlay_v4;   ///< none: 100.64.0.0/10
+  std::optional<Prefix> overlay_v6;   ///< none: a random ULA /48 at first start
+  std::optional<Seconds> node_lease;  ///< none: 15 minutes
   Seconds session_longest{12 * 3600};
   Seconds flows_keep{7 * 24 * 3600};
   std::uint64_t flows_max_bytes = 1u << 30;
@@ -36,6 +38,10 @@ struct ControllerConfig {
 
 /// `file` names the text in diagnostics: "controller.toml:3:1: unknown key \"nmae\"; did you mean \"name\"?".
 Result<ControllerConfig> parse_controller_config(std::string_view text, std::string_view file);
+/// What the log settled at the first start and `config` says otherwise now, a sentence each: it is not
+/// heeded.
+std::vector<std::string> settled_at_first_start(const ControllerConfig& config,
+                                                const policy::Installation& installation);
 Result<ControllerConfig> read_controller_config(const std::filesystem::path& path);
 
 }  // namespace cordon::controller

@@ -35,6 +35,7 @@ namespace asio = boost::asio;
 constexpr std::string_view kArea = "controller";
 constexpr int kIoThreads = 2;
 constexpr int kPoolThreads = 2;
+constexpr Seconds kNodeLease{15 * 60};  // unless told
 constexpr auto kHousekeeping = std::chrono::minutes(10);
 constexpr auto kLastWords = std::chrono::milliseconds(1200);  // connections close within a second
 
@@ -115,9 +116,10 @@ Result<> RunningController::open_storage() {
       .store = *store_,
       .signer = [this] { return LogSigner{authority_->server_key(), authority_->server_chain_pem()}; },
       .trust_bundle_pem = authority_->trust_bundle_pem(),
-      .unseal = [this](const SubjectId& subject, std::string_view sealed) -> std::optional<std::string> {
-        return open_personal(*secrets_, subject.value, sealed).value_or(std::nullopt);
-      },
+      .unseal =
+          [this](const SubjectId& subject, std::string_view sealed) {
+            return open_personal_or_gone(*secrets_, subject.value, sealed);
+          },
       .clock = system_clock()};
   CORDON_ASSIGN(log_, make_change_log(std::move(log)));
   return {};
@@ -136,14 +138,17 @@ Result<Committed> RunningController::propose_and_wait(Proposal proposal) {
 
 Result<> RunningController::first_start() {
   if (log_->world().revision == Revision(0)) {
+    CORDON_ASSIGN(const Prefix usual_v4, Prefix::parse("100.64.0.0/10"));
+    const Prefix v4 = config_.overlay_v4.value_or(usual_v4);
     const Prefix v6 = config_.overlay_v6.value_or(random_ula());
-    const kinds::InstallationCreated created{.installation = {.trust_domain = config_.trust_domain,
-                                                              .overlay_v4 = config_.overlay_v4,
-                                                              .overlay_v6 = v6,
-                                                              .node_lease = config_.node_lease}};
+    const kinds::InstallationCreated created{
+        .installation = {.trust_domain = config_.trust_domain,
+                         .overlay_v4 = v4,
+                         .overlay_v6 = v6,
+                         .node_lease = config_.node_lease.value_or(kNodeLease)}};
     CORDON_TRY(propose_and_wait(kinds::encode("controller", created)));
-    log::info(kArea, "new installation \"{}\": overlay {} and {}", config_.trust_domain,
-              config_.overlay_v4.to_string(), v6.to_string());
+    log::info(kArea, "new installation \"{}\": overlay {} and {}", config_.trust_domain, v4.to_string(),
+              v6.to_string());
   }
   const std::string& domain = log_->world().installation.trust_domain;
   if (domain != config_.trust_domain) {
@@ -152,6 +157,8 @@ Result<> RunningController::first_start() {
                             config_.trust_domain),
                 "a trust domain can't be changed; use another state_directory for another installation");
   }
+  for (const std::string& ignored : settled_at_first_start(config_, log_->world().installation))
+    log::warning(kArea, "{}", ignored);
   return {};
 }
 

@@ -16,11 +16,15 @@ CREATE TABLE IF NOT EXISTS receipts (
 constexpr std::size_t kRevisionsInMemory = 4096;
 // If the disk is full for long, the oldest that wait to be written are given up, not the process.
 constexpr std::size_t kMaxUnwritten = 100'000;
+constexpr auto kPruneEvery = std::chrono::minutes(10);
+constexpr std::int64_t kPruneRows = 10'000;  // at a time, when there are too many bytes
 }  // namespace
 
-Result<std::unique_ptr<ReceiptLedger>> ReceiptLedger::open(const std::filesystem::path& path) {
-  CORDON_ASSIGN(Database database, Database::open(path, kSchema));
-  return std::make_unique<ReceiptLedger>(std::move(database));
+Result<std::unique_ptr<ReceiptLedger>> ReceiptLedger::open(const std::filesystem::path& path,
+                                                           const ReceiptBounds& bounds) {
+  CORDON_ASSIGN(Sqlite database, Sqlite::open(path, {.durable = false, .shrinks = true}));
+  CORDON_TRY(database.execute(kSchema));
+  return std::make_unique<ReceiptLedger>(std::move(database), bounds);
 }
 
 void ReceiptLedger::concern(Revision revision, Timestamp committed, const DeviceId& device, bool self) {
@@ -87,7 +91,7 @@ std::vector<ReceiptStatus> ReceiptLedger::receipts(Revision revision) {
 }
 
 Result<std::vector<ReceiptStatus>> ReceiptLedger::read(Revision revision) {
-  CORDON_ASSIGN(Statement select,
+  CORDON_ASSIGN(SqliteStatement select,
                 database_.prepare("SELECT device, self, after_us, signature FROM receipts WHERE revision = ? "
                                   "ORDER BY device"));
   select.bind(1, static_cast<std::int64_t>(revision.value));
@@ -99,7 +103,7 @@ Result<std::vector<ReceiptStatus>> ReceiptLedger::read(Revision revision) {
                    .acked = true,
                    .self = select.integer(1) != 0,
                    .after_us = select.integer(2),
-                   .receipt_signature = select.bytes(3)});
+                   .receipt_signature = select.blob(3)});
   }
 }
 
@@ -129,11 +133,40 @@ std::optional<Timestamp> ReceiptLedger::oldest_open(const DeviceId& device) cons
   return entry->second.committed;
 }
 
-Result<> ReceiptLedger::flush() {
+Result<> ReceiptLedger::flush(Timestamp now) {
+  CORDON_TRY(write());
+  if (now < prune_at_) return {};
+  prune_at_ = now + kPruneEvery;
+  return prune(now);
+}
+
+Result<> ReceiptLedger::prune(Timestamp now) {
+  CORDON_ASSIGN(SqliteStatement by_age, database_.prepare("DELETE FROM receipts WHERE at < ?"));
+  by_age.bind(1, to_us(now - bounds_.keep));
+  CORDON_TRY(by_age.run());
+  bool removed = database_.changes() > 0;
+  // Rows are in the order of revisions, so these are found without reading the rest.
+  CORDON_ASSIGN(
+      SqliteStatement oldest,
+      database_.prepare("DELETE FROM receipts WHERE (revision, device) IN "
+                        "(SELECT revision, device FROM receipts ORDER BY revision, device LIMIT ?)"));
+  while (true) {
+    CORDON_ASSIGN(const std::uint64_t used, database_.bytes_used());
+    if (used <= bounds_.max_bytes) break;
+    oldest.bind(1, kPruneRows);
+    CORDON_TRY(oldest.run());
+    if (database_.changes() == 0) break;
+    removed = true;
+  }
+  if (removed) CORDON_TRY(database_.execute("PRAGMA incremental_vacuum"));
+  return {};
+}
+
+Result<> ReceiptLedger::write() {
   if (unwritten_.empty()) return {};
-  CORDON_ASSIGN(Statement insert,
+  CORDON_ASSIGN(SqliteStatement insert,
                 database_.prepare("INSERT OR REPLACE INTO receipts VALUES (?,?,?,?,?,?,?,?,?)"));
-  Transaction transaction(database_);
+  CORDON_ASSIGN(SqliteTransaction transaction, SqliteTransaction::begin(database_));
   for (const Row& row : unwritten_) {
     insert.bind(1, static_cast<std::int64_t>(row.revision.value))
         .bind(2, row.device.value)

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "controller/distribution/distribution.h"
-#include "controller/flows/database.h"
+#include "controller/log/sqlite.h"
 
 namespace cordon::controller {
 
@@ -23,10 +23,18 @@ struct SignedReceipt {
   Bytes signature;
 };
 
+/// What is kept of receipts on the disk; the oldest revisions go first.
+struct ReceiptBounds {
+  Seconds keep{90 * 24 * 3600};  ///< by the time that the device signed
+  std::uint64_t max_bytes = 256u << 20;
+};
+
 class ReceiptLedger {
  public:
-  static Result<std::unique_ptr<ReceiptLedger>> open(const std::filesystem::path& path);
-  explicit ReceiptLedger(Database database) : database_(std::move(database)) {}
+  static Result<std::unique_ptr<ReceiptLedger>> open(const std::filesystem::path& path,
+                                                     const ReceiptBounds& bounds = {});
+  ReceiptLedger(Sqlite database, const ReceiptBounds& bounds)
+      : database_(std::move(database)), bounds_(bounds) {}
 
   /// `revision`, committed at `committed`, changes what `device` enforces.
   void concern(Revision revision, Timestamp committed, const DeviceId& device, bool self);
@@ -45,8 +53,9 @@ class ReceiptLedger {
   /// The oldest revision that the device hasn't acked, and when it was committed.
   std::optional<Timestamp> oldest_open(const DeviceId& device) const;
 
-  /// Writes what was acked since; call it every now and then and at the end.
-  Result<> flush();
+  /// Writes what was acked since and, now and then, takes away what is past the bounds; call it every second
+  /// or so and at the end.
+  Result<> flush(Timestamp now);
 
  private:
   struct Entry {
@@ -62,8 +71,12 @@ class ReceiptLedger {
   };
   Result<std::vector<ReceiptStatus>> read(Revision revision);
   void shrink();
+  Result<> write();
+  Result<> prune(Timestamp now);
 
-  Database database_;
+  Sqlite database_;
+  const ReceiptBounds bounds_;
+  Timestamp prune_at_{};
   std::map<Revision, Entry> entries_;
   std::map<DeviceId, std::set<Revision>> open_;
   std::vector<Row> unwritten_;

@@ -1,6 +1,6 @@
 #include "controller/flows/flow_store.h"
 
-#include "controller/flows/database.h"
+#include "controller/log/sqlite.h"
 
 namespace cordon::controller {
 
@@ -25,23 +25,21 @@ constexpr std::int64_t kPruneStep = 10'000;
 
 class SqliteFlowStore final : public FlowStore {
  public:
-  explicit SqliteFlowStore(Database database) : database_(std::move(database)) {}
+  explicit SqliteFlowStore(Sqlite database) : database_(std::move(database)) {}
   Result<> add(const std::vector<FlowRecord>& flows) override;
   Result<std::vector<FlowRecord>> query(const FlowQuery& query) override;
   Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) override;
 
  private:
-  Result<std::uint64_t> bytes_used();
-
-  Database database_;
+  Sqlite database_;
 };
 
 Result<> SqliteFlowStore::add(const std::vector<FlowRecord>& flows) {
   std::string marks = "?";
   for (int i = 1; i < kColumnCount; ++i) marks += ",?";
-  CORDON_ASSIGN(Statement insert, database_.prepare("INSERT INTO flows (" + std::string(kColumns) +
-                                                    ") VALUES (" + marks + ")"));
-  Transaction transaction(database_);
+  CORDON_ASSIGN(SqliteStatement insert, database_.prepare("INSERT INTO flows (" + std::string(kColumns) +
+                                                          ") VALUES (" + marks + ")"));
+  CORDON_ASSIGN(SqliteTransaction transaction, SqliteTransaction::begin(database_));
   for (const FlowRecord& flow : flows) {
     insert.bind(1, to_us(flow.at))
         .bind(2, flow.node.value)
@@ -65,13 +63,13 @@ Result<> SqliteFlowStore::add(const std::vector<FlowRecord>& flows) {
   return transaction.commit();
 }
 
-Result<FlowRecord> read_row(const Statement& row) {
+Result<FlowRecord> read_row(const SqliteStatement& row) {
   FlowRecord flow;
   flow.at = from_us(row.integer(0));
   flow.node = DeviceId(row.text(1));
   flow.kind = row.text(2);
-  CORDON_ASSIGN(flow.source, Address::from_bytes(row.bytes(3)));
-  CORDON_ASSIGN(flow.destination, Address::from_bytes(row.bytes(4)));
+  CORDON_ASSIGN(flow.source, Address::from_bytes(row.blob(3)));
+  CORDON_ASSIGN(flow.destination, Address::from_bytes(row.blob(4)));
   flow.person = row.text(5);
   flow.source_device = row.text(6);
   flow.destination_device = row.text(7);
@@ -84,20 +82,24 @@ Result<FlowRecord> read_row(const Statement& row) {
   flow.packets = static_cast<std::uint64_t>(row.integer(14));
   flow.bytes = static_cast<std::uint64_t>(row.integer(15));
   flow.suppressed = static_cast<std::uint64_t>(row.integer(16));
+  flow.id = row.integer(17);
   return flow;
 }
 
 Result<std::vector<FlowRecord>> SqliteFlowStore::query(const FlowQuery& query) {
   CORDON_ASSIGN(
-      Statement select,
+      SqliteStatement select,
       database_.prepare("SELECT " + std::string(kColumns) +
+                        ", id"
                         " FROM flows WHERE at >= ?1 AND (?2 = '' OR kind = ?2) AND (?3 = '' OR node = ?3 "
-                        "OR source_device = ?3 OR destination_device = ?3) "
+                        "OR source_device = ?3 OR destination_device = ?3) AND (at, id) < (?5, ?6) "
                         "ORDER BY at DESC, id DESC LIMIT ?4"));
   select.bind(1, query.since ? to_us(*query.since) : INT64_MIN)
       .bind(2, query.kind)
       .bind(3, query.device)
-      .bind(4, static_cast<std::int64_t>(std::min(query.limit, kMaxQuery)));
+      .bind(4, static_cast<std::int64_t>(std::min(query.limit, kMaxQuery)))
+      .bind(5, query.before ? to_us(query.before->at) : INT64_MAX)
+      .bind(6, query.before ? query.before->id : INT64_MAX);
   std::vector<FlowRecord> flows;
   while (true) {
     CORDON_ASSIGN(const bool more, select.step());
@@ -106,25 +108,16 @@ Result<std::vector<FlowRecord>> SqliteFlowStore::query(const FlowQuery& query) {
   }
 }
 
-Result<std::uint64_t> SqliteFlowStore::bytes_used() {
-  CORDON_ASSIGN(
-      Statement select,
-      database_.prepare("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count(), "
-                        "pragma_freelist_count(), pragma_page_size()"));
-  CORDON_TRY(select.step());
-  return static_cast<std::uint64_t>(select.integer(0));
-}
-
 Result<std::size_t> SqliteFlowStore::prune(Timestamp older_than, std::uint64_t max_bytes) {
   std::size_t removed = 0;
-  CORDON_ASSIGN(Statement by_age, database_.prepare("DELETE FROM flows WHERE at < ?"));
+  CORDON_ASSIGN(SqliteStatement by_age, database_.prepare("DELETE FROM flows WHERE at < ?"));
   by_age.bind(1, to_us(older_than));
   CORDON_TRY(by_age.run());
   removed += static_cast<std::size_t>(database_.changes());
-  CORDON_ASSIGN(Statement oldest, database_.prepare("DELETE FROM flows WHERE id IN "
-                                                    "(SELECT id FROM flows ORDER BY at, id LIMIT ?)"));
+  CORDON_ASSIGN(SqliteStatement oldest, database_.prepare("DELETE FROM flows WHERE id IN "
+                                                          "(SELECT id FROM flows ORDER BY at, id LIMIT ?)"));
   while (true) {
-    CORDON_ASSIGN(const std::uint64_t used, bytes_used());
+    CORDON_ASSIGN(const std::uint64_t used, database_.bytes_used());
     if (used <= max_bytes) break;
     oldest.bind(1, kPruneStep);
     CORDON_TRY(oldest.run());
@@ -138,7 +131,8 @@ Result<std::size_t> SqliteFlowStore::prune(Timestamp older_than, std::uint64_t m
 }  // namespace
 
 Result<std::unique_ptr<FlowStore>> open_flow_store(const std::filesystem::path& path) {
-  CORDON_ASSIGN(Database database, Database::open(path, kSchema));
+  CORDON_ASSIGN(Sqlite database, Sqlite::open(path, {.durable = false, .shrinks = true}));
+  CORDON_TRY(database.execute(kSchema));
   return std::make_unique<SqliteFlowStore>(std::move(database));
 }
 

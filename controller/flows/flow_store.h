@@ -25,12 +25,20 @@ struct FlowRecord {
   std::uint16_t source_port = 0, destination_port = 0;
   std::string rule, reason, direction;
   std::uint64_t packets = 0, bytes = 0, suppressed = 0;
+  std::int64_t id = 0;  ///< the store's own
+};
+
+/// A record's place in the order of a query.
+struct FlowPlace {
+  Timestamp at{};
+  std::int64_t id = 0;
 };
 
 struct FlowQuery {
   std::optional<Timestamp> since;
   std::string device, kind;
   std::size_t limit = 1000;
+  std::optional<FlowPlace> before{};  ///< only what comes after this one in the order of the answer
 };
 
 class FlowStore {

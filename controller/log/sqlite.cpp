@@ -60,15 +60,16 @@ void SqliteStatement::Finalize::operator()(sqlite3_stmt* statement) const {
   sqlite3_finalize(statement);
 }
 
-Result<Sqlite> Sqlite::open(const std::filesystem::path& file) {
+Result<Sqlite> Sqlite::open(const std::filesystem::path& file, const SqliteOptions& options) {
   // SQLite makes files by the umask; the log and the secrets are for their owner only.
   const int made = ::open(file.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
   if (made >= 0) ::close(made);
   Sqlite out;
   out.name_ = file.string();
   sqlite3* db = nullptr;
-  const int code = sqlite3_open_v2(file.c_str(), &db,
-                                   SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(
+      file.c_str(), &db,
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, nullptr);
   out.db_.reset(db);
   if (code != SQLITE_OK) {
     if (db == nullptr) return fail(ErrorCode::internal, "no memory to open " + out.name_);
@@ -80,8 +81,9 @@ Result<Sqlite> Sqlite::open(const std::filesystem::path& file) {
   }
   sqlite3_extended_result_codes(db, 1);
   sqlite3_busy_timeout(db, kBusyTimeoutMs);
+  if (options.shrinks) CORDON_TRY(out.execute("PRAGMA auto_vacuum=INCREMENTAL"));
   CORDON_TRY(out.execute("PRAGMA journal_mode=WAL"));
-  CORDON_TRY(out.execute("PRAGMA synchronous=FULL"));
+  CORDON_TRY(out.execute(options.durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL"));
   CORDON_TRY(out.execute("PRAGMA foreign_keys=ON"));
   return out;
 }
@@ -110,8 +112,16 @@ Error Sqlite::error(std::string_view doing) const {
                   sqlite3_errmsg(db_.get()));
 }
 
-int Sqlite::changes() const {
-  return sqlite3_changes(db_.get());
+std::int64_t Sqlite::changes() const {
+  return sqlite3_changes64(db_.get());
+}
+
+Result<std::uint64_t> Sqlite::bytes_used() {
+  CORDON_ASSIGN(SqliteStatement select,
+                prepare("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count(), "
+                        "pragma_freelist_count(), pragma_page_size()"));
+  CORDON_TRY(select.step());
+  return static_cast<std::uint64_t>(select.integer(0));
 }
 
 SqliteStatement& SqliteStatement::bind(int index, std::int64_t value) {
@@ -119,14 +129,17 @@ SqliteStatement& SqliteStatement::bind(int index, std::int64_t value) {
   return *this;
 }
 
-// SQLITE_TRANSIENT: the statement keeps a copy, callers' buffers may go.
+// SQLITE_TRANSIENT: the statement keeps a copy, callers' buffers may go. Empty is not NULL, whatever it
+// points to.
 SqliteStatement& SqliteStatement::bind(int index, std::string_view text) {
-  sqlite3_bind_text64(statement_.get(), index, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  sqlite3_bind_text64(statement_.get(), index, text.empty() ? "" : text.data(), text.size(), SQLITE_TRANSIENT,
+                      SQLITE_UTF8);
   return *this;
 }
 
 SqliteStatement& SqliteStatement::bind(int index, ByteView blob) {
-  sqlite3_bind_blob64(statement_.get(), index, blob.data(), blob.size(), SQLITE_TRANSIENT);
+  sqlite3_bind_blob64(statement_.get(), index, blob.empty() ? "" : static_cast<const void*>(blob.data()),
+                      blob.size(), SQLITE_TRANSIENT);
   return *this;
 }
 

@@ -17,18 +17,27 @@ namespace cordon::controller {
 
 class SqliteStatement;
 
+struct SqliteOptions {
+  /// A commit is on the disk when it returns. Without, a power cut takes the last ones.
+  bool durable = true;
+  /// What is deleted can be given back to the file system (PRAGMA incremental_vacuum); for a new file only.
+  bool shrinks = false;
+};
+
 /// One connection. Not for two threads at once.
 class Sqlite {
  public:
-  /// Opens or makes `file` (0600) with WAL, synchronous=FULL and a busy timeout of 5 s.
-  static Result<Sqlite> open(const std::filesystem::path& file);
+  /// Opens or makes `file` (0600; no symbolic link) with WAL and a busy timeout of 5 s.
+  static Result<Sqlite> open(const std::filesystem::path& file, const SqliteOptions& options = {});
 
   Result<> execute(const char* sql);
   Result<SqliteStatement> prepare(std::string_view sql);
   /// The last failure of the connection as an Error: `doing` is what was tried. A full disk, a read-only file
   /// and a busy one are `unavailable`, a broken file is `io`.
   Error error(std::string_view doing) const;
-  int changes() const;
+  std::int64_t changes() const;
+  /// Of pages that hold something.
+  Result<std::uint64_t> bytes_used();
 
  private:
   struct Close {

@@ -6,6 +6,7 @@
 
 #include <mutex>
 
+#include "base/log.h"
 #include "controller/log/sqlite.h"
 #include "controller/secrets/data_key.h"
 #include "controller/secrets/seal.h"
@@ -110,6 +111,15 @@ Result<std::optional<std::string>> open_personal(SecretStore& store, std::string
   const auto opened = open_sealed(*key, bytes, name);
   if (!opened) return fail(ErrorCode::invalid, "a personal field was sealed with another key");
   return std::string(as_text(*opened));
+}
+
+Result<std::optional<std::string>> open_personal_or_gone(SecretStore& store, std::string_view subject,
+                                                         std::string_view sealed) {
+  auto opened = open_personal(store, subject, sealed);
+  if (opened || opened.error().code != ErrorCode::invalid) return opened;
+  log::error("controller.secrets", "the name of {} can't be read any more: {}", subject,
+             opened.error().message());
+  return std::nullopt;
 }
 
 }  // namespace cordon::controller

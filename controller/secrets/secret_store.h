@@ -31,7 +31,12 @@ Result<std::unique_ptr<SecretStore>> open_secret_store(const std::filesystem::pa
 /// Personal fields of the log, sealed under a key per person so that erasing the person is destroying the
 /// key.
 Result<std::string> seal_personal(SecretStore& store, std::string_view subject, std::string_view text);
+/// nullopt when the person's key is destroyed; `invalid` when it was sealed with another.
 Result<std::optional<std::string>> open_personal(SecretStore& store, std::string_view subject,
                                                  std::string_view sealed);
+/// The same for the log's fold: what can't be opened for good is gone, as with a destroyed key, and is told
+/// in our log; a store that can't be read now is an error.
+Result<std::optional<std::string>> open_personal_or_gone(SecretStore& store, std::string_view subject,
+                                                         std::string_view sealed);
 
 }  // namespace cordon::controller

@@ -20,7 +20,7 @@ using policy::World;
 /// What a fold knows besides the world and the kind.
 struct Moment {
   const Record& record;
-  const Unsealer& unseal;
+  std::string name;          ///< of "user added"
   policy::PolicyPtr policy;  ///< of "policy applied"
 };
 
@@ -150,8 +150,7 @@ void fold(World& world, const WireguardKeyChanged& k, const Moment&) {
 void fold(World&, const CertificateIssued&, const Moment&) {}
 
 void fold(World& world, const UserAdded& k, const Moment& m) {
-  world.users[k.user] = {
-      .id = k.user, .issuer = k.issuer, .name = m.unseal(k.user, k.sealed_name).value_or("")};
+  world.users[k.user] = {.id = k.user, .issuer = k.issuer, .name = m.name};
 }
 
 void fold(World& world, const UserDisabled& k, const Moment& m) {
@@ -238,7 +237,12 @@ Result<> apply(World& world, const Record& record, const Unsealer& unseal, const
   const auto sense = validate(world, *kind, record.at);
   if (!sense && world.revision.value == 0) return with_place(sense.error());
   if (sense) {
-    const Moment moment{.record = record, .unseal = unseal, .policy = std::move(*policy)};
+    Moment moment{.record = record, .name = {}, .policy = std::move(*policy)};
+    if (const auto* added = std::get_if<UserAdded>(&*kind)) {
+      auto name = unseal(added->user, added->sealed_name);
+      if (!name) return with_place(name.error());
+      moment.name = name->value_or("");
+    }
     std::visit([&](const auto& k) { fold(world, k, moment); }, *kind);
   }
   world.revision = record.revision;

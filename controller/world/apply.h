@@ -11,8 +11,10 @@
 
 namespace cordon::controller {
 
-/// Opens a person's sealed fields; nullopt when the person's key is destroyed (then the name is empty).
-using Unsealer = std::function<std::optional<std::string>(const SubjectId&, std::string_view sealed_base64)>;
+/// Opens a person's sealed fields; nullopt when the person's key is destroyed (then the name is empty). An
+/// error: whether it is can't be told now, so nothing that needs the name is folded.
+using Unsealer =
+    std::function<Result<std::optional<std::string>>(const SubjectId&, std::string_view sealed_base64)>;
 
 /// Would `proposal`, committed at `at`, make sense in this world? Says why not. Never changes anything.
 Result<> check(const policy::World& world, const Proposal& proposal, Timestamp at, const TimeZones& zones);

@@ -109,10 +109,10 @@ class ApiRig {
          .signer =
              [this] { return controller::LogSigner{authority->server_key(), authority->server_chain_pem()}; },
          .trust_bundle_pem = authority->trust_bundle_pem(),
-         .unseal = [this](const SubjectId& id, std::string_view sealed) -> std::optional<std::string> {
-           auto name = controller::open_personal(*secrets, id.value, sealed);
-           return name ? *name : std::nullopt;
-         },
+         .unseal =
+             [this](const SubjectId& id, std::string_view sealed) {
+               return controller::open_personal_or_gone(*secrets, id.value, sealed);
+             },
          .clock = clock}));
     services = std::make_unique<controller::Services>(controller::Services{.strand = strand_,
                                                                            .io = io_.get_executor(),

@@ -11,9 +11,9 @@ TEST(ControllerConfig, HasDefaults) {
   const auto config = parse_controller_config(kLeast, "f.toml");
   ASSERT_TRUE(config) << config.error().message();
   EXPECT_EQ(config->listen_nodes.port, 7443);
-  EXPECT_EQ(config->overlay_v4.to_string(), "100.64.0.0/10");
+  EXPECT_FALSE(config->overlay_v4);
   EXPECT_FALSE(config->overlay_v6);
-  EXPECT_EQ(config->node_lease, Seconds(900));
+  EXPECT_FALSE(config->node_lease);
   EXPECT_EQ(config->max_nodes, 10'000u);
 }
 
@@ -93,6 +93,27 @@ TEST(ControllerConfig, WantsANameAndATrustDomain) {
             std::string::npos);
   EXPECT_FALSE(parse_controller_config("name = \"C 1\"\ntrust_domain = \"a\"", "f"));
   EXPECT_FALSE(parse_controller_config("name = \"c\"\ntrust_domain = \"a..b\"", "f"));
+}
+
+TEST(ControllerConfig, TellsWhatTheFirstStartSettled) {
+  const policy::Installation installation{.trust_domain = "acme.example",
+                                          .overlay_v4 = Prefix::parse("100.64.0.0/10").value(),
+                                          .overlay_v6 = Prefix::parse("fd12:3456:789a::/48").value(),
+                                          .node_lease = Seconds(900)};
+  ControllerConfig config;
+  EXPECT_TRUE(settled_at_first_start(config, installation).empty()) << "nothing is told";
+  config.overlay_v4 = installation.overlay_v4;
+  config.overlay_v6 = installation.overlay_v6;
+  config.node_lease = installation.node_lease;
+  EXPECT_TRUE(settled_at_first_start(config, installation).empty()) << "the same is told";
+  config.overlay_v4 = Prefix::parse("100.64.0.0/16").value();
+  config.overlay_v6 = Prefix::parse("fd12:3456:789b::/48").value();
+  config.node_lease = Seconds(60);
+  const auto told = settled_at_first_start(config, installation);
+  ASSERT_EQ(told.size(), 3u);
+  EXPECT_NE(told[0].find("[overlay] v4 = \"100.64.0.0/16\" is not heeded"), std::string::npos);
+  EXPECT_NE(told[1].find("\"fd12:3456:789a::/48\""), std::string::npos);
+  EXPECT_NE(told[2].find("[leases] node = \"1m\""), std::string::npos) << told[2];
 }
 
 }  // namespace

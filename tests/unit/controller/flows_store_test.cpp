@@ -56,6 +56,23 @@ TEST_F(FlowStoreTest, Filters) {
   EXPECT_EQ(must(store_->query({.limit = 1})).size(), 1u);
 }
 
+TEST_F(FlowStoreTest, PagesByPlace) {
+  // Three of the same moment: the place is the moment and the record.
+  must(store_->add({flow(kStart, "ledger", "opened"), flow(kStart, "ledger", "denied"),
+                    flow(kStart, "ledger", "closed"), flow(kStart - Seconds(1), "ledger", "underlay")}));
+  std::vector<std::string> kinds;
+  std::optional<FlowPlace> before;
+  for (int pages = 0; pages < 10; ++pages) {
+    const auto page = must(store_->query({.limit = 1, .before = before}));
+    if (page.empty()) break;
+    kinds.push_back(page[0].kind);
+    before = FlowPlace{page[0].at, page[0].id};
+    // What comes in meanwhile is newer, and moves no page.
+    must(store_->add({flow(kStart + Seconds(1), "web", "opened")}));
+  }
+  EXPECT_EQ(kinds, (std::vector<std::string>{"closed", "denied", "opened", "underlay"}));
+}
+
 TEST_F(FlowStoreTest, ForgetsByAgeAndBySize) {
   std::vector<FlowRecord> many;
   for (int i = 0; i < 30'000; ++i) many.push_back(flow(kStart + Seconds(i), "ledger", "opened"));

@@ -132,5 +132,18 @@ TEST_F(Secrets, PersonalFieldsDieWithTheirKey) {
   EXPECT_EQ(must(open_personal(*store, "u-1", sealed)), std::nullopt);
 }
 
+TEST_F(Secrets, ANameThatIsGoneIsNotAStoreThatCannotBeRead) {
+  auto store = must(open());
+  const auto sealed = must(seal_personal(*store, "u-1", "alice"));
+  EXPECT_EQ(must(open_personal_or_gone(*store, "u-1", sealed)), "alice");
+  EXPECT_EQ(must(open_personal_or_gone(*store, "u-2", sealed)), std::nullopt) << "a key that was destroyed";
+  must(store->put("subject/u-1", Bytes(32, 1)));
+  EXPECT_EQ(must(open_personal_or_gone(*store, "u-1", sealed)), std::nullopt) << "sealed with another key";
+  // A store that fails says so, or everybody's name would be gone after a bad moment of the disk.
+  auto raw = must(Sqlite::open(dir / "secrets.db"));
+  must(raw.execute("DROP TABLE secrets"));
+  EXPECT_FALSE(open_personal_or_gone(*store, "u-1", sealed));
+}
+
 }  // namespace
 }  // namespace cordon::controller
