@@ -70,5 +70,9 @@ Policy resolve(Reader& reader, Draft draft);
 
 /// Rules that can never hold, services no allow reaches, groups, device classes and checks nobody uses.
 void warn(Reader& reader, const Policy& policy, const DefinitionPlaces& places);
+/// Parts of it: conditions that can never hold or that the policy's method ignores; settings at odds with
+/// each other.
+void warn_of_conditions(Reader& reader, const Policy& policy, const Rule& rule);
+void warn_of_settings(Reader& reader, const Policy& policy, const DefinitionPlaces& places);
 
 }  // namespace cordon::policy

@@ -65,10 +65,10 @@ class ConditionsReader {
   void read_hours(const TomlEntry& entry) {
     Hours hours;
     std::vector<Word> words;
-    if (entry.value.kind == TomlNode::Kind::text)
-      words.push_back({entry.value.text, entry.value.place});
-    else
+    if (entry.value.kind == TomlNode::Kind::list)
       words = reader_.words(entry);
+    else if (reader_.is_kind(entry, TomlNode::Kind::text, "write \"Mon-Fri 08:00-18:00\" or a list of such"))
+      words.push_back({entry.value.text, entry.value.place});
     for (const Word& word : words) {
       const auto window = parse_hours(word.text);
       if (window)
@@ -121,7 +121,7 @@ class ConditionsReader {
         out_.source_networks.push_back(*prefix);
       else
         reader_.error(
-            word.place, prefix.error().what,
+            word.place, fmt::format("source network {}: {}", in_quotes(word.text), prefix.error().what),
             prefix.error().hint.empty() ? std::vector<std::string>{} : std::vector{prefix.error().hint});
     }
     std::ranges::sort(out_.source_networks);

@@ -30,9 +30,9 @@ void read_from(Reader& reader, const TomlEntry& entry, DraftRule& draft) {
   if (people && machines)
     reader.error(entry.place, "\"from\" mixes people (users, groups) and machines (segments, tags)",
                  {"write two rules"});
-  if (!people && !machines)
-    reader.error(entry.place, "\"from\" selects nobody", {"give it users, groups, segments or tags"});
   const TomlEntry* devices = find(from, "devices");
+  if (!people && !machines && !devices)
+    reader.error(entry.place, "\"from\" selects nobody", {"give it users, groups, segments or tags"});
   if (devices && !people)
     reader.error(devices->place, "\"devices\" narrows users or groups, and \"from\" has neither",
                  {"machines are selected by segments or tags"});

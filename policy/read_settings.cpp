@@ -35,7 +35,7 @@ std::optional<std::map<std::string, int>> read_weights(Reader& reader, const Tom
   }
   if (!whole) return std::nullopt;
   if (sum == parts) return weights;
-  reader.error(entry.place, fmt::format("the weights of {} add up to {}, not 1.0", in_quotes(entry.key),
+  reader.error(entry.place, fmt::format("the weights in [trust.{}] add up to {}, not 1.0", entry.key,
                                         static_cast<double>(sum) / parts));
   return std::nullopt;
 }
@@ -87,7 +87,7 @@ void read_own_checks(Reader& reader, const TomlEntry& entry, Draft& draft) {
   for (const Word& word : reader.words(entry)) {
     if (!reader.check_name(word, "check")) continue;
     if (standard.contains(word.text))
-      reader.error(word.place, fmt::format("check {} is there anyway", in_quotes(word.text)),
+      reader.error(word.place, fmt::format("check {} is one of the four standard ones", in_quotes(word.text)),
                    {"leave it out"});
     const auto [it, fresh] = draft.places.checks.emplace(word.text, word.place);
     if (!fresh)

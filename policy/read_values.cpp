@@ -20,13 +20,14 @@ std::optional<Timestamp> read_time(Reader& reader, const TomlEntry& entry) {
 }
 
 std::optional<Seconds> read_duration(Reader& reader, const TomlEntry& entry, Seconds least, Seconds most) {
-  const auto text = reader.text(entry);
+  constexpr std::string_view kHint = "write a whole number and a unit: \"90s\", \"15m\", \"8h\" or \"30d\"";
+  const auto text = reader.text(entry, kHint);
   if (!text) return std::nullopt;
   const auto duration = parse_duration(*text);
   if (!duration) {
     reader.error(entry.value.place,
                  fmt::format("{} can't be {}: no duration", in_quotes(entry.key), in_quotes(*text)),
-                 {"write a whole number and a unit: \"90s\", \"15m\", \"8h\" or \"30d\""});
+                 {std::string(kHint)});
     return std::nullopt;
   }
   if (*duration >= least && *duration <= most) return *duration;

@@ -54,30 +54,39 @@ std::vector<std::string> Reader::suggest(std::string_view text,
   return {fmt::format("did you mean {}?", in_quotes(found))};
 }
 
+std::vector<std::string> Reader::suggest_one(std::string_view text,
+                                             const std::vector<std::string_view>& candidates) {
+  const std::string found = nearest(text, candidates);
+  const std::size_t distance = edit_distance(text, found, text.size());
+  const auto equals = std::ranges::count_if(candidates, [&](std::string_view candidate) {
+    return edit_distance(text, candidate, distance) == distance;
+  });
+  return found.empty() || equals > 1 ? std::vector<std::string>{} : suggest(text, candidates);
+}
+
 void Reader::check_keys(const TomlNode& table, std::string_view concept_name, KeyList known) {
   for (const TomlEntry& entry : table.entries) {
     if (contains(known, entry.key)) continue;
-    auto hints = suggest(entry.key, std::vector<std::string_view>(known));
+    auto hints = suggest_one(entry.key, std::vector<std::string_view>(known));
     if (hints.empty()) hints.push_back(fmt::format("its keys are {}", fmt::join(known, ", ")));
     error(entry.place, fmt::format("unknown key {} in {}", in_quotes(entry.key), concept_name),
           std::move(hints));
   }
 }
 
-bool Reader::is_kind(const TomlEntry& entry, TomlNode::Kind kind) {
+bool Reader::is_kind(const TomlEntry& entry, TomlNode::Kind kind, std::string_view hint) {
   if (entry.value.kind == kind) return true;
-  std::vector<std::string> hints;
   if (kind == TomlNode::Kind::text && entry.value.kind == TomlNode::Kind::date_or_time)
-    hints.emplace_back("put it in quotes");
+    hint = "put it in quotes";
   error(entry.place,
         fmt::format("{} must be {}, found {}", in_quotes(entry.key), describe(kind),
                     describe(entry.value.kind)),
-        std::move(hints));
+        hint.empty() ? std::vector<std::string>{} : std::vector{std::string(hint)});
   return false;
 }
 
-std::optional<std::string> Reader::text(const TomlEntry& entry) {
-  if (!is_kind(entry, TomlNode::Kind::text)) return std::nullopt;
+std::optional<std::string> Reader::text(const TomlEntry& entry, std::string_view hint) {
+  if (!is_kind(entry, TomlNode::Kind::text, hint)) return std::nullopt;
   return entry.value.text;
 }
 
@@ -129,7 +138,7 @@ bool Reader::check_name(const Word& name, std::string_view concept_name, std::st
 
 void Reader::not_a_choice(const TomlEntry& entry, const std::string& value,
                           const std::vector<std::string_view>& names) {
-  auto hints = suggest(value, names);
+  auto hints = suggest_one(value, names);
   if (hints.empty()) hints.push_back(fmt::format("it is one of {}", fmt::join(names, ", ")));
   error(entry.value.place, fmt::format("{} can't be {}", in_quotes(entry.key), in_quotes(value)),
         std::move(hints));

@@ -40,8 +40,8 @@ class Reader {
   void check_keys(const TomlNode& table, std::string_view concept_name, KeyList known);
 
   /// The values below are nothing after an error was reported.
-  bool is_kind(const TomlEntry& entry, TomlNode::Kind kind);
-  std::optional<std::string> text(const TomlEntry& entry);
+  bool is_kind(const TomlEntry& entry, TomlNode::Kind kind, std::string_view hint = {});
+  std::optional<std::string> text(const TomlEntry& entry, std::string_view hint = {});
   std::optional<bool> boolean(const TomlEntry& entry);
   /// A list of text; entries that aren't text are reported and left out.
   std::vector<Word> words(const TomlEntry& entry, Empty empty = Empty::refused);
@@ -70,6 +70,9 @@ class Reader {
   std::vector<Diagnostic> take();  ///< by place
 
  private:
+  /// The same, but nothing when two candidates are equally near: then it is better to list them all.
+  std::vector<std::string> suggest_one(std::string_view text,
+                                       const std::vector<std::string_view>& candidates);
   void not_a_choice(const TomlEntry& entry, const std::string& value,
                     const std::vector<std::string_view>& names);
 

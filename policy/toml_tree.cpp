@@ -81,7 +81,7 @@ std::string_view describe(TomlNode::Kind kind) {
     case TomlNode::Kind::boolean:
       return "true or false";
     case TomlNode::Kind::number:
-      return "a number";
+      return "a decimal number";
     case TomlNode::Kind::date_or_time:
       return "a date or time";
   }

@@ -31,6 +31,32 @@ class Warner {
         reader_.warning(group.place, fmt::format("no rule uses group {}", in_quotes(name)));
   }
 
+  void device_classes() {
+    std::set<std::string_view> used;
+    for (const Rule& rule : policy_.rules)
+      used.insert(rule.from.device_classes.begin(), rule.from.device_classes.end());
+    for (const auto& [name, device_class] : policy_.device_classes)
+      if (!used.contains(name))
+        reader_.warning(device_class.place, fmt::format("no rule uses device class {}", in_quotes(name)));
+  }
+
+  /// The site's own checks: devices report them, and somebody should look.
+  void checks(const std::map<std::string, Place>& places) {
+    std::set<std::string_view> used;
+    for (const auto& [name, weight] : policy_.trust.health)
+      if (weight > 0) used.insert(name);
+    for (const auto& [name, device_class] : policy_.device_classes)
+      used.insert(device_class.require.begin(), device_class.require.end());
+    for (const Rule& rule : policy_.rules) {
+      used.insert(rule.when.require.begin(), rule.when.require.end());
+      if (rule.unless) used.insert(rule.unless->require.begin(), rule.unless->require.end());
+    }
+    for (const auto& [name, place] : places)
+      if (!used.contains(name))
+        reader_.warning(place, fmt::format("check {} changes nothing", in_quotes(name)),
+                        {"require it somewhere, or give it a weight in [trust.health]"});
+  }
+
   void service(const std::string& segment, const std::string& name, const Place& place) {
     const auto& accesses = policy_.segments.at(segment).services.at(name);
     for (const Destination* to : allowed_[segment])
@@ -106,8 +132,14 @@ class Warner {
 void warn(Reader& reader, const Policy& policy, const DefinitionPlaces& places) {
   Warner warner(reader, policy);
   warner.groups();
+  warner.device_classes();
+  warner.checks(places.checks);
+  warn_of_settings(reader, policy, places);
   for (const auto& [name, place] : places.services) warner.service(name.first, name.second, place);
-  for (const Rule& rule : policy.rules) warner.rule(rule);
+  for (const Rule& rule : policy.rules) {
+    warner.rule(rule);
+    warn_of_conditions(reader, policy, rule);
+  }
 }
 
 }  // namespace cordon::policy
