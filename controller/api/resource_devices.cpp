@@ -1,8 +1,13 @@
+#include <fmt/format.h>
+
+#include <boost/json/value.hpp>
+
 #include "controller/api/answers.h"
 #include "controller/api/routes.h"
 #include "controller/api/views.h"
 #include "controller/core/change_log.h"
 #include "controller/core/services.h"
+#include "controller/world/names.h"
 
 namespace cordon::controller::api {
 namespace {
@@ -45,6 +50,24 @@ void isolate_device(Services& services, const Call& call, Respond respond) {
 
 void release_device(Services& services, const Call& call, Respond respond) {
   change_device(services, call, respond, [](const DeviceId& id) { return kinds::DeviceReleased{id}; });
+}
+
+void tag_device(Services& services, const Call& call, Respond respond) {
+  const std::vector<std::string> tags = call.texts("tags");
+  change_device(services, call, respond,
+                [&](const DeviceId& id) { return kinds::DeviceTagged{id, {tags.begin(), tags.end()}}; });
+}
+
+void classify_device(Services& services, const Call& call, Respond respond) {
+  const std::string name = call.text("ownership");
+  const auto ownership = ownership_by_name(name);
+  if (!ownership && !call.body.at("ownership").is_null()) {
+    return respond(problem(Error{.code = ErrorCode::invalid,
+                                 .what = fmt::format("\"ownership\" is \"{}\"", name),
+                                 .hint = "give company, personal, vendor or partner, or null: not known"}));
+  }
+  change_device(services, call, respond,
+                [&](const DeviceId& id) { return kinds::DeviceClassified{id, ownership}; });
 }
 
 Field reason(std::string_view about) {
@@ -93,6 +116,21 @@ Routes device_routes() {
        .handler = remove_device},
       change("/v1/devices/{id}/approve", "approveDevice", "Lets a pending device in", {waiting()},
              approve_device),
+      change("/v1/devices/{id}/tags", "tagDevice", "Gives a device its tags, in place of those it has",
+             {{.name = "tags",
+               .type = Type::strings,
+               .about = "all it has from now on",
+               .required = true,
+               .longest = 64},
+              waiting()},
+             tag_device),
+      change("/v1/devices/{id}/classify", "classifyDevice", "Sets right whose a device is",
+             {{.name = "ownership",
+               .about = "company, personal, vendor or partner; null: not known",
+               .required = true,
+               .nullable = true},
+              waiting()},
+             classify_device),
       change("/v1/devices/{id}/isolate", "isolateDevice",
              "Cuts a device off from everything, and its people's sessions",
              {reason("for the audit trail"), waiting()}, isolate_device),

@@ -27,6 +27,9 @@ Field time(std::string_view name, std::string_view about, bool nullable = false)
 Field texts(std::string_view name, std::string_view about) {
   return {.name = name, .type = Type::strings, .about = about, .required = true};
 }
+Field maybe_texts(std::string_view name, std::string_view about) {
+  return {.name = name, .type = Type::strings, .about = about, .required = true, .nullable = true};
+}
 Field many(std::string_view name, std::string_view ref, std::string_view about) {
   return {
       .name = name, .type = Type::objects, .about = about, .required = true, .longest = 100'000, .ref = ref};
@@ -95,15 +98,19 @@ void add_policy(Named& all) {
 
 void add_devices(Named& all) {
   all.emplace_back(
-      "Device", Fields{text("id", "its name"), number("number", "its number as a target"),
-                       text("state", "pending, active or removed"),
-                       texts("tags", "given at enrolment or by an operator"),
-                       maybe("ownership", "company, personal, vendor, partner"),
-                       flag("isolated", "cut off from everything"),
-                       texts("addresses", "overlay addresses: IPv4, IPv6; none while pending"),
-                       text("platform", "what it says of itself; decides nothing"),
-                       text("token", "the join token it came with"), time("enrolled_at", "when it asked in"),
-                       flag("connected", "its node is connected to this controller now")});
+      "Device",
+      Fields{text("id", "its name"), number("number", "its number as a target"),
+             text("state", "pending, active or removed"),
+             texts("tags", "given at enrolment or by an operator"),
+             maybe("ownership", "company, personal, vendor, partner"),
+             maybe_texts("checks", "that pass now; null: it hasn't reported"),
+             maybe("attestation", "software or tpm; null: it hasn't proved its key yet"),
+             maybe("source", "the underlay address it is seen from"),
+             maybe("country", "ISO 3166 code of the source"), flag("isolated", "cut off from everything"),
+             texts("addresses", "overlay addresses: IPv4, IPv6; none while pending"),
+             text("platform", "what it says of itself; decides nothing"),
+             text("token", "the join token it came with"), time("enrolled_at", "when it asked in"),
+             flag("connected", "its node is connected to this controller now")});
   all.emplace_back(
       "Node", Fields{text("device", "the device"),
                      flag("connected", "now"),

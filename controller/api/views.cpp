@@ -91,17 +91,23 @@ json::value time_or_null(Timestamp at) {
 }
 
 json::object view(const policy::Device& device, bool connected) {
-  return {{"id", device.id.value},
-          {"number", device.number},
-          {"state", state(device.state)},
-          {"tags", texts(device.tags)},
-          {"ownership", ownership(device.ownership)},
-          {"isolated", device.isolated},
-          {"addresses", addresses(device.addresses)},
-          {"platform", device.platform},
-          {"token", device.token.value},
-          {"enrolled_at", format_rfc3339(device.enrolled_at)},
-          {"connected", connected}};
+  return {
+      {"id", device.id.value},
+      {"number", device.number},
+      {"state", state(device.state)},
+      {"tags", texts(device.tags)},
+      {"ownership", ownership(device.ownership)},
+      {"checks", device.checks ? json::value(texts(*device.checks)) : json::value()},
+      {"attestation", device.attestation ? json::value(json::string(policy::to_string(*device.attestation)))
+                                         : json::value()},
+      {"source", device.source ? json::value(json::string(device.source->to_string())) : json::value()},
+      {"country", device.country ? json::value(json::string(*device.country)) : json::value()},
+      {"isolated", device.isolated},
+      {"addresses", addresses(device.addresses)},
+      {"platform", device.platform},
+      {"token", device.token.value},
+      {"enrolled_at", format_rfc3339(device.enrolled_at)},
+      {"connected", connected}};
 }
 
 json::object view(const policy::User& user) {
