@@ -15,37 +15,7 @@
 #define CORDON_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-/* Why a packet was dropped (or would have been). Names are stable: metrics, flow reports and people see them.
- */
-#define CORDON_REASONS(X)                     \
-  X(none, "")                                 \
-  X(no_state, "no state")                     \
-  X(not_ip, "not ip")                         \
-  X(malformed, "malformed packet")            \
-  X(fragment, "fragment")                     \
-  X(extension_header, "extension header")     \
-  X(icmp_error, "icmp error")                 \
-  X(forwarded, "forwarded")                   \
-  X(node_lease_over, "node lease over")       \
-  X(unknown_principal, "unknown principal")   \
-  X(principal_expired, "principal expired")   \
-  X(principal_isolated, "principal isolated") \
-  X(wrong_owner, "wrong owner")               \
-  X(unknown_target, "unknown target")         \
-  X(no_grant, "no grant")                     \
-  X(forbidden, "forbidden")                   \
-  X(grant_expired, "grant expired")           \
-  X(host_isolated, "host isolated")           \
-  X(observed, "observed")                     \
-  X(underlay, "underlay")                     \
-  X(underlay_observed, "underlay observed")
-
-enum cordon_reason {
-#define CORDON_REASON_ENUM(name, text) CORDON_REASON_##name,
-  CORDON_REASONS(CORDON_REASON_ENUM)
-#undef CORDON_REASON_ENUM
-      CORDON_REASON_COUNT
-};
+#include "ebpf/abi_reasons.h"
 
 enum cordon_direction { CORDON_INGRESS = 0, CORDON_EGRESS = 1 };
 
@@ -131,47 +101,6 @@ struct cordon_range_key {
   __u8 port[2]; /* network order */
 };
 
-/* flows: the two ends in a canonical order, so that both directions find one entry. */
-struct cordon_flow_key {
-  struct cordon_address low, high;
-  __u16 low_port, high_port;
-  __u8 protocol;
-  __u8 pad[3];
-};
-#define CORDON_FLOW_ORIGIN_HIGH 1u /* the end that began is `high` */
-#define CORDON_FLOW_EGRESS 2u      /* the beginner's packets leave this host */
-#define CORDON_FLOW_OBSERVED 4u    /* accepted only because the target observes */
-#define CORDON_FLOW_FIN_ORIGIN 8u
-#define CORDON_FLOW_FIN_PEER 16u
-#define CORDON_FLOW_CLOSED 32u /* its end was reported */
-struct cordon_flow {
-  __u64 deadline_ns;
-  __u64 last_seen_ns;
-  __u64 packets;
-  __u64 bytes;
-  __u32 epoch;
-  __u32 rule;
-  __u32 flags;
-  __u16 grant_port; /* what grants were asked for: the port, or the ICMP type */
-  __u16 pad;
-};
-
-struct cordon_counter {
-  __u64 packets;
-  __u64 bytes;
-};
-
-/* rule_cache[rule % CORDON_RULE_SLOTS], per CPU: what rule_counters doesn't hold yet. Looking a rule up in a
- * hash costs a known flow a third of its time; a rule that meets another's slot moves that one's count to
- * rule_counters. */
-#define CORDON_RULE_SLOTS 256
-struct cordon_rule_slot {
-  __u64 packets;
-  __u64 bytes;
-  __u32 rule; /* 0: nobody's */
-  __u32 pad;
-};
-
 /* underlay_guards: protocol and port prefix -> how. underlay_allow: source prefix -> only from this port (0:
  * any). */
 struct cordon_guard_key {
@@ -189,46 +118,6 @@ struct cordon_allow {
   __u16 pad;
 };
 
-enum cordon_event_kind {
-  CORDON_EVENT_OPENED = 0,
-  CORDON_EVENT_DENIED = 1,
-  CORDON_EVENT_CLOSED = 2,
-  CORDON_EVENT_UNDERLAY = 3,
-};
-struct cordon_event {
-  __u64 at_ns;
-  struct cordon_address source, destination;
-  __u64 packets, bytes; /* of a closed flow */
-  __u64 suppressed;     /* events of this source and reason that were not sent since the last that was */
-  __u32 rule;
-  __u16 source_port, destination_port;
-  __u8 protocol;
-  __u8 direction;
-  __u8 kind;
-  __u8 reason;
-  __u8 pad[4];
-};
-
-/* Rate limits and budgets per source, kept by the programs alone. */
-struct cordon_limit_key {
-  struct cordon_address source;
-  __u32 reason;
-  __u32 pad;
-};
-struct cordon_limit {
-  __u64 window_start_ns;
-  __u32 sent;
-  __u32 suppressed;
-};
-
-/* event_totals */
-enum { CORDON_EVENTS_LOST = 0, CORDON_EVENTS_SUPPRESSED = 1, CORDON_EVENTS_TOTALS = 2 };
-
-struct cordon_clock {
-  __u64 jiffies;
-  __u64 now_ns;
-};
-
 CORDON_STATIC_ASSERT(sizeof(struct cordon_settings) == 24, "settings layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_host) == 48, "host layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_principal) == 80, "principal layout");
@@ -237,12 +126,8 @@ CORDON_STATIC_ASSERT(sizeof(struct cordon_target) == 8, "target layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_grant_key) == 16, "grant key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_grant) == 12, "grant layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_range_key) == 20, "range key layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_flow_key) == 40, "flow key layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_flow) == 48, "flow layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_rule_slot) == 24, "rule slot layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_guard_key) == 8, "guard key layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_event) == 80, "event layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_limit_key) == 24, "limit key layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_limit) == 16, "limit layout");
+
+#include "ebpf/abi_state.h"
 
 #endif

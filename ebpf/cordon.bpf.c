@@ -2,6 +2,7 @@
  * WireGuard) and for Ethernet, so that no packet pays for the question. */
 
 #include "ebpf/connect.bpf.h"
+#include "ebpf/sweep.bpf.h"
 #include "ebpf/underlay.bpf.h"
 #include "ebpf/verdict.bpf.h"
 
@@ -36,6 +37,10 @@ SEC("cgroup/connect4") int connect_v4(struct bpf_sock_addr* ctx) {
 }
 SEC("cgroup/connect6") int connect_v6(struct bpf_sock_addr* ctx) {
   return connecting_v6(ctx);
+}
+
+SEC("syscall") int sweep(struct cordon_sweep* work) {
+  return sweep_all(work);
 }
 
 char _license[] SEC("license") = "GPL";

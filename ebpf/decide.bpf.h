@@ -3,7 +3,7 @@
 /* Steps 4 to 6 of DATAPATH.md's order of decision: principal, target, grant. No packet, no flow, no side
  * effect: the verdict programs and the connect hook ask the same question. */
 
-#include "ebpf/report.bpf.h"
+#include "ebpf/event.bpf.h"
 
 /* What stands for the whole of one packet's decision: read once, first the epoch. */
 struct view {

@@ -5,12 +5,6 @@
 #include "ebpf/decide.bpf.h"
 #include "ebpf/parse.bpf.h"
 
-/* Of UDP, ICMP and other flows without a handshake, a principal may have this many remembered per window.
- * Past it each packet is decided and counted and nothing is remembered, so one flooder can't push everybody's
- * flows out. */
-#define CORDON_FLOWS_PER_WINDOW 4096
-#define CORDON_FLOW_WINDOW_NS (60 * CORDON_SECOND_NS)
-
 static __always_inline int comes_after(const struct cordon_address* a, const struct cordon_address* b,
                                        __u16 a_port, __u16 b_port) {
   if (a->word[1] != b->word[1]) return a->word[1] > b->word[1];
@@ -62,51 +56,11 @@ static __always_inline void original_of(const struct cordon_flow* flow, const st
   original->grant_port = flow->grant_port;
 }
 
-static __always_inline int within_budget(const struct tuple* tuple, __u64 now_ns) {
-  if (tuple->protocol == IPPROTO_TCP) return 1;
-  struct cordon_address source = tuple->source; /* see decide() */
-  struct cordon_limit* budget = bpf_map_lookup_elem(&flow_budgets, &source);
-  if (!budget) {
-    struct cordon_limit first = {.window_start_ns = now_ns, .sent = 1};
-    bpf_map_update_elem(&flow_budgets, &source, &first, BPF_ANY);
-    return 1;
-  }
-  if (now_ns - budget->window_start_ns >= CORDON_FLOW_WINDOW_NS) {
-    budget->window_start_ns = now_ns;
-    budget->sent = 0;
-  }
-  if (budget->sent >= CORDON_FLOWS_PER_WINDOW) return 0;
-  __sync_fetch_and_add(&budget->sent, 1);
-  return 1;
-}
-
 /* Adds are atomic: both hooks, on any CPU, meet in one entry. */
 static __always_inline void touch(struct cordon_flow* flow, __u64 now_ns, __u32 packets, __u32 bytes) {
   WRITE_ONCE(flow->last_seen_ns, now_ns);
   __sync_fetch_and_add(&flow->packets, packets);
   __sync_fetch_and_add(&flow->bytes, bytes);
-}
-
-/* Tells the end of a TCP connection once: a reset, or both ends said FIN. The entry stays for the last ACKs.
- */
-__noinline int note_end(struct packet* p, struct cordon_flow* flow, __u64 now_ns) {
-  struct cordon_flow_key key;
-  if (!p || !flow) return 0;
-  int source_high = flow_key_of(&p->tuple, &key);
-  if (p->tcp_flags & TCP_FIN)
-    flow->flags |= from_origin(flow, source_high) ? CORDON_FLOW_FIN_ORIGIN : CORDON_FLOW_FIN_PEER;
-  __u32 both = CORDON_FLOW_FIN_ORIGIN | CORDON_FLOW_FIN_PEER;
-  if (flow->flags & CORDON_FLOW_CLOSED) return 0;
-  if (!(p->tcp_flags & TCP_RST) && (flow->flags & both) != both) return 0;
-  flow->flags |= CORDON_FLOW_CLOSED;
-  struct tuple original = {};
-  original_of(flow, &p->tuple, source_high, &original);
-  struct happening closed = {.now_ns = now_ns,
-                             .packets = flow->packets,
-                             .bytes = flow->bytes,
-                             .rule = flow->rule,
-                             .kind = CORDON_EVENT_CLOSED};
-  return emit(&original, &closed);
 }
 
 #endif

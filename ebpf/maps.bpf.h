@@ -38,7 +38,8 @@ CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_allow, struct cordon_target_key, stru
 /* 1: begun by this host, 0: begun from outside. */
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, underlay_flows, struct cordon_flow_key, __u32, 1, 0);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, event_limits, struct cordon_limit_key, struct cordon_limit, 8192, 0);
-CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, flow_budgets, struct cordon_address, struct cordon_limit, 8192, 0);
+CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, event_buckets, __u32, struct cordon_bucket, CORDON_BUCKETS, 0);
+CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, flow_budgets, struct cordon_address, struct cordon_budget, 16384, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, event_totals, __u32, __u64, CORDON_EVENTS_TOTALS, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, clock_cache, __u32, struct cordon_clock, 1, 0);
 

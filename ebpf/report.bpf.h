@@ -1,12 +1,10 @@
 #ifndef CORDON_EBPF_REPORT_BPF_H
 #define CORDON_EBPF_REPORT_BPF_H
-/* What the programs tell: counters, events, and the clock that both and the deadlines use. */
+/* What the programs count, and the clock that deadlines and events use. */
 
 #include "ebpf/maps.bpf.h"
 
 #define CORDON_SECOND_NS 1000000000ULL
-#define CORDON_DENIED_EVENTS_PER_SECOND 8
-#define CORDON_OPENED_EVENTS_PER_SECOND 1024
 
 #define READ_ONCE(x) (*(const volatile typeof(x)*)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x)*)&(x) = (v))
@@ -78,73 +76,6 @@ static __always_inline void count_rule(__u32 rule, __u64 packets, __u64 bytes) {
 static __always_inline void count_event(__u32 which) {
   __u64* total = bpf_map_lookup_elem(&event_totals, &which);
   if (total) *total += 1;
-}
-
-/* True when one more of this source and reason may be sent in this second; then *suppressed is what was not
- * sent before. Two CPUs may both take the last place: a limit, not an account. */
-static __always_inline int event_allowed(const struct cordon_address* source, __u32 reason, __u64 now,
-                                         __u64* suppressed) {
-  struct cordon_limit_key key = {.source = *source, .reason = reason};
-  __u32 most = reason ? CORDON_DENIED_EVENTS_PER_SECOND : CORDON_OPENED_EVENTS_PER_SECOND;
-  struct cordon_limit* limit = bpf_map_lookup_elem(&event_limits, &key);
-  if (!limit) {
-    struct cordon_limit first = {.window_start_ns = now, .sent = 1};
-    bpf_map_update_elem(&event_limits, &key, &first, BPF_ANY);
-    return 1;
-  }
-  if (now - limit->window_start_ns >= CORDON_SECOND_NS) {
-    limit->window_start_ns = now;
-    limit->sent = 0;
-  }
-  if (limit->sent >= most) {
-    limit->suppressed++;
-    return 0;
-  }
-  limit->sent++;
-  *suppressed = limit->suppressed;
-  limit->suppressed = 0;
-  return 1;
-}
-
-struct happening {
-  __u64 now_ns, packets, bytes;
-  __u32 rule;
-  __u8 kind, reason, pad[2];
-};
-
-/* Functions that are not static are verified once, by their types, and not again for each path that leads to
- * them. Their pointers may be null as far as the verifier knows; what they point to must be initialised,
- * padding included; they must return a number. */
-__noinline int emit(const struct tuple* tuple, const struct happening* what) {
-  __u64 suppressed = 0;
-  if (!tuple || !what) return 0;
-  if (what->kind != CORDON_EVENT_CLOSED &&
-      !event_allowed(&tuple->source, what->reason, what->now_ns, &suppressed)) {
-    count_event(CORDON_EVENTS_SUPPRESSED);
-    return 0;
-  }
-  struct cordon_event* event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-  if (!event) {
-    count_event(CORDON_EVENTS_LOST);
-    return 0;
-  }
-  *event = (struct cordon_event){
-      .at_ns = what->now_ns,
-      .source = tuple->source,
-      .destination = tuple->destination,
-      .packets = what->packets,
-      .bytes = what->bytes,
-      .suppressed = suppressed,
-      .rule = what->rule,
-      .source_port = tuple->source_port,
-      .destination_port = tuple->destination_port,
-      .protocol = tuple->protocol,
-      .direction = tuple->direction,
-      .kind = what->kind,
-      .reason = what->reason,
-  };
-  bpf_ringbuf_submit(event, 0);
-  return 0;
 }
 
 #endif

@@ -2,7 +2,7 @@
 #define CORDON_EBPF_VERDICT_BPF_H
 /* The verdict at the overlay interface (DATAPATH.md, "Order of decision"). */
 
-#include "ebpf/flow.bpf.h"
+#include "ebpf/budget.bpf.h"
 
 /* TCX_NEXT and TC_ACT_UNSPEC are one number, TCX_DROP and TC_ACT_SHOT too: both ways to attach share the
  * programs. */
@@ -40,24 +40,21 @@ __noinline int renew(struct __sk_buff* skb, struct packet* p, struct view* view)
   decide(&original, view, &answer);
   if (!answer.reason) {
     if (answer.observed)
-      flow->flags |= CORDON_FLOW_OBSERVED;
+      __sync_fetch_and_or(&flow->flags, CORDON_FLOW_OBSERVED);
     else
-      flow->flags &= ~CORDON_FLOW_OBSERVED;
+      __sync_fetch_and_and(&flow->flags, ~CORDON_FLOW_OBSERVED);
     flow->rule = answer.rule;
     WRITE_ONCE(flow->deadline_ns, answer.deadline_ns);
     WRITE_ONCE(flow->epoch, view->epoch); /* last: a reader that sees it sees the rest */
     count_accept(skb, flow, view->now_ns);
     return 1;
   }
-  struct happening closed = {.now_ns = view->now_ns,
-                             .packets = flow->packets,
-                             .bytes = flow->bytes,
-                             .rule = flow->rule,
-                             .kind = CORDON_EVENT_CLOSED,
-                             .reason = answer.reason};
-  int reported = flow->flags & CORDON_FLOW_CLOSED;
+  struct happening closed = {};
+  closed_of(flow, view->now_ns, answer.reason, &closed);
+  __u32 flags = flow->flags;
   bpf_map_delete_elem(&flows, &key);
-  if (!reported) emit(&original, &closed);
+  leave_place(&original, is_live(original.protocol, flags));
+  if (!(flags & CORDON_FLOW_CLOSED)) emit(&original, &closed);
   return 0;
 }
 
@@ -76,14 +73,15 @@ __noinline int remember(struct __sk_buff* skb, const struct tuple* tuple, const 
       .epoch = view->epoch,
       .rule = answer->rule,
       .flags = (source_high ? CORDON_FLOW_ORIGIN_HIGH : 0) | (tuple->direction ? CORDON_FLOW_EGRESS : 0) |
-               (answer->observed ? CORDON_FLOW_OBSERVED : 0),
+               (answer->observed ? CORDON_FLOW_OBSERVED : 0) |
+               (tuple->protocol == IPPROTO_TCP ? CORDON_FLOW_HALF_OPEN : 0),
       .grant_port = tuple->grant_port,
   };
   if (answer->observed)
     count_reason(CORDON_REASON_observed, packets, bytes);
   else
     count_rule(answer->rule, packets, bytes);
-  if (!within_budget(tuple, view->now_ns)) return 0;
+  if (!take_place(tuple, 1)) return 0;
   bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
   return 1;
 }
@@ -148,8 +146,13 @@ static __always_inline int verdict(struct __sk_buff* skb, __u32 l2, __u8 directi
   if (!flow || flow->epoch != view.epoch || READ_ONCE(flow->deadline_ns) <= view.now_ns ||
       !at_right_hook(flow, source_high, direction))
     return decide_packet(skb, &p, &view, flow != NULL);
+  __u32 stage = flow->flags & (CORDON_FLOW_HALF_OPEN | CORDON_FLOW_CLOSED);
+  if ((stage & CORDON_FLOW_CLOSED) && is_bare_syn(&p)) {
+    forget(&p, flow);
+    return decide_packet(skb, &p, &view, 0);
+  }
   count_accept(skb, flow, view.now_ns);
-  if (p.tcp_flags & (TCP_FIN | TCP_RST)) note_end(&p, flow, view.now_ns);
+  if (stage || (p.tcp_flags & (TCP_FIN | TCP_RST))) note_stage(&p, flow, view.now_ns);
   return VERDICT_ACCEPT;
 }
 

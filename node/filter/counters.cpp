@@ -34,7 +34,7 @@ Counter sum(const std::vector<cordon_counter>& values) {
 
 std::uint64_t KernelFilter::events_lost() const {
   std::vector<std::uint64_t> values;
-  std::uint64_t total = 0;
+  std::uint64_t total = lost_in_sweeps_;
   if (read_per_cpu(objects_->map("event_totals"), CORDON_EVENTS_LOST, values))
     for (std::uint64_t v : values) total += v;
   return total;

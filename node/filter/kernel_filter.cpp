@@ -287,29 +287,4 @@ void KernelFilter::forget_rules(const std::vector<RuleId>& rules) const {
   for (RuleId rule : rules) bpf_map_delete_elem(objects_->map("rule_counters"), &rule.value);
 }
 
-std::vector<std::string> KernelFilter::check() {
-  std::vector<std::string> found = objects_->repin_maps();
-  const auto other = [this]() -> const Objects* {
-    if (!other_) {
-      auto loaded = Objects::load(config_.pin_directory, config_.sizes);
-      if (loaded) other_ = std::move(*loaded);
-    }
-    return other_.get();
-  };
-  for (std::string& line : attachments_.check(*objects_, other)) found.push_back(std::move(line));
-  return found;
-}
-
-Result<> KernelFilter::remove_all() {
-  CORDON_TRY(attachments_.detach_all());
-  std::error_code error;
-  std::vector<std::filesystem::path> pins;
-  for (const auto& entry : std::filesystem::directory_iterator(config_.pin_directory, error))
-    pins.push_back(entry);
-  for (const auto& pin : pins)
-    if (::unlink(pin.c_str()) != 0) return fail_errno(fmt::format("can't remove '{}'", pin.string()), errno);
-  ::rmdir(config_.pin_directory.c_str());  // its parent may belong to root: then it stays, empty
-  return {};
-}
-
 }  // namespace cordon::node

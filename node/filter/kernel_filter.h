@@ -55,6 +55,7 @@ class KernelFilter final : public Filter {
   Result<bool> verify(const Plan& plan) const;
   void forget_rules(const std::vector<RuleId>& rules) const;
   Result<> finish_migration();
+  Result<> sweep_when_due();
 
   FilterConfig config_;
   std::unique_ptr<Objects> objects_;
@@ -64,6 +65,8 @@ class KernelFilter final : public Filter {
   Attachments attachments_;
   std::uint64_t netns_cookie_ = 0;
   bool adopted_ = false;
+  BootNs swept_ns_ = 0;
+  std::uint64_t lost_in_sweeps_ = 0;
 
   /// Maps of another layout are still what the attached programs use: ours are filled and confirmed first,
   /// then the links are switched (DATAPATH.md, "Writing the maps").

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "node/filter/kernel_filter.h"
+#include "node/filter/sweep.h"
 #include "tests/bench/program_time.h"
 #include "tests/bench/report.h"
 #include "tests/bench/veth_rate.h"
@@ -15,14 +16,21 @@
 namespace cordon::bench {
 namespace {
 
-constexpr unsigned kRepeat = 500'000, kNewFlowRepeat = 60'000;
+constexpr unsigned kRepeat = 500'000, kNewFlowRepeat = 48'000;
 constexpr double kKnownGoal = 50, kNewGoal = 280;
+constexpr std::uint32_t kFlows = 1u << 18;
 
 struct Family {
   const char* name;
   Ends ends;
-  unsigned port_offset;  // of the source port in a bare IP packet
+  Address peer;
+  Where where;
 };
+
+std::string in_words(unsigned grants) {
+  if (grants >= 1'000'000) return fmt::format("{}M grants", grants / 1'000'000);
+  return grants >= 1000 ? fmt::format("{}k grants", grants / 1000) : fmt::format("{} grants", grants);
+}
 
 Row row_of(const std::string& name, const Sample& sample, double baseline, double most) {
   Row row{.name = name,
@@ -39,38 +47,63 @@ Row row_of(const std::string& name, const Sample& sample, double baseline, doubl
   return row;
 }
 
-Result<> measure_new_flows(Report& report, const node::KernelFilter& filter, const Family& family,
-                           const std::string& suffix, int empty) {
-  const int program = filter.objects().program("overlay_in");
-  CORDON_ASSIGN(const NewFlowEach begin, NewFlowEach::load(program, family.port_offset));
-  CORDON_ASSIGN(const NewFlowEach nothing, NewFlowEach::load(empty, family.port_offset));
-  std::vector<double> runs, baseline;
-  for (unsigned run = 0; run < 5; ++run) {
-    // Each run asks for another granted port, so none of its flows is known yet.
-    const auto port = static_cast<std::uint16_t>(kFirstPort + run);
-    const auto packet = test::tcp({family.ends.client, family.ends.server, 1, port}, test::kSyn);
-    CORDON_ASSIGN(const double ns, time_once(begin.fd(), packet, kNewFlowRepeat));
-    CORDON_ASSIGN(const double base_ns, time_once(nothing.fd(), packet, kNewFlowRepeat));
-    runs.push_back(ns);
-    baseline.push_back(base_ns);
+Result<> forget_flows(const node::KernelFilter& filter) {
+  cordon_sweep everything{};
+  everything.now_ns = system_clock().boot_ns() + 1;
+  for (;;) {
+    CORDON_ASSIGN(const cordon_sweep done, node::sweep(filter.objects().program("sweep"), everything));
+    if (done.flows_left == 0) return {};
   }
-  report.add(row_of("new flow, " + suffix, sample_of(runs), sample_of(baseline).median, kNewGoal));
-  return {};
+}
+
+/// `runs` of new flows, each run to another granted port, so that none of its flows is known yet.
+Result<Sample> time_new(int program, const Family& family, unsigned first_run, unsigned runs) {
+  CORDON_ASSIGN(const NewFlowEach each, NewFlowEach::load(program, family.where));
+  std::vector<double> ns;
+  for (unsigned run = first_run; run < first_run + runs; ++run) {
+    const auto port = static_cast<std::uint16_t>(kFirstPort + run);
+    const auto packet = test::tcp({family.peer, family.ends.server, 1, port}, test::kSyn);
+    CORDON_ASSIGN(const double once, time_once(each.fd(), packet, kNewFlowRepeat));
+    ns.push_back(once);
+  }
+  return sample_of(std::move(ns));
+}
+
+/// First into a table with room, as on most days; then, on request, into one that is full and evicts. Beside
+/// each what the write alone costs in the same state of the table.
+Result<> measure_new_flows(Report& report, const node::KernelFilter& filter, const Family& family,
+                           const std::string& suffix, int empty, bool full_too) {
+  const int program = filter.objects().program("overlay_in");
+  CORDON_TRY(forget_flows(filter));
+  CORDON_ASSIGN(const LoneWrite alone, LoneWrite::load(kFlows, family.where));
+  CORDON_ASSIGN(const Sample nothing, time_new(empty, family, 0, 3));
+  CORDON_ASSIGN(const Sample room, time_new(program, family, 0, 3));
+  report.add(row_of("new flow, " + suffix, room, nothing.median, kNewGoal));
+  if (!full_too) return forget_flows(filter);
+  CORDON_ASSIGN(const Sample write, time_new(alone.fd(), family, 0, 3));
+  report.add(row_of("  of it the write to the table, " + suffix, write, nothing.median, 0));
+  CORDON_TRY(time_new(program, family, 3, 3));
+  CORDON_TRY(time_new(alone.fd(), family, 3, 3));
+  CORDON_ASSIGN(const Sample full, time_new(program, family, 6, 3));
+  report.add(row_of("new flow, table full, " + suffix, full, nothing.median, 0));
+  CORDON_ASSIGN(const Sample full_write, time_new(alone.fd(), family, 6, 3));
+  report.add(row_of("  of it the write to the table, full, " + suffix, full_write, nothing.median, 0));
+  return forget_flows(filter);
 }
 
 Result<> measure_programs(Report& report, const node::KernelFilter& filter, unsigned grants, int empty) {
-  const int program = filter.objects().program("overlay_in");
-  for (const Family& family : {Family{"ipv4", ends_v4(), 20}, Family{"ipv6", ends_v6(), 40}}) {
-    const std::string suffix =
-        fmt::format("{}, {} grants", family.name,
-                    grants >= 1000 ? fmt::format("{}k", grants / 1000) : fmt::format("{}", grants));
+  const int program = filter.objects().program("overlay_in"), back = filter.objects().program("overlay_out");
+  for (const Family& family :
+       {Family{"ipv4", ends_v4(), peer_v4(0), {20, 15}}, Family{"ipv6", ends_v6(), peer_v6(0), {40, 23}}}) {
+    const std::string suffix = fmt::format("{}, {}", family.name, in_words(grants));
     const test::Flow flow{family.ends.client, family.ends.server, 40000, kFirstPort};
     CORDON_ASSIGN(const Sample base, time_program(empty, test::tcp(flow, test::kSyn), kRepeat));
     report.add(row_of("empty program, " + suffix, base, base.median, 0));
+    CORDON_TRY(measure_new_flows(report, filter, family, suffix, empty, grants == 10));
     CORDON_TRY(time_once(program, test::tcp(flow, test::kSyn), 1));
+    CORDON_TRY(time_once(back, test::tcp(flow.reversed(), test::kSyn | test::kAck), 1));
     CORDON_ASSIGN(const Sample known, time_program(program, test::tcp(flow, test::kAck), kRepeat));
     report.add(row_of("known flow, " + suffix, known, base.median, kKnownGoal));
-    CORDON_TRY(measure_new_flows(report, filter, family, suffix, empty));
     const test::Flow denied{family.ends.client, family.ends.server, 40000, 9};
     CORDON_ASSIGN(const Sample deny, time_program(program, test::tcp(denied, test::kSyn), kRepeat));
     report.add(row_of("denied, " + suffix, deny, base.median, 0));
@@ -104,11 +137,12 @@ void report_rates(Report& report, const Rates& rates) {
 
 Result<> run(Report& report) {
   node::FilterConfig config;
+  config.sizes.flows = kFlows;
   config.pin_directory = fmt::format("/sys/fs/bpf/cordon-bench-{}", ::getpid());
   CORDON_ASSIGN(auto filter, node::KernelFilter::open(config));
   const auto measure = [&]() -> Result<> {
     CORDON_ASSIGN(const auto empty, load_empty_program());
-    for (unsigned grants : {10u, 100'000u}) {
+    for (unsigned grants : {10u, 1000u, 2'000'000u, 100'000u}) {
       const TimeBase base{.sent_boot_ns = system_clock().boot_ns(), .controller_time = system_clock().now()};
       CORDON_TRY(filter->replace(state_with(grants), base));
       CORDON_TRY(filter->confirm(base.sent_boot_ns));

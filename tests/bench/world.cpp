@@ -17,6 +17,16 @@ Address other_client(unsigned i) {
   return Address::from_v4(0x64410000u + i);
 }
 
+Address peer_v4(unsigned i) {
+  return Address::from_v4(0x64400200u + i);
+}
+Address peer_v6(unsigned i) {
+  Address out = ends_v6().client;
+  out.bytes[14] = 2;
+  out.bytes[15] = static_cast<std::uint8_t>(i);
+  return out;
+}
+
 policy::NodeState state_with(unsigned grants) {
   policy::NodeState state;
   policy::SettingsValue settings;
@@ -28,6 +38,10 @@ policy::NodeState state_with(unsigned grants) {
     add_principal(state, ends.client, 1);
     state.entries[policy::TargetKey{Prefix::host(ends.server)}] =
         policy::TargetValue{.id = TargetId(kTarget)};
+  }
+  for (unsigned i = 0; i < 256; ++i) {
+    add_principal(state, peer_v4(i), 1);
+    add_principal(state, peer_v6(i), 1);
   }
   for (unsigned i = 0; i < grants; ++i) {
     const std::uint64_t class_id = 1 + i / kPortsPerClass;

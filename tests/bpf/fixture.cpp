@@ -92,6 +92,43 @@ Verdict FilterTest::run(const char* program, const Packet& packet, unsigned ingr
   return verdict;
 }
 
+bool FilterTest::accepts(const char* program, const Packet& packet) {
+  LIBBPF_OPTS(bpf_test_run_opts, options);
+  options.data_in = packet.data();
+  options.data_size_in = static_cast<__u32>(packet.size());
+  options.repeat = 1;
+  EXPECT_EQ(bpf_prog_test_run_opts(filter_->objects().program(program), &options), 0);
+  return static_cast<std::int32_t>(options.retval) == -1;
+}
+
+cordon_sweep FilterTest::sweep(std::chrono::seconds later) {
+  cordon_sweep times = node::kSweepTimes;
+  times.now_ns =
+      system_clock().boot_ns() + static_cast<std::uint64_t>(std::chrono::nanoseconds(later).count());
+  const auto done = node::sweep(filter_->objects().program("sweep"), times);
+  EXPECT_TRUE(done) << done.error().message();
+  return done.value_or(cordon_sweep{});
+}
+
+std::size_t FilterTest::flow_entries() const {
+  const int fd = filter_->objects().map("flows");
+  cordon_flow_key key{}, next{};
+  std::size_t count = 0;
+  for (int error = bpf_map_get_next_key(fd, nullptr, &next); error == 0;
+       error = bpf_map_get_next_key(fd, &key, &next)) {
+    key = next;
+    ++count;
+  }
+  return count;
+}
+
+cordon_budget FilterTest::budget(const Address& owner) const {
+  cordon_budget out{};
+  const cordon_address key = node::to_abi(owner);
+  (void)bpf_map_lookup_elem(filter_->objects().map("flow_budgets"), &key, &out);
+  return out;
+}
+
 TimeBase FilterTest::base() const {
   return {.sent_boot_ns = system_clock().boot_ns(), .controller_time = kNow};
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "node/filter/kernel_filter.h"
+#include "node/filter/sweep.h"
 #include "tests/bpf/packet.h"
 #include "tests/support/world_builder.h"
 
@@ -44,6 +45,12 @@ class FilterTest : public testing::Test {
   static node::FilterConfig config_at(const std::filesystem::path& pins);
   /// What runs a packet through a program of the filter; `ingress_ifindex` as if it came from there.
   Verdict run(const char* program, const Packet& packet, unsigned ingress_ifindex = 0);
+  /// Only whether it is accepted: for floods, where reading all counters each time would take too long.
+  bool accepts(const char* program, const Packet& packet);
+  /// Runs the kernel's sweep as if so much time had passed.
+  cordon_sweep sweep(std::chrono::seconds later = {});
+  std::size_t flow_entries() const;
+  cordon_budget budget(const Address& owner) const;
   Verdict in(const Packet& packet) { return run("overlay_in", packet); }
   Verdict out(const Packet& packet) { return run("overlay_out", packet); }
 

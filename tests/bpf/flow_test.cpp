@@ -178,37 +178,5 @@ TEST_P(FlowTest, BothFinsCloseOnce) {
   EXPECT_EQ(seen[0].source, client());
 }
 
-TEST_P(FlowTest, DenialsAreRateLimitedAndWhatWasNotSentIsCounted) {
-  write();
-  for (int i = 0; i < 100; ++i) (void)in(tcp(to_server(1), kSyn));
-  const auto seen = events();
-  EXPECT_GE(seen.size(), 8u);
-  EXPECT_LT(seen.size(), 32u);
-  ::usleep(1'050'000);
-  (void)in(tcp(to_server(1), kSyn));
-  const auto later = events();
-  ASSERT_EQ(later.size(), 1u);
-  std::uint64_t told = later[0].suppressed + seen.size() + 1;
-  for (const auto& event : seen) told += event.suppressed;
-  EXPECT_EQ(told, 101u);
-  EXPECT_EQ(filter_->events_lost(), 0u);
-}
-
-TEST_P(FlowTest, OnePrincipalCantFillTheFlowTableWithUdp) {
-  write();
-  // By 5,000 flows: those past the budget are accepted and counted, but not remembered.
-  for (int i = 0; i < 5000; ++i) {
-    const Packet packet = udp(to_server(53, static_cast<std::uint16_t>(1024 + i)));
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    options.data_in = packet.data();
-    options.data_size_in = static_cast<__u32>(packet.size());
-    ASSERT_EQ(bpf_prog_test_run_opts(filter_->objects().program("overlay_in"), &options), 0);
-    ASSERT_EQ(static_cast<std::int32_t>(options.retval), -1);
-  }
-  EXPECT_EQ(filter_->rule_counters().value().at(RuleId(2)).packets, 5000u);
-  EXPECT_EQ(out(udp(to_server(53, 1024).reversed())), accepted(2));
-  EXPECT_EQ(out(udp(to_server(53, 6000).reversed())), dropped("unknown target"));
-}
-
 }  // namespace
 }  // namespace cordon::test

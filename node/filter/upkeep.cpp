@@ -1,0 +1,48 @@
+// What is done to the filter while nothing changes, and its end.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "node/filter/kernel_filter.h"
+#include "node/filter/sweep.h"
+
+namespace cordon::node {
+
+std::vector<std::string> KernelFilter::check() {
+  std::vector<std::string> found = objects_->repin_maps();
+  const auto other = [this]() -> const Objects* {
+    if (!other_) {
+      auto loaded = Objects::load(config_.pin_directory, config_.sizes);
+      if (loaded) other_ = std::move(*loaded);
+    }
+    return other_.get();
+  };
+  for (std::string& line : attachments_.check(*objects_, other)) found.push_back(std::move(line));
+  if (auto swept = sweep_when_due(); !swept) found.push_back(swept.error().message());
+  return found;
+}
+
+Result<> KernelFilter::sweep_when_due() {
+  const BootNs now = system_clock().boot_ns();
+  if (now - swept_ns_ < static_cast<BootNs>(std::chrono::nanoseconds(kSweepInterval).count())) return {};
+  swept_ns_ = now;
+  CORDON_ASSIGN(const cordon_sweep done, sweep(objects_->program("sweep"), kSweepTimes));
+  lost_in_sweeps_ += done.events_lost;
+  return {};
+}
+
+Result<> KernelFilter::remove_all() {
+  CORDON_TRY(attachments_.detach_all());
+  std::error_code error;
+  std::vector<std::filesystem::path> pins;
+  for (const auto& entry : std::filesystem::directory_iterator(config_.pin_directory, error))
+    pins.push_back(entry);
+  for (const auto& pin : pins)
+    if (::unlink(pin.c_str()) != 0) return fail_errno(fmt::format("can't remove '{}'", pin.string()), errno);
+  ::rmdir(config_.pin_directory.c_str());  // its parent may belong to root: then it stays, empty
+  return {};
+}
+
+}  // namespace cordon::node

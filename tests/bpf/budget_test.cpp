@@ -1,0 +1,168 @@
+// What a principal owns of the flow table: nobody can push other people's flows out of it (the LRU map here
+// holds 8192).
+
+#include <bpf/bpf.h>
+
+#include <functional>
+
+#include "tests/bpf/fixture.h"
+
+namespace cordon::test {
+namespace {
+
+constexpr std::uint32_t kMost = CORDON_FLOWS_PER_PRINCIPAL;
+
+class BudgetTest : public FamilyTest {
+ protected:
+  BudgetTest() { add_principal(GetParam().other, 1); }
+  Flow of_other(std::uint16_t port, std::uint16_t from = 40000) const {
+    return {address(GetParam().other), server(), from, port};
+  }
+  /// `count` flows of client to a granted port that differ in their ports.
+  void flood(const std::function<Packet(std::uint16_t from)>& packet, unsigned count) {
+    for (unsigned i = 0; i < count; ++i)
+      ASSERT_TRUE(accepts("overlay_in", packet(static_cast<std::uint16_t>(1 + i % 65535))));
+  }
+  bool knows(const Flow& flow) { return accepts("overlay_out", udp(flow.reversed())); }
+};
+CORDON_BOTH_FAMILIES(BudgetTest);
+
+TEST_P(BudgetTest, PastItsShareEachPacketIsDecidedAndNothingRemembered) {
+  write();
+  flood([&](std::uint16_t from) { return udp(to_server(53, from)); }, 5000);
+  EXPECT_EQ(filter_->rule_counters().value().at(RuleId(2)).packets, 5000u);
+  EXPECT_EQ(flow_entries(), kMost);
+  EXPECT_EQ(budget(client()).live, static_cast<int>(kMost));
+  EXPECT_TRUE(knows(to_server(53, 1)));
+  EXPECT_FALSE(knows(to_server(53, kMost + 1)));
+  EXPECT_EQ(in(udp(to_server(53, kMost + 1))), accepted(2));
+  EXPECT_EQ(in(udp(to_server(54, kMost + 1))), dropped("no grant"));
+}
+
+TEST_P(BudgetTest, AFloodOfUdpEvictsNobodyElsesFlow) {
+  write();
+  for (std::uint16_t from = 1; from <= 1000; ++from)
+    ASSERT_TRUE(accepts("overlay_in", udp(of_other(53, from))));
+  flood([&](std::uint16_t from) { return udp(to_server(53, from)); }, 60'000);
+  flood([&](std::uint16_t from) { return echo_request(client(), server(), from); }, 60'000);
+  for (std::uint16_t from = 1; from <= 1000; ++from) ASSERT_TRUE(knows(of_other(53, from))) << from;
+}
+
+TEST_P(BudgetTest, AFloodOfSynEvictsNobodyElsesFlow) {
+  write();
+  for (std::uint16_t from = 1; from <= 1000; ++from)
+    ASSERT_TRUE(accepts("overlay_in", udp(of_other(53, from))));
+  flood([&](std::uint16_t from) { return tcp(to_server(5432, from), kSyn); }, 60'000);
+  flood([&](std::uint16_t from) { return tcp(to_server(5432, from), kAck); }, 60'000);
+  EXPECT_EQ(budget(client()).live, static_cast<int>(kMost));
+  EXPECT_EQ(budget(client()).streams, 0);
+  EXPECT_EQ(flow_entries(), 1000 + kMost);
+  for (std::uint16_t from = 1; from <= 1000; ++from) ASSERT_TRUE(knows(of_other(53, from))) << from;
+  // TCP needs no memory: what wasn't remembered still works, both ways.
+  EXPECT_EQ(in(tcp(to_server(5432, 65000), kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(to_server(5432, 65000).reversed(), kAck)), accepted(1));
+}
+
+TEST_P(BudgetTest, TcpIsAStreamOnceTheBeginnerAnsweredAnAnswer) {
+  write();
+  const Flow flow = to_server(5432);
+  const auto counts = [&] { return std::pair(budget(client()).live, budget(client()).streams); };
+  (void)in(tcp(flow, kSyn));
+  (void)in(tcp(flow, kAck));
+  EXPECT_EQ(counts(), std::pair(1, 0));
+  (void)out(tcp(flow.reversed(), kSyn | kAck));
+  (void)in(tcp(flow, kSyn));  // again, as when the answer was lost
+  EXPECT_EQ(counts(), std::pair(1, 0));
+  (void)in(tcp(flow, kAck));
+  EXPECT_EQ(counts(), std::pair(0, 1));
+  (void)out(tcp(flow.reversed(), kRst));
+  EXPECT_EQ(counts(), std::pair(1, 0));  // a closed flow costs its owner what a new one does
+  (void)in(tcp(flow, kSyn));
+  EXPECT_EQ(counts(), std::pair(1, 0));
+  EXPECT_EQ(flow_entries(), 1u);
+}
+
+TEST_P(BudgetTest, AClosedConnectionBeginsAnew) {
+  write();
+  const Flow flow = to_server(5432);
+  for (int i = 0; i < 2; ++i) {
+    (void)in(tcp(flow, kSyn));
+    (void)in(tcp(flow, kRst));
+  }
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 4u);
+  EXPECT_EQ(seen[2].kind, node::FlowEvent::Kind::opened);
+  EXPECT_EQ(seen[3].kind, node::FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[3].packets, 2u);
+}
+
+TEST_P(BudgetTest, ARevokedFlowLeavesItsPlace) {
+  write();
+  (void)in(udp(to_server(53)));
+  principal(GetParam().client).class_id = ClassId(2);
+  update();
+  EXPECT_FALSE(accepts("overlay_in", udp(to_server(53))));
+  EXPECT_EQ(budget(client()).live, 0);
+}
+
+TEST_P(BudgetTest, SilentFlowsEndAndMakeRoom) {
+  write();
+  flood([&](std::uint16_t from) { return udp(to_server(53, from)); }, 5000);
+  for (int i = 0; i < 4; ++i) (void)in(udp(to_server(53, 7)));  // a stream waits longer
+  (void)in(tcp(to_server(5432), kSyn));
+  (void)events();
+  EXPECT_EQ(sweep(std::chrono::seconds(29)).flows_ended, 0u);
+  const auto done = sweep(std::chrono::seconds(31));
+  EXPECT_EQ(done.flows_ended, kMost - 1);
+  EXPECT_EQ(done.flows_left, 1u);
+  EXPECT_EQ(budget(client()).live, 1);
+  EXPECT_TRUE(knows(to_server(53, 7)));
+  EXPECT_EQ(in(udp(to_server(53, kMost + 1))), accepted(2));
+  EXPECT_TRUE(knows(to_server(53, kMost + 1)));
+  EXPECT_EQ(sweep(std::chrono::seconds(301)).flows_left, 0u);
+}
+
+TEST_P(BudgetTest, TheEndOfASilentFlowIsToldWithItsBytes) {
+  write();
+  const Packet packet = udp(to_server(53));
+  (void)in(packet);
+  (void)in(packet);
+  (void)events();
+  EXPECT_EQ(sweep(std::chrono::seconds(31)).flows_ended, 1u);
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].kind, node::FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[0].source, client());
+  EXPECT_EQ(seen[0].destination_port, 53);
+  EXPECT_EQ(seen[0].packets, 2u);
+  EXPECT_EQ(seen[0].bytes, 2 * packet.size());
+  EXPECT_EQ(seen[0].rule, RuleId(2));
+}
+
+TEST_P(BudgetTest, EstablishedTcpOutlivesEverySilenceOfADay) {
+  write();
+  const Flow flow = to_server(5432);
+  (void)in(tcp(flow, kSyn));
+  (void)out(tcp(flow.reversed(), kSyn | kAck));
+  (void)in(tcp(flow, kAck));
+  EXPECT_EQ(sweep(std::chrono::hours(23)).flows_left, 1u);
+  EXPECT_EQ(sweep(std::chrono::hours(25)).flows_left, 0u);
+}
+
+TEST_P(BudgetTest, TheSweepNoticesWhatTheMapEvicted) {
+  write();
+  flood([&](std::uint16_t from) { return udp(to_server(53, from)); }, 5000);
+  forget_flows();
+  EXPECT_EQ(budget(client()).live, static_cast<int>(kMost));
+  (void)sweep();
+  EXPECT_EQ(budget(client()).live, 0);
+  // And the other way round: budgets that the map evicted are counted again.
+  flood([&](std::uint16_t from) { return udp(to_server(53, from)); }, 100);
+  const cordon_address owner = node::to_abi(client());
+  ASSERT_EQ(bpf_map_delete_elem(filter_->objects().map("flow_budgets"), &owner), 0);
+  (void)sweep();
+  EXPECT_EQ(budget(client()).live, 100);
+}
+
+}  // namespace
+}  // namespace cordon::test
