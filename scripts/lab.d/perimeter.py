@@ -81,7 +81,8 @@ node = "15m"
 
     # ---- policy ----
 
-    def apply_policy(self, lease="10m", freeze=False):
+    def apply_policy(self, lease="10m", freeze=False, confirm=True):
+        """Puts the lab's policy in force and, unless told otherwise, confirms it: unconfirmed it would be taken back."""
         directory = self.lab.host_dir("controller") / "policy"
         directory.mkdir(exist_ok=True)
         (directory / "lab.toml").write_text(topology.POLICY.format(lease=lease))
@@ -90,7 +91,10 @@ node = "15m"
             freeze_file.write_text(topology.FREEZE)
         else:
             freeze_file.unlink(missing_ok=True)
-        return self.ask("policy", "apply", str(directory))
+        applied = self.ask("policy", "apply", str(directory))
+        if confirm:
+            self.ask("policy", "confirm", str(applied["revision"]))
+        return applied
 
     # ---- nodes ----
 

@@ -125,7 +125,7 @@ class Story:
         try:
             wait_until(stream.flows, 10, "the stream to flow")
             asked = time.monotonic()
-            applied = self.perimeter.apply_policy(freeze=True)
+            applied = self.perimeter.apply_policy(freeze=True, confirm=False)
             receipts = self.perimeter.ask("receipts", str(applied["revision"]), "--wait", "10s")
             receipts = receipts if isinstance(receipts, list) else [receipts]
             self.tell(bool(receipts) and all(r["acked"] for r in receipts),
@@ -141,6 +141,13 @@ class Story:
             self.tell(reached, "web's grant is untouched", error)
         finally:
             stream.end()
+        second = self.perimeter.cordon("policy", "apply", str(self.lab.host_dir("controller") / "policy"))
+        self.tell(second.returncode != 0 and "waits for confirmation until" in second.stderr + second.stdout,
+                  "until it is confirmed no other takes its place", second.stderr + second.stdout)
+        confirmed = self.perimeter.cordon("policy", "confirm", str(applied["revision"]))
+        self.tell(confirmed.returncode == 0,
+                  f"cordon policy confirm {applied['revision']}: it stays; unconfirmed it would have been taken back",
+                  confirmed.stderr)
         self.perimeter.apply_policy()
         self.tell(wait_for(lambda: self.psql("trader", self.ledger(4))[0], 10), "granted again, psql works again")
 

@@ -81,7 +81,31 @@ class Refusals:
         refused(self.perimeter.cordon("policy", "apply", str(directory)), "a policy with a syntax error", "bad.toml:1")
         refused(self.perimeter.cordon("policy", "apply", "/nonexistent"), "a policy directory that isn't there",
                 "/nonexistent")
+        (directory / "bad.toml").write_text(topology.POLICY.format(lease="10m") + """
+[[test]]
+name = "a trader is shut out"
+who = { user = "trader@acme.example", device = { ownership = "company" }, assurance = "aal2" }
+access = "settlement/ledger"
+expect = "deny"
+""")
+        refused(self.perimeter.cordon("policy", "apply", str(directory)), "a policy whose own test fails",
+                "a trader is shut out", "expected deny", "found allow")
         expect(self.perimeter.cordon("policy", "show").stdout == before, "the policy in force is as before")
+        self.unconfirmed()
+
+    def unconfirmed(self):
+        """A policy that waits: alone, for its own revision's confirmation, and it can be taken back."""
+        applied = self.perimeter.apply_policy(lease="9m", confirm=False)
+        refused(self.perimeter.cordon("policy", "apply", str(self.dir / "policy")), "a second policy while one waits",
+                "waits for confirmation until", "cordon policy confirm", "cordon policy rollback")
+        refused(self.perimeter.cordon("policy", "confirm", "1"), "a confirmation of another revision",
+                "isn't the one that waits")
+        back = self.perimeter.ask("policy", "rollback", "--reason", "refusals")
+        expect(back["undone"] == applied["revision"], "the policy that waits is taken back", back)
+        refused(self.perimeter.cordon("policy", "confirm", str(applied["revision"])), "a confirmation that comes too late",
+                "no policy waits")
+        told = self.perimeter.cordon("policy", "history").stdout
+        expect("rolled back" in told and "refusals" in told and "in force" in told, "history tells of it", told)
 
     def tokens(self):
         host = topology.Host("intruder", 30)
