@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <optional>
 #include <vector>
 
@@ -25,8 +26,8 @@ namespace cordon::node {
 namespace {
 
 constexpr int kAccept = -1;  // TCX_NEXT
-/// A principal may have so many UDP and ICMP flows remembered in a minute (ebpf/flow.bpf.h); here no minute
-/// passes, so that account is begun anew before it is full.
+/// A principal may own so many flows at a time (ebpf/budget.bpf.h); here none falls silent, so that account is
+/// begun anew before it is full.
 constexpr std::size_t kRunsPerBudget = 2048;
 /// Grants run out this long after the start: never, as far as a replay is concerned.
 constexpr BootNs kStandStillNs = 10ull * 365 * 24 * 3600 * 1'000'000'000;
@@ -83,6 +84,7 @@ struct ReplayNode::Kernel {
   std::optional<SettingsMap> settings;
   std::optional<EventRing> events;
   std::size_t runs = 0;
+  RuleId last_rule;
   /// Counts of reasons and rules after the last run.
   std::vector<cordon_counter> drops;
   std::vector<cordon_rule_slot> rules;
@@ -101,8 +103,26 @@ struct ReplayNode::Kernel {
     return {};
   }
 
-  /// The reason that the last run counted; empty when none.
-  Result<std::string_view> counted_reason() {
+  /// Reads one entry again: where in `values` it is no longer what it was after the run before.
+  template <class T>
+  std::optional<std::size_t> moved(const bpf_map* map, std::uint32_t entry, std::vector<T>& values) const {
+    std::vector<T> now(cpus());
+    if (bpf_map_lookup_elem(bpf_map__fd(map), &entry, now.data()) != 0) return std::nullopt;
+    std::optional<std::size_t> at;
+    for (std::size_t cpu = 0; cpu < now.size(); ++cpu) {
+      T& before = values[entry * cpus() + cpu];
+      if (std::memcmp(&now[cpu], &before, sizeof before) != 0) at = entry * cpus() + cpu;
+      before = now[cpu];
+    }
+    return at;
+  }
+
+  /// The reason that the last run counted; empty when none. What is accepted can only have been observed.
+  Result<std::string_view> counted_reason(bool accepted) {
+    if (accepted)
+      return moved(bpf->maps.drop_counters, CORDON_REASON_observed, drops)
+                 ? reason_name(CORDON_REASON_observed)
+                 : std::string_view();
     std::vector<cordon_counter> now;
     CORDON_TRY(read(bpf->maps.drop_counters, CORDON_REASON_COUNT, now));
     std::string_view found;
@@ -112,19 +132,25 @@ struct ReplayNode::Kernel {
     return found;
   }
 
+  /// The rule that the last run counted.
   Result<RuleId> counted_rule() {
+    // Most packets are of the flow that the one before was of.
+    if (const auto at = moved(bpf->maps.rule_cache, last_rule.value % CORDON_RULE_SLOTS, rules))
+      return last_rule = RuleId(rules[*at].rule);
     std::vector<cordon_rule_slot> now;
     CORDON_TRY(read(bpf->maps.rule_cache, CORDON_RULE_SLOTS, now));
-    RuleId found;
     for (std::size_t i = 0; i < now.size(); ++i)
-      if (now[i].rule != rules[i].rule || now[i].packets != rules[i].packets) found = RuleId(now[i].rule);
+      if (now[i].rule != rules[i].rule || now[i].packets != rules[i].packets) last_rule = RuleId(now[i].rule);
     rules = std::move(now);
-    return found;
+    return last_rule;
   }
 
   /// What the programs keep per second and per minute, where no time passes.
   void begin_account(const Address& source) {
-    // A forbid's name is in its event alone, so this source's must not be held back.
+    // A forbid's name is in its event alone, so this source's must not be held back, by itself or by all.
+    const std::uint32_t denied = CORDON_BUCKET_DENIED;
+    const std::vector<cordon_bucket> full(cpus(), {.refilled_ns = system_clock().boot_ns(), .left = 1});
+    bpf_map_update_elem(bpf_map__fd(bpf->maps.event_buckets), &denied, full.data(), BPF_ANY);
     const cordon_limit_key limit{.source = to_abi(source), .reason = CORDON_REASON_forbidden, .pad = 0};
     bpf_map_delete_elem(bpf_map__fd(bpf->maps.event_limits), &limit);
     if (++runs % kRunsPerBudget != 0) return;
@@ -197,7 +223,7 @@ Result<ReplayNode::Verdict> ReplayNode::run(policy::Direction direction, std::sp
   if (bpf_prog_test_run_opts(bpf_program__fd(program), &options) != 0)
     return fail_errno("the kernel can't run the packet", errno);
   Verdict verdict{.accept = static_cast<std::int32_t>(options.retval) == kAccept, .rule = {}, .reason = {}};
-  CORDON_ASSIGN(verdict.reason, kernel_->counted_reason());
+  CORDON_ASSIGN(verdict.reason, kernel_->counted_reason(verdict.accept));
   const RuleId forbade = kernel_->forbidding_rule();  // takes the events of the others away
   if (!verdict.accept) {
     verdict.rule = forbade;
