@@ -9,7 +9,7 @@ namespace cordon::cli {
 namespace {
 
 /// A session by its id, or all sessions of a person by name or id.
-Result<int> close(Context& context, const std::string& which, const Wait& wait) {
+Result<int> close_sessions(Context& context, const std::string& which, const Wait& wait) {
   CORDON_ASSIGN(const auto sessions, context.list("/v1/sessions"));
   int exit = kOk;
   bool found = false;
@@ -56,7 +56,7 @@ void add_session(CLI::App& program, Context& context) {
                                     "cordon session close ann@acme.example --wait 10s");
   close_command->add_option("SESSION", *which, "a session's id; or a person, for all of theirs")->required();
   add_wait(close_command, *wait);
-  does(close_command, context, [&context, which, wait] { return close(context, *which, *wait); });
+  does(close_command, context, [&context, which, wait] { return close_sessions(context, *which, *wait); });
 }
 
 }  // namespace cordon::cli
