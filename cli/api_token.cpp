@@ -9,11 +9,11 @@
 namespace cordon::cli {
 namespace {
 
-struct NewToken {
+struct NewApiToken {
   std::string role, owner, expires = "90d";
 };
 
-Result<int> create(Context& context, const NewToken& asked) {
+Result<int> create_api_token(Context& context, const NewApiToken& asked) {
   CORDON_ASSIGN(const Seconds expires, parse_duration(asked.expires));
   json::object body{{"role", asked.role}, {"expires_in_s", expires.count()}};
   if (!asked.owner.empty()) body["owner"] = asked.owner;
@@ -32,7 +32,7 @@ Result<int> create(Context& context, const NewToken& asked) {
 
 void add_api_token(CLI::App& program, Context& context) {
   CLI::App& token = *family(program, "api-token", "tokens for the REST interface");
-  const auto asked = std::make_shared<NewToken>();
+  const auto asked = std::make_shared<NewApiToken>();
   const auto id = std::make_shared<std::string>();
 
   CLI::App* create_command =
@@ -44,7 +44,7 @@ void add_api_token(CLI::App& program, Context& context) {
   create_command->add_option("--expires", asked->expires, "how long it lives, 90d at most")
       ->capture_default_str()
       ->check(check_duration);
-  does(create_command, context, [&context, asked] { return create(context, *asked); });
+  does(create_command, context, [&context, asked] { return create_api_token(context, *asked); });
 
   CLI::App* list_command =
       command(token, "list", "API tokens, without their secrets", "cordon api-token list");

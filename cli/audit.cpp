@@ -18,7 +18,7 @@
 namespace cordon::cli {
 namespace {
 
-struct Options {
+struct AuditOptions {
   std::uint64_t after = 0;
   std::size_t limit = 100;
   std::string file, against;
@@ -37,7 +37,7 @@ std::string summary(const json::object& record) {
   return out;
 }
 
-Result<int> list(Context& context, const Options& options) {
+Result<int> list_audit(Context& context, const AuditOptions& options) {
   return print_list(
       context, context.list(fmt::format("/v1/audit?after={}", options.after), options.limit),
       Table({"REVISION", "AT", "BY", "WHAT", "DETAILS"}),
@@ -72,7 +72,7 @@ Result<int> tell(Context& context, const json::object& report) {
   return kOk;
 }
 
-Result<int> verify_file(Context& context, const Options& options) {
+Result<int> verify_file(Context& context, const AuditOptions& options) {
   if (context.target.ca_file.empty()) {
     return fail(ErrorCode::invalid, "a file is verified against the authority that signed it",
                 "give --ca FILE, what `cordon ca` printed when the controller was trusted");
@@ -107,7 +107,7 @@ Result<int> verify_file(Context& context, const Options& options) {
        {"fault_revision", static_cast<std::int64_t>(report.fault ? report.fault->revision.value : 0)}});
 }
 
-Result<int> verify(Context& context, const Options& options) {
+Result<int> verify(Context& context, const AuditOptions& options) {
   if (!options.file.empty()) return verify_file(context, options);
   const std::string query = options.against.empty() ? "" : "?against=" + path_part(options.against);
   CORDON_ASSIGN(const json::object report,
@@ -144,7 +144,7 @@ Result<> export_to(Context& context, const std::string& file) {
   return done;
 }
 
-Result<int> export_all(Context& context, const Options& options) {
+Result<int> export_all(Context& context, const AuditOptions& options) {
   if (options.file.empty() || options.file == "-") {
     CORDON_TRY(context.api_stream("/v1/audit/export", [&context](std::string_view piece) -> Result<> {
       if (!(context.env.out << piece)) return fail(ErrorCode::io, "can't write to standard output");
@@ -162,7 +162,7 @@ Result<int> export_all(Context& context, const Options& options) {
 
 void add_audit(CLI::App& program, Context& context) {
   CLI::App& audit = *family(program, "audit", "the change log: read it, verify it, export it");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<AuditOptions>();
 
   CLI::App* list_command =
       command(audit, "list", "who changed what, when", "cordon audit list --after 100 --limit 20");
@@ -170,7 +170,7 @@ void add_audit(CLI::App& program, Context& context) {
   list_command->add_option("--limit", options->limit, "how many at most")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
-  does(list_command, context, [&context, options] { return list(context, *options); });
+  does(list_command, context, [&context, options] { return list_audit(context, *options); });
 
   CLI::App* verify_command =
       command(audit, "verify", "is every record as it was written, and none missing?",

@@ -8,7 +8,7 @@
 namespace cordon::cli {
 namespace {
 
-struct Options {
+struct FlowOptions {
   std::string since, device, kind;
   std::size_t limit = 100;
 };
@@ -20,7 +20,7 @@ std::string end_of(const json::object& flow, const std::string& side) {
   return fmt::format("{}{}", device.empty() ? address : device, port > 0 ? fmt::format(":{}", port) : "");
 }
 
-Result<int> list(Context& context, const Options& options) {
+Result<int> list_flows(Context& context, const FlowOptions& options) {
   std::string target = fmt::format("/v1/flows?limit={}", options.limit);
   if (!options.since.empty()) {
     std::string since = options.since;
@@ -53,7 +53,7 @@ Result<int> list(Context& context, const Options& options) {
 
 void add_flows(CLI::App& program, Context& context) {
   CLI::App& flows = *family(program, "flows", "what was opened, denied and closed");
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<FlowOptions>();
   CLI::App* list_command = command(flows, "list", "flows that nodes reported, newest first",
                                    "cordon flows list --since 15m --kind denied");
   list_command->add_option("--since", options->since, "a duration back (15m) or a time (RFC 3339)");
@@ -62,7 +62,7 @@ void add_flows(CLI::App& program, Context& context) {
   list_command->add_option("--limit", options->limit, "how many at most")
       ->capture_default_str()
       ->check(CLI::Range(1, 10'000));
-  does(list_command, context, [&context, options] { return list(context, *options); });
+  does(list_command, context, [&context, options] { return list_flows(context, *options); });
 }
 
 }  // namespace cordon::cli

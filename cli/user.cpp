@@ -9,7 +9,7 @@
 namespace cordon::cli {
 namespace {
 
-Result<std::string> ask(const Context& context, std::string_view prompt) {
+Result<std::string> ask_secret(const Context& context, std::string_view prompt) {
   auto answer = context.env.prompt(prompt, true);
   if (!answer) answer.error().hint = "for scripts: --password-file FILE (- is standard input)";
   return answer;
@@ -17,8 +17,8 @@ Result<std::string> ask(const Context& context, std::string_view prompt) {
 
 Result<std::string> new_password(Context& context, const std::string& file) {
   if (!file.empty()) return read_secret(context, file);
-  CORDON_ASSIGN(std::string first, ask(context, "New password: "));
-  CORDON_ASSIGN(const std::string second, ask(context, "Again: "));
+  CORDON_ASSIGN(std::string first, ask_secret(context, "New password: "));
+  CORDON_ASSIGN(const std::string second, ask_secret(context, "Again: "));
   if (first != second) return fail(ErrorCode::invalid, "the two passwords differ", "try again");
   return first;
 }
