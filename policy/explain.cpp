@@ -1,0 +1,233 @@
+#include "policy/explain.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+
+#include "policy/plan_side.h"
+#include "policy/plan_words.h"
+#include "policy/wording.h"
+
+namespace cordon::policy {
+namespace {
+
+constexpr std::size_t kMostAnswers = 100;
+const DeviceId kImagined{"a-new-member"};
+
+/// One access that is asked about, and what people call it.
+struct Goal {
+  std::string service;  ///< "" for an ad-hoc access
+  Access access;
+};
+
+std::string suggestion(std::string_view text, const auto& named, std::string_view otherwise) {
+  std::vector<std::string_view> names;
+  for (const auto& [name, value] : named) names.push_back(name);
+  const std::string near = nearest(text, names);
+  return near.empty() ? std::string(otherwise) : fmt::format("did you mean \"{}\"?", near);
+}
+
+Result<std::vector<Goal>> goals_of(const Segment& segment, const std::string& name,
+                                   std::string_view service) {
+  std::vector<Goal> goals;
+  for (const auto& [known, accesses] : segment.services)
+    if (service == "*" || service == known)
+      for (const Access& access : accesses) goals.push_back({.service = known, .access = access});
+  if (!goals.empty()) return goals;
+  if (service == "*")
+    return fail(ErrorCode::not_found, fmt::format("segment {} has no services", in_quotes(name)),
+                fmt::format("ask for a port: \"{} tcp/443\"", name));
+  return fail(ErrorCode::not_found,
+              fmt::format("segment {} has no service {}", in_quotes(name), in_quotes(service)),
+              suggestion(service, segment.services, fmt::format("or ask for a port: \"{} tcp/443\"", name)));
+}
+
+struct Asked {
+  std::string segment;
+  std::vector<Goal> goals;
+};
+
+Result<Asked> parse_to(const Policy& policy, const std::string& to) {
+  const std::size_t end = to.find_first_of("/ ");
+  if (end == std::string::npos || end + 1 == to.size())
+    return fail(ErrorCode::invalid, fmt::format("{} names no service", in_quotes(to)),
+                "write \"SEGMENT/SERVICE\", \"SEGMENT/*\" or \"SEGMENT tcp/443\"");
+  Asked asked{.segment = to.substr(0, end), .goals = {}};
+  const std::string rest = to.substr(end + 1);
+  const auto segment = policy.segments.find(asked.segment);
+  if (segment == policy.segments.end())
+    return fail(ErrorCode::not_found, fmt::format("the policy has no segment {}", in_quotes(asked.segment)),
+                suggestion(asked.segment, policy.segments, "`cordon policy show` shows them"));
+  if (to[end] == '/') {
+    CORDON_ASSIGN(asked.goals, goals_of(segment->second, asked.segment, rest));
+    return asked;
+  }
+  CORDON_ASSIGN(const auto accesses, parse_access(rest));
+  for (const Access& access : accesses) asked.goals.push_back({.service = "", .access = access});
+  return asked;
+}
+
+/// Only what evaluate() looks at for this question.
+class Explainer {
+ public:
+  Explainer(const World& world, const ExplainQuestion& question, Timestamp now)
+      : world_(world), question_(question), now_(now) {
+    small_.policy = world.policy;
+  }
+
+  Result<Explanation> explain() {
+    CORDON_TRY(add_asker());
+    CORDON_ASSIGN(const Asked asked, parse_to(*world_.policy, question_.to));
+    for (const auto& [target, alike] : targets_in(asked.segment))
+      for (const Goal& goal : asked.goals) answer(asked.segment, goal, target, alike);
+    return std::move(out_);
+  }
+
+ private:
+  Result<> add_asker() {
+    const auto device = world_.devices.find(question_.device);
+    if (device == world_.devices.end())
+      return fail(ErrorCode::not_found,
+                  fmt::format("there is no device {}", in_quotes(question_.device.value)));
+    small_.devices.emplace(*device);
+    principal_ = question_.device;
+    out_.who = in_words(PlanPrincipal{.person = "", .device = question_.device, .session = {}});
+    if (question_.user.value.empty()) return {};
+    const auto user = world_.users.find(question_.user);
+    if (user == world_.users.end())
+      return fail(ErrorCode::not_found, fmt::format("there is no user {}", in_quotes(question_.user.value)));
+    small_.users.emplace(*user);
+    out_.who =
+        in_words(PlanPrincipal{.person = user->second.name.empty() ? user->first.value : user->second.name,
+                               .device = question_.device,
+                               .session = {}});
+    const Session* open = nullptr;  // the latest login, if there are several
+    for (const auto& [id, session] : world_.sessions)
+      if (session.user == question_.user && session.device == question_.device && now_ < session.ends_at &&
+          (open == nullptr || open->authenticated_at < session.authenticated_at))
+        open = &session;
+    if (open != nullptr) {
+      out_.session = open->id;
+    } else {
+      out_.imagined = question_.assurance;
+    }
+    const Session session =
+        open ? *open : would_be_session(world_, user->second, question_.device, question_.assurance, now_);
+    principal_ = session.id;
+    small_.sessions.emplace(session.id, session);
+    return {};
+  }
+
+  /// One device of each kind: what is decided depends on a target's segments and isolation alone.
+  std::map<DeviceId, std::size_t> targets_in(const std::string& segment) {
+    std::map<std::pair<std::set<std::string>, bool>, std::pair<DeviceId, std::size_t>> kinds;
+    for (const auto& [id, device] : world_.devices) {
+      auto segments = segments_of(world_, device);
+      if (!segments.contains(segment)) continue;
+      auto [kind, fresh] = kinds.try_emplace({std::move(segments), device.isolated}, id, 0);
+      ++kind->second.second;
+    }
+    std::map<DeviceId, std::size_t> out;
+    for (const auto& [kind, devices] : kinds) {
+      out.insert(devices);
+      small_.devices.emplace(devices.first, world_.devices.at(devices.first));
+    }
+    if (!out.empty()) return out;
+    Device plain{.id = kImagined, .state = DeviceState::active};
+    for (const Member& member : world_.policy->segments.at(segment).members) {
+      if (member.kind == Member::Kind::tag) plain.tags.insert(member.name);
+      if (member.kind == Member::Kind::device) plain.id = DeviceId(member.name);
+      break;
+    }
+    out.emplace(plain.id, 0);
+    small_.devices.emplace(plain.id, plain);
+    return out;
+  }
+
+  void answer(const std::string& segment, const Goal& goal, const DeviceId& target, std::size_t alike) {
+    if (out_.answers.size() == kMostAnswers) {
+      ++out_.left_out;
+      return;
+    }
+    const Query query{.principal = principal_,
+                      .target = target,
+                      .protocol = goal.access.protocol.value_or(kTcp),
+                      .port = goal.access.protocol ? goal.access.ports.first : std::uint16_t{1}};
+    out_.answers.push_back({.target = target,
+                            .alike = std::max<std::size_t>(alike, 1),
+                            .imagined = alike == 0,
+                            .what = fmt::format("{}{}{} {}", segment, goal.service.empty() ? "" : "/",
+                                                goal.service, to_string(goal.access)),
+                            .query = query,
+                            .decision = evaluate(small_, query, now_)});
+  }
+
+  const World& world_;
+  const ExplainQuestion& question_;
+  const Timestamp now_;
+  World small_;
+  PrincipalRef principal_;
+  Explanation out_;
+};
+
+std::string reason_in_words(const std::string& reason) {
+  if (reason == "isolated") return "its device is isolated";
+  if (reason == "disabled user") return "the user is disabled";
+  if (reason == "session ended") return "the session has ended";
+  if (reason == "unknown principal") return "the device is not active";
+  return reason;
+}
+
+std::string verdict_in_words(const Decision& decision) {
+  switch (decision.verdict) {
+    case Verdict::allow:
+      return fmt::format("rule \"{}\" allows it until {}", decision.rule, format_rfc3339(decision.deadline));
+    case Verdict::forbid:
+      return fmt::format("rule \"{}\" forbids it", decision.rule);
+    case Verdict::deny:
+      break;
+  }
+  if (!decision.reason.empty()) return reason_in_words(decision.reason);
+  return decision.because.empty() ? "no rule speaks of it" : "no rule that speaks of it holds";
+}
+
+std::string where(const Explanation::Answer& answer) {
+  if (answer.imagined) return "a device of it (there is none yet)";
+  if (answer.alike == 1) return answer.target.value;
+  return fmt::format("{} and {} like it", answer.target.value, with_commas(answer.alike - 1));
+}
+
+}  // namespace
+
+Result<Explanation> explain(const World& world, const ExplainQuestion& question, Timestamp now) {
+  return Explainer(world, question, now).explain();
+}
+
+std::vector<std::string> lines_of(const Explanation& explanation) {
+  std::vector<std::string> out;
+  if (explanation.imagined)
+    out.push_back(fmt::format("{} is not signed in; this is what a login at {} would give now:",
+                              explanation.who, to_string(*explanation.imagined)));
+  for (const auto& answer : explanation.answers) {
+    const Decision& decision = answer.decision;
+    std::string line = fmt::format("{} {} reach {} at {}: {}", explanation.who,
+                                   decision.verdict == Verdict::allow ? "may" : "may not", answer.what,
+                                   where(answer), verdict_in_words(decision));
+    if (decision.observed && decision.verdict != Verdict::allow)
+      line += "; it is let through all the same, for the segment only observes";
+    out.push_back(std::move(line));
+    for (const Because& because : decision.because) {
+      if (because.holds && because.rule != decision.rule)
+        out.push_back(fmt::format("  \"{}\" holds too", because.rule));
+      for (const FailedCondition& failed : because.failed)
+        out.push_back(fmt::format("  \"{}\" would allow it: {} must be {}, and is {}", because.rule,
+                                  failed.condition, failed.needed, failed.found));
+    }
+  }
+  if (explanation.left_out > 0) out.push_back(fmt::format("and {} more", with_commas(explanation.left_out)));
+  return out;
+}
+
+}  // namespace cordon::policy
