@@ -87,7 +87,8 @@ TEST_P(Example, AnswersItsFactsAsExpected) {
     const json::object answer = json::parse(answer_line(query, decision, read.facts->offset)).as_object();
     std::string line;
     ASSERT_TRUE(std::getline(expected, line)) << "more queries than expected answers";
-    for (const auto& [member, value] : json::parse(line).as_object()) {
+    const json::object wanted = json::parse(line).as_object();
+    for (const auto& [member, value] : wanted) {
       ASSERT_TRUE(answer.contains(member)) << member;
       EXPECT_EQ(answer.at(member), value) << query.principal << " to " << query.target << ": " << member;
     }
