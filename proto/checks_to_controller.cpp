@@ -1,5 +1,6 @@
 // What a controller takes from a node.
 
+#include "proto/canonical_json.h"
 #include "proto/checks.h"
 #include "proto/codec.h"
 
@@ -7,7 +8,7 @@ namespace cordon::wire {
 namespace {
 
 constexpr std::size_t kMostFeatures = 64, kMostEndpoints = 16, kMostMaps = 64, kMostCounters = 1024,
-                      kMostAlarms = 64;
+                      kMostAlarms = 64, kMostPassing = 64, kLongestCheck = 63;
 constexpr std::size_t kMostPeers = 65536, kMostFlows = 65536;
 
 Result<> check_body(const EnrolRequest& m) {
@@ -63,6 +64,10 @@ Result<> check_body(const Heartbeat& m) {
   }
   CORDON_TRY(check_count("heartbeat alarms", m.alarms_size(), kMostAlarms));
   for (const auto& alarm : m.alarms()) CORDON_TRY(check_name("heartbeat alarm", alarm, kLongestReason));
+  CORDON_TRY(check_count("heartbeat checks", m.checks().passing_size(), kMostPassing));
+  for (const auto& name : m.checks().passing()) {
+    if (!is_id(name, kLongestCheck)) return refuse("heartbeat check", "is no check's name");
+  }
   return {};
 }
 

@@ -142,6 +142,10 @@ void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
   facts.counters.clear();
   for (const auto& [name, value] : heartbeat.counters()) facts.counters.emplace(name, value);
   for (const wire::PeerObservation& peer : heartbeat.peers()) take_observation(peer);
+  if (heartbeat.has_checks()) {
+    const auto& passing = heartbeat.checks().passing();
+    hub_.reports().report_facts(device_, {passing.begin(), passing.end()});
+  }
   wire::ToNode out;
   wire::HeartbeatAnswer& answer = *out.mutable_heartbeat();
   answer.set_echo_boot_ns(heartbeat.sent_boot_ns());

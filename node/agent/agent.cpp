@@ -217,8 +217,8 @@ void Agent::save_state() {
 
 std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
-  for (const std::string* alarm :
-       {&states_.head_alarm(), &tunnel_alarm_, &link_alarm_, &disk_alarm_, &interfaces_.alarm()})
+  for (const std::string* alarm : {&states_.head_alarm(), &tunnel_alarm_, &link_alarm_, &disk_alarm_,
+                                   &health_alarm_, &interfaces_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   for (const std::string& line : filter_alarms_) out.push_back("filter: " + line);
   return out;

@@ -73,6 +73,7 @@ class Agent : private SessionHandler, private DeskBackend {
   /// After a boot the filter is empty: what the saved state guards is not open until the controller speaks.
   /// The overlay stays shut, as nothing is granted or confirmed.
   void guard_as_before();
+  void report_checks(wire::Heartbeat& heartbeat);
   void observe_time(BootNs sent, Timestamp controller_time);
   void heartbeat_answered(const wire::ToNode& message);
   void take_state(const wire::ToNode& message);
@@ -108,7 +109,7 @@ class Agent : private SessionHandler, private DeskBackend {
   std::deque<BootNs> beats_;  ///< sent in this session and not answered
   BootNs confirmed_ = 0;      ///< 0: never by this process
   std::vector<std::string> filter_alarms_;
-  std::string tunnel_alarm_, link_alarm_, disk_alarm_;
+  std::string tunnel_alarm_, link_alarm_, disk_alarm_, health_alarm_;
   std::uint64_t saved_ = 0;  ///< StateKeeper::applied() when the state was saved
   unsigned ticks_ = 0;
 };

@@ -1,9 +1,12 @@
 // The agent's side of the session: what it says, and what it does with what it hears.
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include "base/log.h"
 #include "node/agent/agent.h"
+#include "node/agent/check_report.h"
 #include "node/link/tls.h"
 #include "proto/codec.h"
 #include "proto/cordon.pb.h"
@@ -74,7 +77,19 @@ void Agent::fill_heartbeat(wire::Heartbeat& heartbeat) {
       observation.set_last_handshake_age_s(peer.handshake_age->count());
     }
   }
+  report_checks(heartbeat);
   for (const std::string& alarm : alarms()) heartbeat.add_alarms(alarm);
+}
+
+/// What can't be read is not reported: after the policy's time the controller knows nothing of this machine.
+void Agent::report_checks(wire::Heartbeat& heartbeat) {
+  if (parts_.config.health_report.empty()) return;
+  const auto passing = read_check_report(parts_.config.health_report, parts_.config.health_max_age,
+                                         parts_.clock.now(), ::geteuid());
+  health_alarm_ = passing ? "" : "health is not reported: " + passing.error().what;
+  if (!passing) return;
+  auto& report = *heartbeat.mutable_checks();
+  for (const std::string& name : *passing) report.add_passing(name);
 }
 
 void Agent::connected(const wire::Welcome& welcome, BootNs sent_boot_ns) {

@@ -137,6 +137,14 @@ void read_root(TomlTable& root, NodeConfig& config) {
     t.texts("endpoints", "[\"203.0.113.5:51820\"]",
             [&](const auto& v) { return take_endpoint(config.advertise, v); });
   });
+  root.section("health", [&](TomlTable& t) {
+    t.text("report", "\"/var/lib/site/checks\"",
+           [&](const auto& v) { return take_directory(config.health_report, v); });
+    t.text("max_age", "\"10m\"", [&](const std::string& v) -> Result<> {
+      CORDON_ASSIGN(config.health_max_age, parse_duration(v));
+      return {};
+    });
+  });
   root.finish();
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/result.h"
+#include "base/time.h"
 #include "node/filter/filter.h"
 #include "node/tunnel/tunnel.h"
 
@@ -39,6 +40,10 @@ struct NodeConfig {
   std::vector<std::string> underlay_interfaces;  ///< empty: all but loopback and the overlay
   std::vector<Prefix> underlay_allow;
   std::vector<Endpoint> advertise;
+
+  std::filesystem::path
+      health_report;  ///< where the checks that pass are written; empty: nothing is reported
+  Seconds health_max_age{10 * 60};
 };
 
 /// `file` is how messages name the text.

@@ -46,6 +46,9 @@ interfaces = ["eth0"]
 allow = ["192.0.2.0/24"]
 [advertise]
 endpoints = ["203.0.113.5:51820"]
+[health]
+report = "/var/lib/site/checks"
+max_age = "2m"
 )",
                                         "node.toml");
   ASSERT_TRUE(config) << config.error().message();
@@ -56,6 +59,8 @@ endpoints = ["203.0.113.5:51820"]
   EXPECT_EQ(config->underlay_interfaces, std::vector<std::string>{"eth0"});
   EXPECT_EQ(config->underlay_allow.front().to_string(), "192.0.2.0/24");
   EXPECT_EQ(config->advertise.front().to_string(), "203.0.113.5:51820");
+  EXPECT_EQ(config->health_report, "/var/lib/site/checks");
+  EXPECT_EQ(config->health_max_age, Seconds(120));
   const FilterConfig filter = filter_config(*config, "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
   EXPECT_TRUE(filter.cgroup.empty()) << "an empty text means no hook";
   EXPECT_EQ(filter.wireguard_port, 1234);

@@ -136,6 +136,12 @@ TEST(Messages, ToControllerFieldsOutOfRangeAreRefusedByName) {
           {ToController::kHeartbeat, "age",
            [](auto& m) { m.mutable_heartbeat()->mutable_peers(0)->set_last_handshake_age_s(-2); }},
           {ToController::kHeartbeat, "alarm", [](auto& m) { m.mutable_heartbeat()->add_alarms("\x1b[31m"); }},
+          {ToController::kHeartbeat, "heartbeat check",
+           [](auto& m) { m.mutable_heartbeat()->mutable_checks()->add_passing("os updates"); }},
+          {ToController::kHeartbeat, "heartbeat checks",
+           [](auto& m) {
+             for (int i = 0; i < 65; ++i) m.mutable_heartbeat()->mutable_checks()->add_passing("x");
+           }},
           {ToController::kLogin, "login user", [](auto& m) { m.mutable_login()->clear_user(); }},
           {ToController::kLogin, "login password",
            [&](auto& m) { m.mutable_login()->set_password(long_text); }},

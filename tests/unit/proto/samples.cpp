@@ -74,6 +74,7 @@ void add_session(std::vector<ToController>& out) {
   fill(peer.mutable_endpoint());
   peer.set_last_handshake_age_s(-1);
   heartbeat.add_alarms("filter detached");
+  heartbeat.mutable_checks()->add_passing("os_updates");
 }
 
 void add_requests(std::vector<ToController>& out) {
