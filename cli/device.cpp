@@ -1,8 +1,12 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/json/array.hpp>
 #include <memory>
 #include <ostream>
+#include <set>
 
 #include "cli/commands.h"
 
@@ -31,6 +35,39 @@ Result<int> show(Context& context, const std::string& id) {
   line("platform", text(device, "platform"));
   line("enrolled", fmt::format("{} with {}", local_time(device, "enrolled_at"), text(device, "token")));
   return kOk;
+}
+
+/// What "+settlement" and "-web" make of the tags that a device has.
+Result<std::set<std::string>> changed_tags(std::set<std::string> tags,
+                                           const std::vector<std::string>& changes) {
+  for (const std::string& change : changes) {
+    const std::string tag = change.substr(std::min<std::size_t>(1, change.size()));
+    if (tag.empty() || tag.starts_with('-') || (change[0] != '+' && change[0] != '-')) {
+      return fail(ErrorCode::invalid, fmt::format("\"{}\" is no change of a tag", change),
+                  "+TAG gives the device a tag, -TAG takes it away");
+    }
+    if (change[0] == '+') {
+      tags.insert(tag);
+    } else if (tags.erase(tag) == 0) {
+      return fail(ErrorCode::not_found, fmt::format("the device has no tag \"{}\"", tag),
+                  tags.empty() ? "it has none" : fmt::format("it has {}", fmt::join(tags, ", ")));
+    }
+  }
+  return tags;
+}
+
+Result<int> tag(Context& context, const std::string& id, const std::vector<std::string>& changes,
+                const Wait& wait) {
+  const std::string target = "/v1/devices/" + path_part(id);
+  CORDON_ASSIGN(const json::object device, context.api("GET", target));
+  std::set<std::string> has;
+  for (const json::value& item : items(device, "tags")) {
+    if (item.is_string()) has.emplace(item.get_string());
+  }
+  CORDON_ASSIGN(const std::set<std::string> tags, changed_tags(std::move(has), changes));
+  const std::string told = tags.empty() ? "has no tags" : fmt::format("is tagged {}", fmt::join(tags, ", "));
+  return change(context, "POST", target + "/tags", {{"tags", json::array(tags.begin(), tags.end())}}, wait,
+                fmt::format("{} {}", id, told));
 }
 
 }  // namespace
@@ -65,6 +102,22 @@ void add_device(CLI::App& program, Context& context) {
   does(approve, context, [&context, id, wait] {
     return change(context, "POST", fmt::format("/v1/devices/{}/approve", path_part(*id)), {}, *wait,
                   fmt::format("{} is in", *id));
+  });
+
+  CLI::App* tag_command =
+      with_id("tag", "gives a device tags and takes tags away", "cordon device tag ledger +settlement -web");
+  // "-web" is a change and not a row of options, whatever its letters.
+  tag_command->set_help_flag("--help", "what it does, with examples");
+  tag_command->allow_extras();
+  tag_command->footer(tag_command->get_footer() + "\n\n+TAG gives a tag, -TAG takes it away.");
+  add_wait(tag_command, *wait);
+  does(tag_command, context, [&context, id, tag_command, wait]() -> Result<int> {
+    const std::vector<std::string> changes = tag_command->remaining();
+    if (changes.empty()) {
+      return fail(ErrorCode::invalid, "no tag is given",
+                  "such as `cordon device tag ledger +settlement -web`");
+    }
+    return tag(context, *id, changes, *wait);
   });
 
   CLI::App* remove = with_id("remove", "takes a device away for good; its name is never used again",

@@ -72,6 +72,15 @@ void add_user(CLI::App& program, Context& context) {
     return change(context, "POST", fmt::format("/v1/users/{}/disable", path_part(*name)), {}, *wait,
                   fmt::format("{} is disabled", *name));
   });
+
+  CLI::App* enable =
+      command(user, "enable", "lets a disabled person log in again", "cordon user enable ann@acme.example");
+  enable->add_option("NAME", *name, "name or id")->required();
+  add_wait(enable, *wait);
+  does(enable, context, [&context, name, wait] {
+    return change(context, "POST", fmt::format("/v1/users/{}/enable", path_part(*name)), {}, *wait,
+                  fmt::format("{} may log in again", *name));
+  });
 }
 
 }  // namespace cordon::cli

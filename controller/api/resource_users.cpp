@@ -26,10 +26,18 @@ void add_user(Services& services, const Call& call, Respond respond) {
       });
 }
 
-void disable_user(Services& services, const Call& call, Respond respond) {
+void set_disabled(Services& services, const Call& call, bool disabled, const Respond& respond) {
   const auto user = find_user(services.log.world(), call.path[0]);
   if (!user) return respond(problem(user.error()));
-  commit(services, call, kinds::UserDisabled{.user = (*user)->id, .disabled = true}, {}, respond);
+  commit(services, call, kinds::UserDisabled{.user = (*user)->id, .disabled = disabled}, {}, respond);
+}
+
+void disable_user(Services& services, const Call& call, Respond respond) {
+  set_disabled(services, call, true, respond);
+}
+
+void enable_user(Services& services, const Call& call, Respond respond) {
+  set_disabled(services, call, false, respond);
 }
 
 }  // namespace
@@ -63,7 +71,15 @@ Routes user_routes() {
        .summary = "Ends a person's sessions and logins; by id or name",
        .body = {waiting()},
        .answer = "Revision",
-       .handler = disable_user}};
+       .handler = disable_user},
+      {.method = "POST",
+       .pattern = "/v1/users/{id}/enable",
+       .operation = "enableUser",
+       .role = Role::admin,
+       .summary = "Lets a disabled person log in again, with the password and the authenticator they had",
+       .body = {waiting()},
+       .answer = "Revision",
+       .handler = enable_user}};
 }
 
 }  // namespace cordon::controller::api

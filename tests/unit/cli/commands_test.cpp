@@ -140,11 +140,13 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
                                                                                     {"device", "show"},
                                                                                     {"device", "approve"},
                                                                                     {"device", "remove"},
+                                                                                    {"device", "tag"},
                                                                                     {"isolate"},
                                                                                     {"release"},
                                                                                     {"user", "add"},
                                                                                     {"user", "list"},
                                                                                     {"user", "disable"},
+                                                                                    {"user", "enable"},
                                                                                     {"session", "list"},
                                                                                     {"session", "close"},
                                                                                     {"node", "list"},
@@ -168,6 +170,24 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
   EXPECT_EQ(rig.out.str(), "cordon 0.1.0\n");
   EXPECT_EQ(rig.run({"--help"}), kOk);
   EXPECT_NE(rig.out.str().find("3 a connected node has not acked"), std::string::npos);
+}
+
+TEST_F(Cli, ChangesTagsByWhatTheDeviceHas) {
+  rig.api["GET /v1/devices/ledger"] = {200, R"({"id":"ledger","tags":["hr","web"]})"};
+  rig.api["POST /v1/devices/ledger/tags"] = {200, R"({"revision":17})"};
+  EXPECT_EQ(rig.run({"device", "tag", "ledger", "+settlement", "-web", "-hr", "--wait", "0"}), kOk)
+      << rig.err.str();
+  EXPECT_EQ(rig.bodies.back(), R"({"tags":["settlement"]})");
+  EXPECT_EQ(rig.run({"device", "tag", "ledger", "-web", "-hr"}), kOk) << rig.err.str();
+  EXPECT_EQ(rig.bodies.back(), R"({"tags":[]})");
+  EXPECT_EQ(rig.run({"device", "tag", "ledger", "-db"}), kFailed);
+  EXPECT_EQ(rig.err.str(), "cordon: the device has no tag \"db\"; it has hr, web\n");
+  EXPECT_EQ(rig.run({"device", "tag", "ledger", "settlement"}), kFailed);
+  EXPECT_EQ(
+      rig.err.str(),
+      "cordon: \"settlement\" is no change of a tag; +TAG gives the device a tag, -TAG takes it away\n");
+  EXPECT_EQ(rig.run({"device", "tag", "ledger", "--waits"}), kFailed);
+  EXPECT_EQ(rig.run({"device", "tag", "ledger"}), kFailed);
 }
 
 TEST_F(Cli, PolicyCheckWorksOffLine) {

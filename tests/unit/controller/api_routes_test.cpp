@@ -159,6 +159,10 @@ TEST_F(ApiRoutes, UsersAndSessions) {
   EXPECT_EQ(rig.call("DELETE", "/v1/sessions/s-0000000000000001").status, 404u);
   EXPECT_EQ(rig.call("POST", "/v1/users/ann%40acme.example/disable").status, 200u);
   EXPECT_EQ(rig.call("POST", "/v1/users/bob/disable").status, 404u);
+  EXPECT_TRUE(first_item(rig.call("GET", "/v1/users")).at("disabled").as_bool());
+  EXPECT_EQ(rig.call("POST", "/v1/users/ann%40acme.example/enable").status, 200u);
+  EXPECT_FALSE(first_item(rig.call("GET", "/v1/users")).at("disabled").as_bool());
+  EXPECT_EQ(rig.call("POST", "/v1/users/ann%40acme.example/enable").status, 409u);
 }
 
 TEST_F(ApiRoutes, AuditAndFlows) {
@@ -178,6 +182,17 @@ TEST_F(ApiRoutes, AuditAndFlows) {
   test::must(
       rig.flows->add({{.at = rig.clock.now(), .node = DeviceId("ledger"), .kind = "denied", .protocol = 6}}));
   expect_list("/v1/flows?kind=denied", "Flow");
+  test::must(
+      rig.flows->add({{.at = rig.clock.now(), .node = DeviceId("ledger"), .kind = "opened", .protocol = 6}}));
+  const auto page = rig.call("GET", "/v1/flows?limit=1");
+  EXPECT_EQ(first_item(page).at("kind").as_string(), "opened");
+  const auto next = rig.call("GET", "/v1/flows?limit=1&after=" + page.text("next"));
+  EXPECT_EQ(first_item(next).at("kind").as_string(), "denied");
+  const auto last = rig.call("GET", "/v1/flows?limit=1&after=" + next.text("next"));
+  EXPECT_TRUE(last.json().at("items").as_array().empty());
+  EXPECT_TRUE(last.json().at("next").is_null());
+  for (const char* place : {"1", "1-", "-1", "x-1", "1-1x"})
+    EXPECT_EQ(rig.call("GET", std::string("/v1/flows?after=") + place).status, 400u) << place;
   EXPECT_EQ(rig.call("GET", "/v1/flows?since=yesterday").status, 400u);
 }
 
