@@ -28,7 +28,9 @@ void print_decision(Context& context, const policy::FactsQuery& query, const pol
   if (!decision.rule.empty()) line += fmt::format(" by \"{}\"", decision.rule);
   if (decision.verdict == policy::Verdict::allow)
     line += fmt::format(" until {}", policy::format_with_offset(decision.deadline, offset));
-  if (!decision.reason.empty()) line += fmt::format(" ({})", decision.reason);
+  const bool plain = decision.verdict == policy::Verdict::deny && decision.because.empty();
+  const std::string reason = decision.reason.empty() && plain ? "no rule allows it" : decision.reason;
+  if (!reason.empty()) line += fmt::format(" ({})", reason);
   if (const std::string standing = standing_of(decision); !standing.empty())
     line += fmt::format("; {}", standing);
   if (decision.observed) line += "; the target only observes";

@@ -89,9 +89,8 @@ void add_policy_replay(CLI::App& policy, Context& context) {
       policy, "replay",
       "runs each packet of a capture through a policy's compiled maps and the real kernel program, as root; "
       "works without a controller",
-      "sudo cordon policy replay /etc/cordon/policy --facts facts.json --pcap monday.pcap\n"
-      "sudo cordon policy replay /etc/cordon/policy --facts facts.json --pcap monday.pcapng --json | tail "
-      "-1");
+      "cordon policy replay /etc/cordon/policy --facts facts.json --pcap monday.pcap\n"
+      "cordon policy replay /etc/cordon/policy --facts facts.json --pcap monday.pcapng --json | tail -1");
   add_directory(made, asked->directory);
   add_facts(made, asked->facts);
   made->add_option("--pcap", asked->capture, "recorded packets: pcap or pcapng, raw IP or Ethernet")

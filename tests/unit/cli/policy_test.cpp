@@ -47,7 +47,8 @@ constexpr const char* kFacts = R"({ "at": "2026-01-05T10:00:00+08:00",
                 { "id": "s2", "user": "trader@acme.example", "device": "abroad", "assurance": "aal2" } ],
   "queries": [ { "principal": "s1", "target": "ledger-1", "access": "tcp/5432" },
                { "principal": "s2", "target": "ledger-1", "access": "tcp/5432" },
-               { "principal": "s1", "target": "nowhere", "access": "tcp/5432" } ] }
+               { "principal": "s1", "target": "nowhere", "access": "tcp/5432" },
+               { "principal": "laptop", "target": "ledger-1", "access": "tcp/22" } ] }
 )";
 
 class CliPolicy : public ::testing::Test {
@@ -121,6 +122,10 @@ TEST_F(CliPolicy, DecideAnswersALineAQuery) {
   EXPECT_EQ(json::parse(line).at("verdict").as_string(), "deny");
   std::getline(lines, line);
   EXPECT_EQ(json::parse(line).at("reason").as_string(), "unknown target");
+  std::getline(lines, line);
+  EXPECT_EQ(line,
+            R"({"principal":"laptop","target":"ledger-1","access":"tcp/22","verdict":"deny","rule":null,)"
+            R"("deadline":null,"health":4,"trust":null,"because":[]})");
   EXPECT_FALSE(std::getline(lines, line));
   EXPECT_TRUE(rig.calls.empty());
 }
@@ -134,7 +139,8 @@ TEST_F(CliPolicy, DecideIsReadableToo) {
             "s2 to ledger-1 tcp/5432: deny\n"
             "  \"traders-to-ledger\" needs assurance aal3, found aal2\n"
             "  \"traders-to-ledger\" needs countries TW, found US\n"
-            "s1 to nowhere tcp/5432: deny (unknown target)\n");
+            "s1 to nowhere tcp/5432: deny (unknown target); health 0.4, trust 76\n"
+            "laptop to ledger-1 tcp/22: deny (no rule allows it); health 0.4\n");
 }
 
 TEST_F(CliPolicy, DecideRefusesWhatItCantRead) {
