@@ -218,7 +218,7 @@ TEST(Targets, AreNumberedWhenAPolicyIsInForceAndWhenADeviceComesOrIsTagged) {
   EXPECT_EQ(target("laptop"), TargetId(web.value + 1));
 }
 
-TEST(Facts, OfADeviceAreWhatIsKnownNow) {
+TEST(WorldFacts, OfADeviceAreWhatIsKnownNow) {
   Company c;
   const DeviceId laptop("laptop");
   DeviceFacts facts{.device = laptop,
@@ -240,7 +240,7 @@ TEST(Facts, OfADeviceAreWhatIsKnownNow) {
   EXPECT_EQ(code_of(c.try_add(DeviceFacts{.device = DeviceId("nobody")})), ErrorCode::not_found);
 }
 
-TEST(Facts, OwnershipIsSetRightByAnOperator) {
+TEST(WorldFacts, OwnershipIsSetRightByAnOperator) {
   Company c;
   EXPECT_EQ(code_of(c.try_add(DeviceClassified{DeviceId("laptop"), policy::Ownership::company})),
             ErrorCode::conflict);
@@ -250,7 +250,7 @@ TEST(Facts, OwnershipIsSetRightByAnOperator) {
   EXPECT_EQ(c.world.devices.at(DeviceId("laptop")).ownership, std::nullopt);
 }
 
-TEST(Facts, SignalsOfASession) {
+TEST(WorldFacts, SignalsOfASession) {
   Company c;
   const SessionSignals signals{SessionId("s-1"), {{"new country", 30, c.now + Seconds(60)}}};
   EXPECT_EQ(code_of(c.try_add(signals)), ErrorCode::not_found);
