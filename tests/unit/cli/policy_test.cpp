@@ -180,7 +180,8 @@ TEST_F(CliPolicy, ReplayRefusesWhatItCantRead) {
 }
 
 constexpr const char* kApplied =
-    R"({"revision":17,"confirm_by":"2026-01-05T02:05:00Z","diagnostics":[{"text":"a.toml:1:1: warning: odd"}]})";
+    R"({"revision":17,"confirm_by":"2026-01-05T02:05:00Z","diagnostics":[{"text":"a.toml:1:1: warning: odd"}],)"
+    R"("plan":{"summary":"1 person loses access","lines":["1 person loses access","  ann@x on laptop loses settlement/ledger tcp/5432"],"warnings":[]}})";
 
 TEST_F(CliPolicy, ApplyTellsHowToKeepIt) {
   rig.api["POST /v1/policy/apply"] = {200, kApplied};
