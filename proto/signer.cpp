@@ -61,7 +61,7 @@ Result<std::string> controller_name(std::string_view leaf_pem) {
   for (const auto& uri : info.uris) {
     if (uri.starts_with("spiffe://") && uri.find("/controller/") != std::string::npos) return uri;
   }
-  return fail(ErrorCode::unauthorized, fmt::format("the signer \"{}\" isn't a controller", info.common_name));
+  return fail(ErrorCode::forbidden, fmt::format("the signer \"{}\" isn't a controller", info.common_name));
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ struct Signer {
 };
 
 /// Follows `chain_pem` (leaf first) to one of `roots_pem` as of `at`. The leaf must be a controller's: a
-/// device's certificate leads to the same root and may sign no heads.
+/// device's certificate leads to the same root and may sign no heads (`forbidden`).
 Result<Signer> verify_signer(std::string_view chain_pem, std::string_view roots_pem, Timestamp at);
 
 /// Verifies many heads; a chain is followed once as long as it is in force.

@@ -7,7 +7,6 @@
 
 #include "base/crypto.h"
 #include "base/files.h"
-#include "node/link/verify.h"
 #include "proto/cordon.pb.h"
 #include "proto/receipt.h"
 
@@ -64,15 +63,17 @@ Result<HeadMemory> HeadMemory::open(const std::filesystem::path& file) {
 
 Result<> HeadMemory::check_signature(const wire::SignedHead& head, const Head& content,
                                      std::string_view roots_pem, std::string_view domain, Timestamp now) {
-  if (signer_pem_ != head.signer_pem() || now >= signer_until_) {
+  if (signer_pem_ != head.signer_pem() || now < signer_.not_before || now >= signer_.not_after) {
     signer_pem_.clear();
-    CORDON_ASSIGN(const auto signer, verify_chain(head.signer_pem(), roots_pem, now));
-    CORDON_TRY(require_controller(signer, domain));
+    CORDON_ASSIGN(signer_, wire::verify_signer(head.signer_pem(), roots_pem, now));
+    if (!signer_.name.starts_with(fmt::format("spiffe://{}/controller/", domain))) {
+      return fail(ErrorCode::forbidden,
+                  fmt::format("the log's head is signed by {}, which is not a controller of {}", signer_.name,
+                              domain));
+    }
     signer_pem_ = head.signer_pem();
-    signer_key_ = signer.public_key_der;
-    signer_until_ = signer.not_after;
   }
-  if (!crypto::verify(signer_key_, wire::head_text(content.revision, content.hash),
+  if (!crypto::verify(signer_.public_key_der, wire::head_text(content.revision, content.hash),
                       as_bytes(head.signature())))
     return fail(ErrorCode::unauthorized, "the log's head is not signed by the controller it names");
   return {};

@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "proto/signer.h"
 
 namespace cordon::wire {
 class SignedHead;
@@ -57,8 +58,7 @@ class HeadMemory {
   std::map<Revision, Sha256> recent_;
   /// The signer whose chain was checked last, so that a heartbeat costs one signature and no chain.
   std::string signer_pem_;
-  Bytes signer_key_;
-  Timestamp signer_until_{};
+  wire::Signer signer_;
 };
 
 }  // namespace cordon::node
