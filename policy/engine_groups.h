@@ -1,0 +1,192 @@
+#pragma once
+// Principals of which the rules say the same, targets in the same segments, and what holds between two such
+// groups. A group never changes but for its members: who changes moves to another group. Groups that lost
+// their last member stay until the next advance, so that what was before it can still be told.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "policy/engine.h"
+#include "policy/engine_records.h"
+#include "policy/engine_rules.h"
+#include "policy/grant_class.h"
+
+namespace cordon::policy::engine {
+
+/// How often each key is in use, now and before this advance.
+template <class Key>
+class Counted {
+ public:
+  void add(const Key& key, std::int32_t by, std::uint64_t epoch) {
+    if (epoch_ != epoch) forget(epoch);
+    auto [it, fresh] = uses_.try_emplace(key);
+    Uses& uses = it->second;
+    if (uses.epoch != epoch) {
+      uses.before = uses.now;
+      uses.epoch = epoch;
+      changed_.push_back(key);
+    }
+    uses.now += by;
+  }
+  bool contains(const Key& key, When when, std::uint64_t epoch) const {
+    const auto it = uses_.find(key);
+    if (it == uses_.end()) return false;
+    return (when == When::before && it->second.epoch == epoch ? it->second.before : it->second.now) > 0;
+  }
+  /// That may be in use at one of the two moments only.
+  const std::vector<Key>& changed(std::uint64_t epoch) const {
+    static const std::vector<Key> kNothing;
+    return epoch_ == epoch ? changed_ : kNothing;
+  }
+
+ private:
+  struct Uses {
+    std::int32_t now = 0, before = 0;
+    std::uint64_t epoch = 0;
+  };
+  void forget(std::uint64_t epoch) {
+    for (const Key& key : changed_)
+      if (const auto it = uses_.find(key); it != uses_.end() && it->second.now == 0) uses_.erase(it);
+    changed_.clear();
+    epoch_ = epoch;
+  }
+  std::unordered_map<Key, Uses> uses_;
+  std::vector<Key> changed_;
+  std::uint64_t epoch_ = 0;
+};
+
+/// What a pattern comes down to at one group of targets; shared by all principal groups that say the same
+/// there.
+struct Link {
+  std::vector<PortGrant> table;  ///< empty: nothing is granted
+  ClassId ingress;               ///< the class that the target's nodes know
+  ClassGrants grants;            ///< of that class
+  std::vector<RuleId> rules;     ///< named in it
+  std::uint32_t users = 0;       ///< principal groups
+  const Pattern* key = nullptr;  ///< in the target group's links
+};
+
+struct TargetGroup {
+  std::vector<std::uint32_t> segments;  ///< by number
+  TargetId id;
+  bool isolated = false;
+  bool observes = false;
+  Underlay underlay = Underlay::open;
+  std::map<GuardKey, GuardValue> guards;
+
+  std::vector<std::uint32_t> members;  ///< devices
+  std::uint64_t born = 0;
+  std::map<Pattern, Link> links;
+  std::unordered_map<std::uint32_t, const Link*> sources;  ///< by principal group
+  Counted<ClassId> classes;                                ///< that its nodes know for others
+  Counted<RuleId> rules;
+
+  /// Principals that this advance changed here.
+  std::vector<std::uint32_t> moved;
+  std::uint64_t moved_in = 0;
+};
+
+/// What a principal's own node knows it by.
+struct LocalClass {
+  ClassId id;
+  ClassGrants grants;
+  std::vector<RuleId> rules;
+};
+
+struct PrincipalGroup {
+  struct Target {
+    std::uint32_t group;
+    const Link* link;
+  };
+  Pattern pattern;
+  std::vector<RuleId> rules;           ///< that its grants may name, in order
+  std::vector<Target> targets;         ///< by group; only where something is granted
+  std::vector<std::uint32_t> members;  ///< principals
+  std::uint64_t born = 0;
+  bool buried = false;  ///< it has no members and counts nowhere
+
+  /// By the node's own target group (kNone: nothing is granted there).
+  using Locals = std::vector<std::pair<std::uint32_t, std::unique_ptr<const LocalClass>>>;
+  mutable Locals local, local_before;
+  std::uint64_t targets_changed = 0;  ///< the last advance in which a target group came or went
+
+  const Link* find(std::uint32_t target_group) const;
+};
+
+class GroupBook {
+ public:
+  explicit GroupBook(RuleBook& rules) : rules_(rules) {}
+
+  /// A new advance: groups without members go for good.
+  void begin(std::uint64_t epoch);
+  /// Groups that have no members now count no more.
+  void settle();
+
+  /// The group of active devices in these segments; it is made if need be.
+  std::uint32_t target_group(const World& world, const Device& device, const Positions& segments);
+  /// The policy changed: what its segments mean is looked at again.
+  void forget_segments() { by_segments_.clear(); }
+  /// The group of principals of this pattern, which is not empty; it is made if need be.
+  std::uint32_t principal_group(const Pattern& pattern);
+
+  void join_targets(std::uint32_t group, std::uint32_t device, std::uint32_t& place);
+  /// The device that takes its place among the members, or kNone.
+  std::uint32_t leave_targets(std::uint32_t group, std::uint32_t place);
+  void join_principals(std::uint32_t group, std::uint32_t principal, std::uint32_t& place);
+  std::uint32_t leave_principals(std::uint32_t group, std::uint32_t place);
+
+  const TargetGroup& targets(std::uint32_t group) const { return *targets_[group]; }
+  TargetGroup& targets(std::uint32_t group) { return *targets_[group]; }
+  const PrincipalGroup& principals(std::uint32_t group) const { return *principals_[group]; }
+  /// Groups that observe, those that came or went in this advance included.
+  const std::vector<std::uint32_t>& observing() const { return observing_; }
+  /// Principal groups whose target groups came or went in this advance.
+  const std::vector<std::uint32_t>& retargeted() const { return retargeted_; }
+
+  bool exists(const TargetGroup& group, When when) const {
+    return when == When::now ? !group.members.empty() : group.born != epoch_;
+  }
+  bool exists(const PrincipalGroup& group, When when) const {
+    return when == When::now ? !group.members.empty() : group.born != epoch_;
+  }
+  const LocalClass& local_class(const PrincipalGroup& group, std::uint32_t own, When when) const;
+  Engine::Counts counts() const;
+  std::uint64_t epoch() const { return epoch_; }
+
+ private:
+  struct Place {
+    Positions segments;
+    bool isolated = false;
+    auto operator<=>(const Place&) const = default;
+  };
+  TargetGroup describe(const World& world, const Device& device, const Positions& segments) const;
+  void link_target_group(std::uint32_t group);
+  void link_principal_group(std::uint32_t group);
+  const Link* link(PrincipalGroup& from, std::uint32_t from_number, std::uint32_t to);
+  Pattern restricted(const Pattern& pattern, const TargetGroup& to) const;
+  bool speaks_of(std::uint32_t rule, const TargetGroup& to) const;
+  Link make_link(const Pattern& pattern, const TargetGroup& to) const;
+  Offer offer_of(std::uint32_t rule, const TargetGroup& to) const;
+  void count(TargetGroup& group, const Link& link, std::int32_t by);
+  void retarget(std::uint32_t group);
+  void erase_principal_group(std::uint32_t group);
+  void erase_target_group(std::uint32_t group);
+
+  RuleBook& rules_;
+  std::uint64_t epoch_ = 0;
+  std::vector<std::unique_ptr<TargetGroup>> targets_;
+  std::vector<std::unique_ptr<PrincipalGroup>> principals_;
+  std::vector<std::uint32_t> free_targets_, free_principals_;
+  std::map<Place, std::uint32_t> by_segments_;                              ///< under the policy in force
+  std::map<std::vector<std::uint32_t>, std::vector<std::uint32_t>> alike_;  ///< by segments' numbers
+  std::map<Pattern, std::uint32_t> by_pattern_;
+  std::vector<std::uint32_t> observing_, retargeted_;
+  std::vector<std::uint32_t> empty_targets_, empty_principals_;  ///< that may have lost their last member
+};
+
+}  // namespace cordon::policy::engine

@@ -1,0 +1,284 @@
+#include "policy/engine_node.h"
+
+#include <algorithm>
+#include <iterator>
+
+namespace cordon::policy::engine {
+namespace {
+
+template <class Visit>
+void each_address(const OverlayAddresses& addresses, Visit visit) {
+  for (const Address* address : {&addresses.v4, &addresses.v6})
+    if (!address->is_unspecified()) visit(*address);
+}
+
+template <class T>
+void make_set(std::vector<T>& all) {
+  std::ranges::sort(all);
+  const auto repeated = std::ranges::unique(all);
+  all.erase(repeated.begin(), repeated.end());
+}
+
+}  // namespace
+
+void Scope::make_sets() {
+  make_set(principals);
+  make_set(targets);
+  make_set(peers);
+  make_set(classes);
+  make_set(rules);
+}
+
+NodeView::NodeView(const World& world, const RuleBook& rules, const GroupBook& groups,
+                   const Population& population, std::uint32_t device, When when)
+    : world_(world),
+      rules_(rules),
+      groups_(groups),
+      population_(population),
+      device_(device),
+      when_(when),
+      record_(population.device(device, when)) {}
+
+bool NodeView::reaches(std::uint32_t target_group) const {
+  const TargetGroup& target = groups_.targets(target_group);
+  if (!groups_.exists(target, when_)) return false;
+  if (target.observes && active() && !record_.isolated) return true;
+  bool found = false;
+  population_.each_principal_on(device_, when_, [&](std::uint32_t number) {
+    const PrincipalRecord& principal = population_.principal(number, when_);
+    found = found || (principal.group != kNone && groups_.principals(principal.group).find(target_group));
+  });
+  return found;
+}
+
+std::vector<std::uint32_t> NodeView::reach() const {
+  std::vector<std::uint32_t> out;
+  if (!active()) return out;
+  population_.each_principal_on(device_, when_, [&](std::uint32_t number) {
+    const PrincipalRecord& principal = population_.principal(number, when_);
+    if (principal.group == kNone) return;
+    for (const auto& [group, link] : groups_.principals(principal.group).targets) out.push_back(group);
+  });
+  if (!record_.isolated) out.insert(out.end(), groups_.observing().begin(), groups_.observing().end());
+  std::erase_if(out, [&](std::uint32_t group) { return !groups_.exists(groups_.targets(group), when_); });
+  make_set(out);
+  return out;
+}
+
+const LocalClass* NodeView::local_class(std::uint32_t number) const {
+  const PrincipalRecord& principal = population_.principal(number, when_);
+  if (!principal.there || principal.group == kNone) return nullptr;
+  const PrincipalGroup& group = groups_.principals(principal.group);
+  const std::uint32_t own = group.find(record_.group) != nullptr ? record_.group : kNone;
+  return &groups_.local_class(group, own, when_);
+}
+
+std::vector<const LocalClass*> NodeView::local_classes() const {
+  std::vector<const LocalClass*> out;
+  population_.each_principal_on(device_, when_, [&](std::uint32_t number) {
+    const LocalClass* found = local_class(number);
+    if (found != nullptr && std::ranges::find(out, found) == out.end()) out.push_back(found);
+  });
+  return out;
+}
+
+bool NodeView::lets_in(const PrincipalRecord& principal) const {
+  if (!principal.there) return false;
+  return group().observes ||
+         (principal.group != kNone && groups_.principals(principal.group).find(record_.group) != nullptr);
+}
+
+std::optional<TargetValue> NodeView::as_target(std::uint32_t device) const {
+  const DeviceRecord& target = population_.device(device, when_);
+  if (target.group == kNone || (device != device_ && !reaches(target.group))) return std::nullopt;
+  const TargetGroup& group = groups_.targets(target.group);
+  return TargetValue{.id = group.id, .observe = group.observes};
+}
+
+template <class Visit>
+void NodeView::each_source(Visit visit) const {
+  for (const auto& [number, link] : group().sources) {
+    const PrincipalGroup& source = groups_.principals(number);
+    if (!link->table.empty() && groups_.exists(source, when_)) visit(source, *link);
+  }
+}
+
+void NodeView::add_sources(Scope& scope) const {
+  const auto add = [&](std::uint32_t number) {
+    scope.principals.push_back(number);
+    scope.peers.push_back(population_.principal(number, When::now).device);
+  };
+  if (group().observes) {
+    for (std::uint32_t device = 0; device < population_.device_count(); ++device)
+      population_.each_principal_on(device, When::now, add);
+    return;
+  }
+  each_source([&](const PrincipalGroup& source, const Link&) {
+    for (const std::uint32_t member : source.members) add(member);
+  });
+}
+
+void NodeView::add_rules(Scope& scope, bool whole_group) const {
+  if (!active()) return;
+  for (const LocalClass* held : local_classes())
+    scope.rules.insert(scope.rules.end(), held->rules.begin(), held->rules.end());
+  if (!whole_group) return;
+  each_source([&](const PrincipalGroup&, const Link& link) {
+    scope.rules.insert(scope.rules.end(), link.rules.begin(), link.rules.end());
+  });
+}
+
+void NodeView::add_everything(Scope& scope) const {
+  scope.own = true;
+  scope.whole_group = true;
+  if (!active()) return;
+  for (const std::uint32_t number : reach()) {
+    const auto& members = groups_.targets(number).members;
+    scope.targets.insert(scope.targets.end(), members.begin(), members.end());
+    scope.peers.insert(scope.peers.end(), members.begin(), members.end());
+  }
+  add_sources(scope);
+  add_rules(scope, true);
+}
+
+void NodeView::collect(const Scope& scope, Entries& out) const {
+  if (!active()) return;
+  if (scope.own) collect_own(out);
+  for (const std::uint32_t principal : scope.principals) collect_principal(principal, out);
+  for (const std::uint32_t device : scope.targets) collect_target(device, out);
+  for (const std::uint32_t device : scope.peers) collect_peer(device, out);
+  for (const ClassId class_id : scope.classes) collect_ingress_class(class_id, out);
+  for (const RuleId rule : scope.rules) collect_rule(rule, out);
+  if (!scope.whole_group) return;
+  for (const auto& [key, value] : group().guards) out.emplace_back(key, value);
+  each_source([&](const PrincipalGroup&, const Link& link) {
+    for (const auto& [key, value] : link.grants) out.emplace_back(key, value);
+  });
+}
+
+void NodeView::collect_own(Entries& out) const {
+  const Installation& installation = world_.installation;
+  out.emplace_back(SettingsKey{}, SettingsValue{.device = record_.id,
+                                                .isolated = record_.isolated,
+                                                .node_lease = installation.node_lease,
+                                                .v4 = record_.addresses.v4,
+                                                .v6 = record_.addresses.v6,
+                                                .overlay_v4 = installation.overlay_v4,
+                                                .overlay_v6 = installation.overlay_v6,
+                                                .underlay = group().underlay});
+  collect_target(device_, out);
+  population_.each_principal_on(device_, when_, [&](std::uint32_t number) {
+    const PrincipalRecord& principal = population_.principal(number, when_);
+    const bool device_itself = principal.session == nullptr;
+    if (!device_itself && !principal.live) return;
+    if (!device_itself)
+      out.emplace_back(LocalSessionKey{principal.session->id},
+                       LocalSessionValue{.user = principal.session->user_name,
+                                         .uid = principal.uid,
+                                         .v4 = principal.addresses.v4,
+                                         .v6 = principal.addresses.v6,
+                                         .ends_at = principal.ends_at});
+    PrincipalValue value{.class_id = ClassId{0}, .isolated = record_.isolated, .uid = principal.uid};
+    if (principal.there) {
+      value.deadlines = principal.deadlines;
+      if (const LocalClass* held = local_class(number)) value.class_id = held->id;
+    }
+    const OverlayAddresses& addresses = device_itself ? record_.addresses : principal.addresses;
+    each_address(addresses, [&](const Address& address) { out.emplace_back(PrincipalKey{address}, value); });
+  });
+  for (const LocalClass* held : local_classes())
+    for (const auto& [key, value] : held->grants) out.emplace_back(key, value);
+}
+
+void NodeView::collect_principal(std::uint32_t number, Entries& out) const {
+  const PrincipalRecord& principal = population_.principal(number, when_);
+  if (principal.device == device_ || !lets_in(principal)) return;
+  PrincipalValue value{.class_id = ClassId{0}, .deadlines = principal.deadlines};
+  if (principal.group != kNone)
+    if (const Link* link = groups_.principals(principal.group).find(record_.group))
+      value.class_id = link->ingress;
+  each_address(principal.addresses,
+               [&](const Address& address) { out.emplace_back(PrincipalKey{address}, value); });
+}
+
+void NodeView::collect_target(std::uint32_t device, Entries& out) const {
+  const auto value = as_target(device);
+  if (!value) return;
+  each_address(population_.device(device, when_).addresses,
+               [&](const Address& address) { out.emplace_back(TargetKey{Prefix::host(address)}, *value); });
+}
+
+void NodeView::collect_peer(std::uint32_t device, Entries& out) const {
+  if (device == device_ || device == kNone) return;
+  const DeviceRecord& peer = population_.device(device, when_);
+  if (peer.group == kNone) return;
+  PeerValue value{.public_key = peer.wireguard_key, .allowed_ips = {}};
+  const auto allow = [&](const OverlayAddresses& addresses) {
+    each_address(addresses, [&](const Address& a) { value.allowed_ips.push_back(Prefix::host(a)); });
+  };
+  bool needed = reaches(peer.group);
+  if (needed) allow(peer.addresses);
+  population_.each_principal_on(device, when_, [&](std::uint32_t number) {
+    const PrincipalRecord& principal = population_.principal(number, when_);
+    if (!lets_in(principal)) return;
+    needed = true;
+    allow(principal.addresses);
+  });
+  if (!needed) return;
+  std::ranges::sort(value.allowed_ips);
+  const auto repeated = std::ranges::unique(value.allowed_ips);
+  value.allowed_ips.erase(repeated.begin(), repeated.end());
+  out.emplace_back(PeerKey{peer.id}, std::move(value));
+}
+
+void NodeView::collect_ingress_class(const ClassId& class_id, Entries& out) const {
+  if (!group().classes.contains(class_id, when_, groups_.epoch())) return;
+  // Named by content: any link of that name tells it.
+  for (const auto& [pattern, link] : group().links)
+    if (link.ingress == class_id) {
+      for (const auto& [key, value] : link.grants) out.emplace_back(key, value);
+      return;
+    }
+}
+
+void NodeView::collect_rule(const RuleId& rule, Entries& out) const {
+  const std::string* name = rules_.name_of(rule);
+  if (name == nullptr) return;
+  const bool named = group().rules.contains(rule, when_, groups_.epoch()) ||
+                     std::ranges::any_of(local_classes(), [&](const LocalClass* held) {
+                       return std::ranges::binary_search(held->rules, rule);
+                     });
+  if (named) out.emplace_back(RuleKey{rule}, RuleValue{.name = *name});
+}
+
+std::vector<Change> difference(Entries before, Entries now) {
+  const auto put_in_order = [](Entries& entries) {
+    const auto key = [](const Entries::value_type& entry) -> const Key& { return entry.first; };
+    std::ranges::sort(entries, {}, key);
+    const auto repeated = std::ranges::unique(entries, {}, key);
+    entries.erase(repeated.begin(), repeated.end());
+  };
+  put_in_order(before);
+  put_in_order(now);
+  std::vector<Change> removals, upserts;
+  auto a = before.begin();
+  auto b = now.begin();
+  while (a != before.end() || b != now.end()) {
+    const bool gone = b == now.end() || (a != before.end() && a->first < b->first);
+    if (gone) {
+      removals.push_back({.key = std::move(a->first), .value = std::nullopt});
+      ++a;
+      continue;
+    }
+    const bool same_key = a != before.end() && a->first == b->first;
+    if (!same_key || a->second != b->second)
+      upserts.push_back({.key = std::move(b->first), .value = std::move(b->second)});
+    if (same_key) ++a;
+    ++b;
+  }
+  removals.insert(removals.end(), std::make_move_iterator(upserts.begin()),
+                  std::make_move_iterator(upserts.end()));
+  return removals;
+}
+
+}  // namespace cordon::policy::engine

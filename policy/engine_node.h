@@ -1,0 +1,80 @@
+#pragma once
+// One node's state, put together from what its groups share and its own. What is the node's own goes before
+// what others are to it: its own principals are never told by others, and it is never its own peer.
+//
+//   own      settings, guards, local sessions, its addresses as targets, its principals with their classes
+//   ingress  shared by all members of its target group: the principals that reach it, their classes and peers
+//   reach    a target group that its principals reach, or that observes: the members as targets and peers
+//   everyone for members of groups that observe: all principals, with class 0
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "policy/engine_population.h"
+
+namespace cordon::policy::engine {
+
+/// What an update may have changed at a node: each is looked at before it and now.
+struct Scope {
+  bool own = false;                         ///< its own part, and the classes of its principals
+  bool whole_group = false;                 ///< all classes and guards that its target group shares
+  std::vector<std::uint32_t> principals{};  ///< elsewhere
+  std::vector<std::uint32_t> targets{};     ///< devices elsewhere
+  std::vector<std::uint32_t> peers{};       ///< devices elsewhere
+  std::vector<ClassId> classes{};           ///< of principals elsewhere
+  std::vector<RuleId> rules{};
+
+  void make_sets();  ///< each once
+};
+
+using Entries = std::vector<std::pair<Key, Value>>;
+
+class NodeView {
+ public:
+  NodeView(const World& world, const RuleBook& rules, const GroupBook& groups, const Population& population,
+           std::uint32_t device, When when);
+
+  bool active() const { return record_.group != kNone; }
+  const TargetGroup& group() const { return groups_.targets(record_.group); }
+  /// Is the group among those that its principals reach, or that observe?
+  bool reaches(std::uint32_t target_group) const;
+  std::vector<std::uint32_t> reach() const;
+  /// The classes of its principals.
+  std::vector<const LocalClass*> local_classes() const;
+
+  /// What it holds within the scope; in no order, some of it more than once.
+  void collect(const Scope& scope, Entries& out) const;
+  /// What its whole state is in: all now, and of what was before all that didn't move since.
+  void add_everything(Scope& scope) const;
+  /// The rules that its classes name, or its target group's classes too.
+  void add_rules(Scope& scope, bool whole_group) const;
+  void add_sources(Scope& scope) const;
+  std::optional<TargetValue> as_target(std::uint32_t device) const;
+
+ private:
+  void collect_own(Entries& out) const;
+  void collect_principal(std::uint32_t principal, Entries& out) const;
+  void collect_target(std::uint32_t device, Entries& out) const;
+  void collect_peer(std::uint32_t device, Entries& out) const;
+  void collect_ingress_class(const ClassId& class_id, Entries& out) const;
+  void collect_rule(const RuleId& rule, Entries& out) const;
+  ClassId local_class_id(std::uint32_t principal) const;
+  const LocalClass* local_class(std::uint32_t principal) const;
+  bool lets_in(const PrincipalRecord& principal) const;
+  template <class Visit>
+  void each_source(Visit visit) const;
+
+  const World& world_;
+  const RuleBook& rules_;
+  const GroupBook& groups_;
+  const Population& population_;
+  const std::uint32_t device_;
+  const When when_;
+  const DeviceRecord& record_;
+};
+
+/// What turns one into the other: removals first, then upserts, each by key.
+std::vector<Change> difference(Entries before, Entries now);
+
+}  // namespace cordon::policy::engine

@@ -1,0 +1,314 @@
+#include "policy/engine_population.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace cordon::policy::engine {
+namespace {
+
+template <class Index, class Key>
+void list(Index& index, const Key& key, std::uint32_t number, bool add) {
+  if (add) {
+    index[key].insert(number);
+  } else if (const auto it = index.find(key); it != index.end()) {
+    it->second.erase(number);
+    if (it->second.empty()) index.erase(it);
+  }
+}
+
+template <class Map, class Id>
+std::uint32_t number_of(const Map& numbers, const Id& id) {
+  const auto it = numbers.find(id);
+  return it == numbers.end() ? kNone : it->second;
+}
+
+}  // namespace
+
+std::uint32_t Population::find(const DeviceId& id) const {
+  return number_of(device_numbers_, id);
+}
+std::uint32_t Population::find(const SessionId& id) const {
+  return number_of(session_numbers_, id);
+}
+
+void Population::begin(std::uint64_t epoch) {
+  epoch_ = epoch;
+  for (const std::uint32_t number : gone_principals_) principals_[number] = {};
+  free_principals_.insert(free_principals_.end(), gone_principals_.begin(), gone_principals_.end());
+  gone_principals_.clear();
+  touched_devices_.clear();
+  touched_principals_.clear();
+  devices_before_.clear();
+  principals_before_.clear();
+}
+
+DeviceRecord& Population::change_device(std::uint32_t number) {
+  DeviceRecord& record = devices_[number];
+  if (record.touched == epoch_) return record;
+  devices_before_.emplace(number, record);
+  touched_devices_.push_back(number);
+  record.touched = epoch_;
+  return record;
+}
+
+PrincipalRecord& Population::change_principal(std::uint32_t number) {
+  PrincipalRecord& record = principals_[number];
+  if (record.touched == epoch_) return record;
+  principals_before_.emplace(number, record);
+  touched_principals_.push_back(number);
+  record.touched = epoch_;
+  return record;
+}
+
+std::uint32_t Population::device_number(const DeviceId& id) {
+  const auto [it, fresh] = device_numbers_.try_emplace(id, device_count());
+  if (fresh) devices_.emplace_back().id = id;
+  return it->second;
+}
+
+std::uint32_t Population::new_principal(std::uint32_t device) {
+  std::uint32_t number = static_cast<std::uint32_t>(principals_.size());
+  if (free_principals_.empty()) {
+    principals_.emplace_back();
+    queued_.push_back(0);
+  } else {
+    number = free_principals_.back();
+    free_principals_.pop_back();
+  }
+  change_principal(number).device = device;
+  return number;
+}
+
+void Population::queue(std::uint32_t principal) {
+  if (std::exchange(queued_[principal], epoch_) != epoch_) queue_.push_back(principal);
+}
+
+void Population::queue_all_on(std::uint32_t device) {
+  each_principal_on(device, When::now, [&](std::uint32_t principal) { queue(principal); });
+}
+
+void Population::touch_device(const DeviceId& id) {
+  const std::uint32_t number = device_number(id);
+  // Its sessions may have gone with it.
+  const std::vector<std::uint32_t> sessions = devices_[number].sessions;
+  for (const std::uint32_t session : sessions) touch_session(principals_[session].session->id);
+  look_at_device(number);
+}
+
+void Population::look_at_device(std::uint32_t number) {
+  DeviceRecord& record = change_device(number);
+  if (record.in_world == nullptr) {
+    const auto found = world_.devices.find(record.id);
+    if (found == world_.devices.end()) return;
+    record.in_world = &found->second;
+  }
+  const Device& device = *record.in_world;
+  record.active = device.state == DeviceState::active;
+  record.isolated = device.isolated;
+  record.addresses = device.addresses;
+  record.wireguard_key = device.wireguard_key;
+  list_tags(record, number);
+  std::uint32_t group = kNone;
+  if (record.active) group = groups_.target_group(world_, device, rules_.selectors().segments_of(device));
+  if (group != record.group) move_target(record, number, group);
+  if (record.self == kNone) {
+    const std::uint32_t self = new_principal(number);
+    devices_[number].self = self;
+  }
+  queue_all_on(number);
+}
+
+void Population::list_tags(DeviceRecord& record, std::uint32_t number) {
+  static const std::set<std::string> kNoTags;
+  const std::set<std::string>& tags = record.active ? record.in_world->tags : kNoTags;
+  if (std::ranges::equal(record.tags, tags)) return;
+  for (const std::string& tag : record.tags) list(devices_by_tag_, tag, number, false);
+  record.tags.assign(tags.begin(), tags.end());
+  for (const std::string& tag : record.tags) list(devices_by_tag_, tag, number, true);
+}
+
+void Population::move_target(DeviceRecord& record, std::uint32_t number, std::uint32_t group) {
+  if (record.group != kNone)
+    if (const std::uint32_t moved = groups_.leave_targets(record.group, record.place); moved != kNone)
+      devices_[moved].place = record.place;
+  record.group = group;
+  if (group != kNone) groups_.join_targets(group, number, record.place);
+}
+
+void Population::touch_session(const SessionId& id) {
+  const auto known = session_numbers_.find(id);
+  const bool in_world = world_.sessions.contains(id);
+  if (known != session_numbers_.end()) {
+    const std::uint32_t number = known->second;
+    const bool stays = in_world && devices_[principals_[number].device].id == world_.sessions.at(id).device;
+    if (stays) return look_at_session(number);
+    drop_session(number);
+  }
+  if (!in_world) return;
+  const std::uint32_t device = device_number(world_.sessions.at(id).device);
+  if (devices_[device].in_world == nullptr) look_at_device(device);
+  const std::uint32_t number = new_principal(device);
+  auto facts = std::make_shared<SessionFacts>();
+  facts->id = id;
+  principals_[number].session = std::move(facts);
+  session_numbers_[id] = number;
+  change_device(device).sessions.push_back(number);
+  look_at_session(number);
+}
+
+/// What is told of a session, and found by, as the world has it now.
+void Population::look_at_session(std::uint32_t number) {
+  PrincipalRecord& record = change_principal(number);
+  const Session& session = world_.sessions.at(record.session->id);
+  const auto user = world_.users.find(session.user);
+  const std::string name = user == world_.users.end() ? std::string() : user->second.name;
+  if (record.in_world == nullptr || record.session->user != session.user ||
+      record.session->user_name != name || record.session->claims != session.claims) {
+    if (record.in_world != nullptr) list_session(number, false);
+    record.session = std::make_shared<const SessionFacts>(
+        SessionFacts{.id = session.id, .user = session.user, .user_name = name, .claims = session.claims});
+    list_session(number, true);
+  }
+  record.in_world = &session;
+  record.uid = session.uid;
+  record.ends_at = session.ends_at;
+  queue(number);
+}
+
+void Population::list_session(std::uint32_t number, bool add) {
+  const SessionFacts& facts = *principals_[number].session;
+  list(sessions_by_user_, facts.user.value, number, add);
+  list(sessions_by_name_, facts.user_name, number, add);
+  for (const std::string& claim : facts.claims) list(sessions_by_claim_, claim, number, add);
+}
+
+void Population::drop_session(std::uint32_t number) {
+  list_session(number, false);
+  session_numbers_.erase(principals_[number].session->id);
+  std::erase(change_device(principals_[number].device).sessions, number);
+  change_principal(number).in_world = nullptr;
+  gone_principals_.push_back(number);
+  queue(number);
+}
+
+void Population::touch_user(const SubjectId& id) {
+  const auto known = sessions_by_user_.find(id.value);
+  if (known == sessions_by_user_.end()) return;
+  std::vector<SessionId> sessions;  // what they are found by changes
+  for (const std::uint32_t session : known->second) sessions.push_back(principals_[session].session->id);
+  for (const SessionId& session : sessions) touch_session(session);
+}
+
+void Population::touch(const Concerned& concerned) {
+  groups_.forget_segments();
+  std::vector<std::uint32_t> devices;
+  const auto add_all = [](std::vector<std::uint32_t>& to, const Numbers& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  };
+  for (const std::string& tag : concerned.tags)
+    if (const auto found = devices_by_tag_.find(tag); found != devices_by_tag_.end())
+      add_all(devices, found->second);
+  for (const std::string& id : concerned.device_ids)
+    if (const std::uint32_t number = find(DeviceId{id}); number != kNone) devices.push_back(number);
+  for (const std::uint32_t segment : concerned.segments)
+    for (const std::uint32_t group : rules_.segment(segment).target_groups) {
+      const auto& members = groups_.targets(group).members;
+      devices.insert(devices.end(), members.begin(), members.end());
+    }
+  std::ranges::sort(devices);
+  const auto repeated = std::ranges::unique(devices);
+  devices.erase(repeated.begin(), repeated.end());
+  for (const std::uint32_t device : devices) look_at_device(device);
+
+  const auto queue_from = [&](const Index& index, const std::string& key) {
+    if (const auto found = index.find(key); found != index.end())
+      for (const std::uint32_t session : found->second) queue(session);
+  };
+  for (const std::string& user : concerned.users) queue_from(sessions_by_name_, user);
+  for (const std::string& claim : concerned.claims) queue_from(sessions_by_claim_, claim);
+}
+
+void Population::touch_everything() {
+  std::vector<SessionId> known;
+  for (const auto& [id, number] : session_numbers_) known.push_back(id);
+  for (const SessionId& id : known)
+    if (!world_.sessions.contains(id)) touch_session(id);
+  devices_.reserve(world_.devices.size());
+  principals_.reserve(world_.devices.size() + world_.sessions.size());
+  device_numbers_.reserve(world_.devices.size());
+  for (const auto& [id, device] : world_.devices) look_at_device(device_number(id));
+  for (const auto& [id, session] : world_.sessions) touch_session(id);
+}
+
+void Population::touch_due(Timestamp now) {
+  std::vector<std::uint32_t> due;
+  for (const auto& [at, number] : due_) {
+    if (at > now) break;
+    due.push_back(number);
+  }
+  for (const std::uint32_t number : due) {
+    const auto& session = principals_[number].session;
+    if (session)
+      touch_session(SessionId{session->id});  // it may have gone when it ended
+    else
+      queue(number);
+  }
+}
+
+void Population::settle(Timestamp now) {
+  for (std::size_t i = 0; i < queue_.size(); ++i) judge(queue_[i], now);
+  queue_.clear();
+}
+
+Standing Population::standing(const PrincipalRecord& record, Timestamp now) const {
+  const Selectors& selectors = rules_.selectors();
+  const Device& device = *devices_[record.device].in_world;
+  Asker asker{.device = &device, .session = record.in_world, .user = nullptr};
+  Positions positions;
+  if (record.in_world != nullptr) {
+    asker.user = &world_.users.at(record.in_world->user);
+    positions = selectors.rules_of(*record.in_world, *asker.user);
+  } else {
+    positions = selectors.rules_of(device, selectors.segments_of(device));
+  }
+  return standing_of(rules_.policy(), rules_.selected(positions), asker, record.ends_at, now);
+}
+
+/// What a principal holds from now on.
+void Population::judge(std::uint32_t number, Timestamp now) {
+  PrincipalRecord& record = change_principal(number);
+  const DeviceRecord& device = devices_[record.device];
+  const bool is_device = record.session == nullptr;
+  record.live = false;
+  if (!is_device && record.in_world != nullptr && device.active && now < record.ends_at) {
+    const auto user = world_.users.find(record.in_world->user);
+    record.live = user != world_.users.end() && !user->second.disabled;
+  }
+  record.there = device.active && !device.isolated && (is_device || record.live);
+  if (record.there || record.live)
+    record.addresses = is_device ? device.addresses : record.in_world->addresses;
+  Standing standing;
+  if (record.live) standing.changes_at = record.ends_at;
+  if (record.there) standing = this->standing(record, now);
+  record.deadlines = standing.deadlines;
+  const std::uint32_t group = standing.pattern.empty() ? kNone : groups_.principal_group(standing.pattern);
+  if (group != record.group) move_principal(record, number, group);
+  set_due(record, number, standing.changes_at);
+}
+
+void Population::move_principal(PrincipalRecord& record, std::uint32_t number, std::uint32_t group) {
+  if (record.group != kNone)
+    if (const std::uint32_t moved = groups_.leave_principals(record.group, record.place); moved != kNone)
+      principals_[moved].place = record.place;
+  record.group = group;
+  if (group != kNone) groups_.join_principals(group, number, record.place);
+}
+
+void Population::set_due(PrincipalRecord& record, std::uint32_t number, Timestamp at) {
+  if (record.changes_at == at) return;
+  if (record.changes_at != kNever) due_.erase({record.changes_at, number});
+  record.changes_at = at;
+  if (at != kNever) due_.emplace(at, number);
+}
+
+}  // namespace cordon::policy::engine

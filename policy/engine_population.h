@@ -1,0 +1,99 @@
+#pragma once
+// Who is there, as the engine knows it: devices and principals by number, found by what a change names, and
+// as they were before the last advance.
+
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "policy/engine_groups.h"
+#include "policy/engine_records.h"
+#include "policy/engine_rules.h"
+#include "policy/world.h"
+
+namespace cordon::policy::engine {
+
+class Population {
+ public:
+  Population(const World& world, RuleBook& rules, GroupBook& groups)
+      : world_(world), rules_(rules), groups_(groups) {}
+
+  /// A new advance: what was before the last one is forgotten.
+  void begin(std::uint64_t epoch);
+
+  // What changed; the principals concerned are looked at in settle().
+  void touch_device(const DeviceId& id);
+  void touch_session(const SessionId& id);
+  void touch_user(const SubjectId& id);
+  void touch(const Concerned& concerned);
+  void touch_everything();
+  /// Principals that time changes up to `now`.
+  void touch_due(Timestamp now);
+  void settle(Timestamp now);
+
+  const DeviceRecord& device(std::uint32_t number, When when) const {
+    const DeviceRecord& record = devices_[number];
+    return when == When::before && record.touched == epoch_ ? devices_before_.at(number) : record;
+  }
+  const PrincipalRecord& principal(std::uint32_t number, When when) const {
+    const PrincipalRecord& record = principals_[number];
+    return when == When::before && record.touched == epoch_ ? principals_before_.at(number) : record;
+  }
+  std::uint32_t find(const DeviceId& id) const;
+  std::uint32_t find(const SessionId& id) const;
+  std::uint32_t device_count() const { return static_cast<std::uint32_t>(devices_.size()); }
+  /// The principals on a device: itself, then its sessions.
+  template <class Visit>
+  void each_principal_on(std::uint32_t device, When when, Visit visit) const {
+    const DeviceRecord& record = this->device(device, when);
+    if (record.self != kNone) visit(record.self);
+    for (const std::uint32_t session : record.sessions) visit(session);
+  }
+
+  const std::vector<std::uint32_t>& touched_devices() const { return touched_devices_; }
+  const std::vector<std::uint32_t>& touched_principals() const { return touched_principals_; }
+  Timestamp next_change_at() const { return due_.empty() ? kNever : due_.begin()->first; }
+
+ private:
+  using Numbers = std::unordered_set<std::uint32_t>;
+  using Index = std::unordered_map<std::string, Numbers>;
+
+  DeviceRecord& change_device(std::uint32_t number);
+  PrincipalRecord& change_principal(std::uint32_t number);
+  std::uint32_t device_number(const DeviceId& id);
+  std::uint32_t new_principal(std::uint32_t device);
+  void look_at_device(std::uint32_t number);
+  void look_at_session(std::uint32_t number);
+  void list_tags(DeviceRecord& record, std::uint32_t number);
+  void move_target(DeviceRecord& record, std::uint32_t number, std::uint32_t group);
+  void drop_session(std::uint32_t number);
+  void list_session(std::uint32_t number, bool add);
+  void queue(std::uint32_t principal);
+  void queue_all_on(std::uint32_t device);
+  void judge(std::uint32_t number, Timestamp now);
+  Standing standing(const PrincipalRecord& record, Timestamp now) const;
+  void move_principal(PrincipalRecord& record, std::uint32_t number, std::uint32_t group);
+  void set_due(PrincipalRecord& record, std::uint32_t number, Timestamp at);
+
+  const World& world_;
+  RuleBook& rules_;
+  GroupBook& groups_;
+  std::uint64_t epoch_ = 0;
+  std::vector<DeviceRecord> devices_;
+  std::vector<PrincipalRecord> principals_;
+  std::vector<std::uint32_t> free_principals_, gone_principals_;
+  std::unordered_map<DeviceId, std::uint32_t> device_numbers_;
+  std::unordered_map<SessionId, std::uint32_t> session_numbers_;
+  Index devices_by_tag_, sessions_by_name_, sessions_by_claim_, sessions_by_user_;
+  std::set<std::pair<Timestamp, std::uint32_t>> due_;
+
+  std::vector<std::uint32_t> queue_;
+  std::vector<std::uint64_t> queued_;  ///< by principal: the advance it was last queued in
+  std::vector<std::uint32_t> touched_devices_, touched_principals_;
+  std::unordered_map<std::uint32_t, DeviceRecord> devices_before_;
+  std::unordered_map<std::uint32_t, PrincipalRecord> principals_before_;
+};
+
+}  // namespace cordon::policy::engine

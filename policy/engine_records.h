@@ -1,0 +1,63 @@
+#pragma once
+// What the engine keeps of each device and each principal: copies of what nodes are told, so that an update
+// can be told apart from what was before it. Records go by number; kNone is no record.
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "policy/facts.h"
+#include "policy/node_state.h"
+
+namespace cordon::policy::engine {
+
+inline constexpr std::uint32_t kNone = UINT32_MAX;
+
+/// Before or after the last advance.
+enum class When { before, now };
+
+/// What is told of a session, beside its principal's record.
+struct SessionFacts {
+  SessionId id;
+  SubjectId user;
+  std::string user_name;
+  std::set<std::string> claims;
+};
+
+/// A session, or a device acting for itself.
+struct PrincipalRecord {
+  std::uint32_t device = kNone;
+  std::uint32_t group = kNone;  ///< of principals; kNone: it holds nothing
+  std::uint32_t place = 0;      ///< among the group's members
+  bool there = false;           ///< it may hold something: nobody isolated it, its session isn't over
+  bool live = false;            ///< a session that isn't over, isolated or not
+  std::uint32_t uid = 0;
+  OverlayAddresses addresses;
+  std::array<Timestamp, kDeadlineSlots> deadlines = PrincipalValue::no_deadlines();
+  Timestamp ends_at = kNever;
+  Timestamp changes_at = kNever;                ///< by time alone
+  std::shared_ptr<const SessionFacts> session;  ///< null: the device itself
+  const Session* in_world = nullptr;            ///< as of the last time it was looked up
+  std::uint64_t touched = 0;                    ///< the last advance that changed it
+};
+
+struct DeviceRecord {
+  DeviceId id;
+  const Device* in_world = nullptr;  ///< devices stay in the world, removed or not
+  bool active = false;
+  bool isolated = false;
+  OverlayAddresses addresses;
+  WireguardKey wireguard_key{};
+  std::uint32_t group = kNone;  ///< of targets; kNone: not active
+  std::uint32_t place = 0;      ///< among the group's members
+  std::uint32_t self = kNone;   ///< the principal that it is
+  std::vector<std::uint32_t> sessions;
+  std::vector<std::string> tags;  ///< that it is listed under
+  std::uint64_t touched = 0;
+};
+
+}  // namespace cordon::policy::engine

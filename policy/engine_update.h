@@ -1,0 +1,64 @@
+#pragma once
+// What an advance changed: which nodes, and at each of them what.
+
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "policy/engine_node.h"
+
+namespace cordon::policy::engine {
+
+class Changes {
+ public:
+  Changes(const World& world, const RuleBook& rules, GroupBook& groups, const Population& population)
+      : world_(world), rules_(rules), groups_(groups), population_(population) {}
+
+  using Delta = std::shared_ptr<const std::vector<Change>>;
+
+  /// After everything has settled: the nodes whose state is another now.
+  std::vector<std::uint32_t> find();
+  Delta of(std::uint32_t device) const;
+  NodeView view(std::uint32_t device, When when) const {
+    return {world_, rules_, groups_, population_, device, when};
+  }
+
+ private:
+  struct Mark {
+    std::uint64_t epoch = 0;
+    bool own = false;   ///< its own part may have changed
+    bool sure = false;  ///< what others are to it has, if its own part hasn't
+  };
+  /// What one target group's members have in common.
+  struct Shared {
+    Scope scope;
+    std::vector<std::uint32_t> peers_in;  ///< target groups of the peers concerned
+    Delta delta;                          ///< once somebody asked
+  };
+  Mark& mark(std::uint32_t device);
+  void mark_principal(std::uint32_t principal);
+  void mark_here(std::uint32_t target_group, std::uint32_t principal);
+  void mark_members(std::uint32_t target_group);
+  void mark_device(std::uint32_t device);
+  void mark_reaching(std::uint32_t target_group, bool sure);
+  bool own_differs(std::uint32_t device) const;
+  Shared& shared(std::uint32_t target_group) const;
+  bool is_like_others(std::uint32_t device, const Shared& shared) const;
+  bool may_reach(std::uint32_t device, std::uint32_t target_group) const;
+  Scope scope_of(const NodeView& before, const NodeView& now, const Mark& mark) const;
+  void add_moved_reach(Scope& scope, const NodeView& before, const NodeView& now) const;
+
+  const World& world_;
+  const RuleBook& rules_;
+  GroupBook& groups_;
+  const Population& population_;
+  std::vector<Mark> marks_;
+  std::vector<std::uint32_t> marked_;
+  std::vector<std::uint32_t> touched_groups_;   ///< of targets, at which principals changed
+  std::vector<std::uint32_t> moved_devices_;    ///< as targets or peers
+  std::vector<std::uint32_t> moved_in_groups_;  ///< the target groups they were or are in
+  mutable std::unordered_map<std::uint32_t, Shared> shared_;
+};
+
+}  // namespace cordon::policy::engine
