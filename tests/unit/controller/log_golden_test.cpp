@@ -1,6 +1,6 @@
 // A log that the release 0.1 wrote: every later release must verify it and fold it to the same world.
 // tests/golden/log-0.1.jsonl is an export; log-0.1.root.pem the root its signer leads to. Neither is ever
-// changed.
+// changed. What was added since has a log of its own.
 #include <gtest/gtest.h>
 
 #include "base/files.h"
@@ -55,43 +55,93 @@ History company() {
   return h;
 }
 
-/// CORDON_WRITE_GOLDEN=1 makes the files of a new release; they can't be made alike twice, as keys are
+/// What came after it: a policy's life, facts, signals.
+History company_since() {
+  History h;
+  const auto policy = [&](const std::string& rule) {
+    return PolicyApplied{
+        {{"web.toml",
+          "[segments.web]\nmembers = [\"tag:web\"]\n[segments.web.services]\nsite = [\"tcp/443\"]\n"
+          "[groups]\nstaff = { users = [\"trader@acme.example\"] }\n"
+          "[[allow]]\nname = \"" +
+              rule +
+              "\"\nfrom = { groups = [\"staff\"] }\nto = [\"web/site\"]\n"
+              "when = { hours = \"Mon-Fri 08:00-18:00\", timezone = \"Asia/Taipei\", require = "
+              "[\"os_updates\"] }\n"}},
+        h.now + Seconds(301),
+        "2025b"};
+  };
+  h.add(installation());
+  h.add(join_token("t-waived"));
+  h.add(enrolled("laptop", "t-waived", 1));
+  h.add(PolicyConfirmed{h.add(policy("kept")).revision});
+  h.add(PolicyRolledBack{h.add(policy("lost")).revision, "not confirmed in time"});
+  h.add(policy("waits"));
+  h.add(DeviceClassified{DeviceId("laptop"), policy::Ownership::personal});
+  h.add(DeviceFacts{DeviceId("laptop"), std::set<std::string>{"os_updates"}, policy::Attestation::software,
+                    must(Address::parse("198.51.100.20")), "TW"});
+  h.add(user("u-1", "trader@acme.example"));
+  h.add(session("s-1", "u-1", "laptop", 1000, h.now + std::chrono::hours(8)));
+  h.add(SessionSignals{SessionId("s-1"), {{"new country", 30, h.now + std::chrono::hours(1)}}});
+  return h;
+}
+
+/// CORDON_WRITE_GOLDEN=NAME makes the files of a new release; they can't be made alike twice, as keys are
 /// random.
-void write_golden() {
+void write_golden(const std::string& name, const History& h) {
+  const char* wanted = std::getenv("CORDON_WRITE_GOLDEN");
+  if (wanted == nullptr || name != wanted) return;
   const TestAuthority authority;
   wire::ExportWriter writer;
   std::string text;
-  const auto h = company();
   for (std::size_t i = 0; i < h.records.size(); ++i) {
     text += writer.record(h.records[i]);
     if (i % 4 == 3 || i + 1 == h.records.size()) text += writer.head(authority.sign(h.records[i]));
   }
   std::filesystem::create_directories(kFolder);
-  must(write_file(kFolder / "log-0.1.jsonl", text));
-  must(write_file(kFolder / "log-0.1.root.pem", authority.root_pem));
+  must(write_file(kFolder / (name + ".jsonl"), text));
+  must(write_file(kFolder / (name + ".root.pem"), authority.root_pem));
 }
 
-TEST(GoldenLog, OfRelease01FoldsToTheSameWorld) {
-  if (std::getenv("CORDON_WRITE_GOLDEN") != nullptr) write_golden();
-  const auto text = must(read_file(kFolder / "log-0.1.jsonl"));
-  const wire::AuditOptions options{.trust_bundle_pem = must(read_file(kFolder / "log-0.1.root.pem"))};
-  const auto report = wire::verify_export(text, options);
-  ASSERT_TRUE(report.ok()) << report.fault->reason;
-
+/// A golden log, verified and folded.
+struct Golden {
   policy::World world;
-  std::set<std::size_t> kinds_met;
-  wire::ExportReader reader;
-  for (std::string_view rest = text; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1)) {
-    const auto line = must(reader.read(rest.substr(0, rest.find('\n'))));
-    if (!line.record) continue;
-    must(apply(world, *line.record, plain_name, system_time_zones()));
-    kinds_met.insert(must(decode(line.record->kind, line.record->version, line.record->payload)).index());
+  std::set<std::size_t> kinds;
+
+  explicit Golden(const std::string& name) {
+    const auto text = must(read_file(kFolder / (name + ".jsonl")));
+    const wire::AuditOptions options{.trust_bundle_pem = must(read_file(kFolder / (name + ".root.pem")))};
+    const auto report = wire::verify_export(text, options);
+    EXPECT_TRUE(report.ok()) << report.fault->reason;
+    wire::ExportReader reader;
+    for (std::string_view rest = text; !rest.empty(); rest.remove_prefix(rest.find('\n') + 1)) {
+      const auto line = must(reader.read(rest.substr(0, rest.find('\n'))));
+      if (!line.record) continue;
+      must(apply(world, *line.record, plain_name, system_time_zones()));
+      kinds.insert(must(decode(line.record->kind, line.record->version, line.record->payload)).index());
+    }
   }
-  EXPECT_EQ(kinds_met.size(), kKindsOfRelease01) << "every kind of the release is in it";
-  EXPECT_EQ(to_hex(world.head), "142a964c447f5b22842b2631316d7904aed53fa7ccf7f3a965deaabe2798ab02");
-  EXPECT_EQ(to_hex(sha256(as_bytes(describe(world)))),
+};
+
+TEST(GoldenLog, OfRelease01FoldsToTheSameWorld) {
+  write_golden("log-0.1", company());
+  const Golden golden("log-0.1");
+  EXPECT_EQ(golden.kinds.size(), kKindsOfRelease01) << "every kind of the release is in it";
+  EXPECT_EQ(to_hex(golden.world.head), "142a964c447f5b22842b2631316d7904aed53fa7ccf7f3a965deaabe2798ab02");
+  EXPECT_EQ(to_hex(sha256(as_bytes(describe(golden.world)))),
             "41d298807cf9b1cde38598ce96d9120e2bf872d2ccacafa2a0ad25e045287f4e")
-      << describe(world);
+      << describe(golden.world);
+}
+
+TEST(GoldenLog, WithTheKindsSinceFoldsToTheSameWorld) {
+  write_golden("log-policy-life", company_since());
+  const Golden golden("log-policy-life");
+  for (std::size_t kind = kKindsOfRelease01; kind < std::variant_size_v<Kind>; ++kind)
+    EXPECT_TRUE(golden.kinds.contains(kind)) << kind;
+  EXPECT_EQ(to_hex(golden.world.head), "2e7adc4751824a691102ad4bd459d171e54c658760f1a734f8b526edb5b81d9d");
+  EXPECT_EQ(to_hex(sha256(as_bytes(describe(golden.world) + describe_since(golden.world)))),
+            "d3f0776cf8769ed096898150ff0b8143eb48b94c02555439d176a277ee0c96f9")
+      << describe(golden.world) << describe_since(golden.world);
 }
 
 }  // namespace
