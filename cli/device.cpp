@@ -32,6 +32,10 @@ Result<int> show(Context& context, const std::string& id) {
   line("tags", joined(device, "tags"));
   line("ownership", text(device, "ownership"));
   line("addresses", joined(device, "addresses"));
+  const bool reported = device.contains("checks") && device.at("checks").is_array();
+  line("checks", reported && items(device, "checks").empty() ? "none passes" : joined(device, "checks"));
+  line("attestation", text(device, "attestation"));
+  line("seen from", text(device, "source"));
   line("platform", text(device, "platform"));
   line("enrolled", fmt::format("{} with {}", local_time(device, "enrolled_at"), text(device, "token")));
   return kOk;
@@ -118,6 +122,20 @@ void add_device(CLI::App& program, Context& context) {
                   "such as `cordon device tag ledger +settlement -web`");
     }
     return tag(context, *id, changes, *wait);
+  });
+
+  const auto ownership = std::make_shared<std::string>();
+  CLI::App* classify = with_id("classify", "sets right whose a device is; policies may ask for it",
+                               "cordon device classify trader-laptop company\n"
+                               "cordon device classify kiosk unknown");
+  classify->add_option("OWNERSHIP", *ownership, "company, personal, vendor, partner or unknown")
+      ->required()
+      ->check(CLI::IsMember({"company", "personal", "vendor", "partner", "unknown"}));
+  add_wait(classify, *wait);
+  does(classify, context, [&context, id, ownership, wait] {
+    const json::value owner = *ownership == "unknown" ? json::value() : json::value(json::string(*ownership));
+    return change(context, "POST", fmt::format("/v1/devices/{}/classify", path_part(*id)),
+                  {{"ownership", owner}}, *wait, fmt::format("{} is recorded as {}", *id, *ownership));
   });
 
   CLI::App* remove = with_id("remove", "takes a device away for good; its name is never used again",

@@ -141,6 +141,7 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
                                                                                     {"device", "approve"},
                                                                                     {"device", "remove"},
                                                                                     {"device", "tag"},
+                                                                                    {"device", "classify"},
                                                                                     {"isolate"},
                                                                                     {"release"},
                                                                                     {"user", "add"},
@@ -188,6 +189,15 @@ TEST_F(Cli, ChangesTagsByWhatTheDeviceHas) {
       "cordon: \"settlement\" is no change of a tag; +TAG gives the device a tag, -TAG takes it away\n");
   EXPECT_EQ(rig.run({"device", "tag", "ledger", "--waits"}), kFailed);
   EXPECT_EQ(rig.run({"device", "tag", "ledger"}), kFailed);
+}
+
+TEST_F(Cli, SetsRightWhoseADeviceIs) {
+  rig.api["POST /v1/devices/laptop/classify"] = {200, R"({"revision":17})"};
+  EXPECT_EQ(rig.run({"device", "classify", "laptop", "partner"}), kOk) << rig.err.str();
+  EXPECT_EQ(boost::json::parse(rig.bodies.back()).at("ownership"), "partner");
+  EXPECT_EQ(rig.run({"device", "classify", "laptop", "unknown"}), kOk) << rig.err.str();
+  EXPECT_TRUE(boost::json::parse(rig.bodies.back()).at("ownership").is_null());
+  EXPECT_EQ(rig.run({"device", "classify", "laptop", "mine"}), kFailed);
 }
 
 TEST_F(Cli, PolicyCheckWorksOffLine) {
