@@ -123,9 +123,13 @@ class Explainer {
   /// One device of each kind: what is decided depends on a target's segments and isolation alone.
   std::map<DeviceId, std::size_t> targets_in(const std::string& segment) {
     std::map<std::pair<std::set<std::string>, bool>, std::pair<DeviceId, std::size_t>> kinds;
+    const std::vector<Member>& members = world_.policy->segments.at(segment).members;
     for (const auto& [id, device] : world_.devices) {
+      const bool member = std::ranges::any_of(members, [&](const Member& m) {
+        return m.kind == Member::Kind::tag ? device.tags.contains(m.name) : id.value == m.name;
+      });
+      if (!member || device.state != DeviceState::active) continue;
       auto segments = segments_of(world_, device);
-      if (!segments.contains(segment)) continue;
       auto [kind, fresh] = kinds.try_emplace({std::move(segments), device.isolated}, id, 0);
       ++kind->second.second;
     }
@@ -136,7 +140,7 @@ class Explainer {
     }
     if (!out.empty()) return out;
     Device plain{.id = kImagined, .state = DeviceState::active};
-    for (const Member& member : world_.policy->segments.at(segment).members) {
+    for (const Member& member : members) {
       if (member.kind == Member::Kind::tag) plain.tags.insert(member.name);
       if (member.kind == Member::Kind::device) plain.id = DeviceId(member.name);
       break;
@@ -222,8 +226,8 @@ std::vector<std::string> lines_of(const Explanation& explanation) {
       if (because.holds && because.rule != decision.rule)
         out.push_back(fmt::format("  \"{}\" holds too", because.rule));
       for (const FailedCondition& failed : because.failed)
-        out.push_back(fmt::format("  \"{}\" would allow it: {} must be {}, and is {}", because.rule,
-                                  failed.condition, failed.needed, failed.found));
+        out.push_back(fmt::format("  \"{}\" needs {} {}, found {}", because.rule, failed.condition,
+                                  failed.needed, failed.found));
     }
   }
   if (explanation.left_out > 0) out.push_back(fmt::format("and {} more", with_commas(explanation.left_out)));

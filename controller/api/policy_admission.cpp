@@ -3,18 +3,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
 #include <boost/json/value.hpp>
-#include <map>
-#include <memory>
 
 #include "controller/api/answers.h"
+#include "controller/api/policy_plan.h"
 #include "controller/api/views.h"
 #include "controller/core/change_log.h"
 #include "controller/core/services.h"
 #include "controller/distribution/distribution.h"
 #include "controller/world/validate_policy.h"
-#include "policy/capacity.h"
 #include "policy/selectors.h"
 #include "proto/features.h"
 
@@ -22,8 +19,6 @@ namespace cordon::controller::api {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::size_t kMostOverflows = 10;
 
 /// What a node must understand to enforce any policy. Rules that need more of it add it here.
 constexpr std::array kNeeded = {wire::kFeatureState1};
@@ -43,18 +38,6 @@ std::set<DeviceId> concerned(const policy::World& world, const policy::Policy& p
       all.insert(session.device);
   }
   return all;
-}
-
-/// I11: what doesn't fit is refused with the numbers.
-Result<> refuse(const std::vector<policy::Overflow>& overflows) {
-  if (overflows.empty()) return {};
-  std::string what = "the policy doesn't fit:";
-  for (std::size_t i = 0; i < std::min(overflows.size(), kMostOverflows); ++i)
-    what += "\n" + policy::in_words(overflows[i]);
-  if (overflows.size() > kMostOverflows)
-    what += fmt::format("\nand {} more", overflows.size() - kMostOverflows);
-  return fail(ErrorCode::exhausted, std::move(what),
-              "the policy in force is unchanged; [filter.maps] in node.toml sets what a node's maps hold");
 }
 
 /// In force from its record on.
@@ -112,21 +95,6 @@ Field confirm_within_field() {
           .maximum = kLongestConfirmation.count()};
 }
 
-void check_capacity_aside(Services& services, policy::PolicyPtr policy, std::function<void(Result<>)> then) {
-  std::map<DeviceId, policy::MapSizes> sizes;
-  for (const NodeStatus& node : services.distribution->nodes()) {
-    if (!node.map_sizes.empty()) sizes.emplace(node.device, policy::MapSizes::of(node.map_sizes));
-  }
-  // The one copy of the world that is made: when an operator puts a policy in force, and not for long.
-  auto world = std::make_shared<policy::World>(services.log.world());
-  boost::asio::post(services.pool, [strand = services.strand, now = services.clock.now(), world, sizes,
-                                    policy = std::move(policy), then = std::move(then)] {
-    const policy::World next = policy::with_policy(std::move(*world), policy);
-    auto fits = std::make_shared<Result<>>(refuse(policy::overflows(next, sizes, now)));
-    boost::asio::post(strand, [fits, then] { then(std::move(*fits)); });
-  });
-}
-
 void put_in_force(Services& services, const Call& call, std::vector<SourceFile> files, json::object extra,
                   Respond respond) {
   if (const auto free = check_none_pending(services); !free) return respond(problem(free.error()));
@@ -136,10 +104,15 @@ void put_in_force(Services& services, const Call& call, std::vector<SourceFile> 
       return respond(problem(good.error()));
     }
     const policy::PolicyPtr policy = input.parsed.policy;
-    check_capacity_aside(services, policy, [&services, call, extra, respond, input](const Result<>& fits) {
-      if (!fits) return respond(problem(422, fits.error()));
-      record(services, call, input, extra, respond);
-    });
+    plan_aside(services, policy, call.caller.actor,
+               [&services, call, extra, respond, input](Result<PlanOutcome> planned) mutable {
+                 if (!planned) return respond(problem(planned.error()));
+                 if (const auto fits = check_fits(planned->overflows); !fits) {
+                   return respond(problem(422, fits.error()));
+                 }
+                 extra["plan"] = plan_summary(planned->plan);
+                 record(services, call, input, extra, respond);
+               });
   });
 }
 

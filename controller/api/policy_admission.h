@@ -2,7 +2,6 @@
 // Whether a policy may be put in force here and now, beyond being well written; and putting it there.
 
 #include <boost/json/object.hpp>
-#include <functional>
 
 #include "controller/api/policy_input.h"
 #include "controller/api/route.h"
@@ -13,15 +12,12 @@ namespace cordon::controller::api {
 /// need. On the strand; also what a plan tells beforehand.
 Result<> check_enforceable(const Services& services, const policy::Policy& policy);
 
-/// Whether every node's share of `policy` fits its maps (I11), counted on the pool; the answer, with the
-/// numbers, comes on the strand.
-void check_capacity_aside(Services& services, policy::PolicyPtr policy, std::function<void(Result<>)> then);
-
 /// Another policy waits for confirmation: who applied it, until when it waits and what to do about it.
 Result<> check_none_pending(const Services& services);
 
 /// Parses, checks, records: the policy is in force and waits for its confirmation. Answers with the revision,
-/// until when, the warnings, and the members of `extra`; or with why not, and nothing has changed.
+/// until when, the warnings, what it changes for whom, and the members of `extra`; or with why not, and
+/// nothing has changed.
 void put_in_force(Services& services, const Call& call, std::vector<SourceFile> files,
                   boost::json::object extra, Respond respond);
 

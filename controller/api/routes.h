@@ -12,6 +12,7 @@ using Routes = std::vector<Route>;
 Routes status_routes();
 Routes policy_routes();
 Routes policy_life_routes();
+Routes policy_plan_routes();
 Routes join_token_routes();
 Routes device_routes();
 Routes user_routes();

@@ -40,6 +40,17 @@ Field receipts() {
   return field;
 }
 
+/// Of a policy that was put in force: what it changed for whom.
+Field plan_summary() {
+  return {.name = "plan",
+          .type = Type::object,
+          .about = "what changes for whom, as worked out before",
+          .ref = "PolicyPlanSummary"};
+}
+Field one(std::string_view name, std::string_view ref, std::string_view about) {
+  return {.name = name, .type = Type::object, .about = about, .required = true, .ref = ref};
+}
+
 Fields policy_schemas_file() {
   return {text("name", "relative path, ending in .toml"),
           {.name = "text", .about = "the file's content", .required = true, .longest = 8u << 20}};
@@ -63,9 +74,10 @@ void add_policy(Named& all) {
                                     number("confirmed_revision", "of the one that comes back otherwise")});
   all.emplace_back("PolicyCheck", Fields{flag("ok", "true without errors"),
                                          many("diagnostics", "Diagnostic", "all of them")});
-  all.emplace_back("PolicyApplied", Fields{number("revision", "of the record: what to confirm"),
-                                           time("confirm_by", "it is rolled back then unless confirmed"),
-                                           many("diagnostics", "Diagnostic", "warnings"), receipts()});
+  all.emplace_back("PolicyApplied",
+                   Fields{number("revision", "of the record: what to confirm"),
+                          time("confirm_by", "it is rolled back then unless confirmed"),
+                          many("diagnostics", "Diagnostic", "warnings"), plan_summary(), receipts()});
   all.emplace_back("PolicyConfirmed",
                    Fields{number("revision", "of the record"),
                           number("policy_revision", "of the policy that stays"), receipts()});
@@ -75,7 +87,7 @@ void add_policy(Named& all) {
              number("policy_revision", "of the policy whose text is in force again"),
              number("undone", "the policy that was taken back; 0: an older one was applied again"),
              time("confirm_by", "until when the older one waits for confirmation", true),
-             many("diagnostics", "Diagnostic", "warnings"), receipts()});
+             many("diagnostics", "Diagnostic", "warnings"), plan_summary(), receipts()});
   all.emplace_back(
       "PolicyRecord",
       Fields{number("revision", "of the record that applied it"), time("at", "of that record"),
@@ -94,6 +106,80 @@ void add_policy(Named& all) {
                           text("diff", "unified format")});
   all.emplace_back("PolicyDiff", Fields{number("a", "revision"), number("b", "revision"),
                                         many("files", "PolicyFileDiff", "those that differ")});
+}
+
+void add_plan(Named& all) {
+  all.emplace_back("PlanPrincipal", Fields{text("person", "name; empty: the machine itself"),
+                                           text("device", "where they are"), text("session", "empty: none")});
+  all.emplace_back(
+      "PlanChange",
+      Fields{text("change", "gains or loses"), text("segment", "of the targets"),
+             text("service", "empty: ports that no service names"),
+             texts("accesses", "ports that come or go"), texts("targets", "devices, the first of them"),
+             number("target_count", "all of them"),
+             flag("whole_segment", "the targets are all that the segment has"),
+             text("rule", "the allow that grants or granted it"),
+             text("forbidden_by", "the forbid that takes it; empty: nothing allows it any more"),
+             number("flows_cut", "flows open now that are cut")});
+  all.emplace_back(
+      "PlanEntry",
+      Fields{many("principals", "PlanPrincipal", "to whom it happens; the first of them"),
+             number("principal_count", "all of them"), many("changes", "PlanChange", "losses first"),
+             texts("lines", "the same in words")});
+  all.emplace_back("PlanWarning",
+                   Fields{text("kind",
+                               "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
+                               "no-rules, starts-enforcing, not-signed-in"),
+                          text("text", "one sentence"), texts("lines", "what it is about")});
+  all.emplace_back(
+      "PlanTotals",
+      Fields{number("people_losing", "each person once"), number("people_gaining", "each person once"),
+             number("machines_losing", "acting for themselves"),
+             number("machines_gaining", "acting for themselves"), number("losses", "principal by service"),
+             number("gains", "principal by service"), number("flows_cut", "open now"),
+             number("changes_left_out", "not told one by one")});
+  all.emplace_back("PolicyPlanSummary", Fields{text("summary", "one sentence"), texts("lines", "for people"),
+                                               many("warnings", "PlanWarning", "")});
+  all.emplace_back("PolicyPlan",
+                   Fields{number("policy_revision", "of the policy it is compared with; 0: none"),
+                          time("at", "as of when"), text("summary", "one sentence"),
+                          one("totals", "PlanTotals", "exact"), many("warnings", "PlanWarning", ""),
+                          many("changes", "PlanEntry", "who gains and who loses what; losses first"),
+                          texts("obstacles", "why apply would refuse it now; empty: it would not"),
+                          many("diagnostics", "Diagnostic", "warnings")});
+}
+
+void add_learning(Named& all) {
+  Field proposal = text("text", "TOML, to be put beside the policy's other files");
+  proposal.longest = 16u << 20;
+  all.emplace_back("LearnedRule",
+                   Fields{text("name", "of the rule"), texts("to", "as in the rule"),
+                          number("flows", "it covers"), texts("people", "seen"), texts("machines", "seen"),
+                          number("days", "on which they were seen (UTC)"),
+                          texts("beyond", "whom it lets in too who weren't seen doing so")});
+  all.emplace_back("LearnLeftOut", Fields{text("text", "in words"), text("why", ""), number("flows", "")});
+  all.emplace_back(
+      "PolicyLesson",
+      Fields{text("segment", ""), time("since", "from when on"), std::move(proposal),
+             many("rules", "LearnedRule", "proposed"), many("left_out", "LearnLeftOut", "covered by no rule"),
+             number("flows_covered", "by the rules"), number("flows_allowed", "by the policy as it is"),
+             number("flows_left_out", "")});
+  all.emplace_back("ExplainAnswer",
+                   Fields{text("what", "segment, service and port"),
+                          text("target", "the device"),
+                          number("alike", "devices of which the same is true, this one included"),
+                          flag("imagined", "the segment has no device: a plain member"),
+                          {.name = "decision",
+                           .type = Type::object,
+                           .about = "as `policy decide` gives it",
+                           .required = true}});
+  all.emplace_back(
+      "PolicyExplanation",
+      Fields{text("who", ""), maybe("session", "the open one; null: none is"),
+             maybe("imagined", "then: the level of the login that is imagined; null for machines"),
+             time("at", "as of when"), flag("allowed", "every answer is allow"),
+             many("answers", "ExplainAnswer", "one per port and kind of device"),
+             texts("lines", "the same in words")});
 }
 
 void add_devices(Named& all) {
@@ -236,6 +322,8 @@ const std::vector<std::pair<std::string_view, Fields>>& schemas() {
     Named named;
     add_common(named);
     add_policy(named);
+    add_plan(named);
+    add_learning(named);
     add_devices(named);
     add_people(named);
     add_trail(named);

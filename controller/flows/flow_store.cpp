@@ -28,6 +28,8 @@ class SqliteFlowStore final : public FlowStore {
   explicit SqliteFlowStore(Sqlite database) : database_(std::move(database)) {}
   Result<> add(const std::vector<FlowRecord>& flows) override;
   Result<std::vector<FlowRecord>> query(const FlowQuery& query) override;
+  Result<std::vector<FlowRecord>> open(Timestamp since, std::size_t latest) override;
+  Result<std::vector<policy::ObservedFlow>> observed(Timestamp since, std::size_t latest) override;
   Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) override;
 
  private:
@@ -105,6 +107,52 @@ Result<std::vector<FlowRecord>> SqliteFlowStore::query(const FlowQuery& query) {
     CORDON_ASSIGN(const bool more, select.step());
     if (!more) return flows;
     CORDON_ASSIGN(flows.emplace_back(), read_row(select));
+  }
+}
+
+Result<std::vector<FlowRecord>> SqliteFlowStore::open(Timestamp since, std::size_t latest) {
+  // Both ends report a flow. Of a group SQLite takes the columns from the row that max() found.
+  CORDON_ASSIGN(
+      SqliteStatement select,
+      database_.prepare("SELECT " + std::string(kColumns) +
+                        ", id, max(at) FROM (SELECT * FROM flows WHERE at >= ?1 ORDER BY at DESC LIMIT ?2) "
+                        "WHERE kind IN ('opened', 'closed') OR (kind = 'denied' AND reason = 'observed') "
+                        "GROUP BY source, source_port, destination, destination_port, protocol "
+                        "HAVING kind <> 'closed' ORDER BY at DESC, id DESC"));
+  select.bind(1, to_us(since)).bind(2, static_cast<std::int64_t>(latest));
+  std::vector<FlowRecord> flows;
+  while (true) {
+    CORDON_ASSIGN(const bool more, select.step());
+    if (!more) return flows;
+    CORDON_ASSIGN(flows.emplace_back(), read_row(select));
+  }
+}
+
+Result<std::vector<policy::ObservedFlow>> SqliteFlowStore::observed(Timestamp since, std::size_t latest) {
+  // Both ends report a flow; the one that saw more is believed.
+  CORDON_ASSIGN(
+      SqliteStatement select,
+      database_.prepare(
+          "SELECT person, source_device, destination_device, protocol, destination_port, max(seen), "
+          "min(first), max(last) FROM (SELECT person, source_device, destination_device, protocol, "
+          "destination_port, at / 86400000000 AS day, direction, count(*) AS seen, min(at) AS first, "
+          "max(at) AS last FROM (SELECT * FROM flows WHERE at >= ?1 ORDER BY at DESC LIMIT ?2) "
+          "WHERE kind = 'denied' AND reason = 'observed' GROUP BY 1, 2, 3, 4, 5, 6, 7) "
+          "GROUP BY person, source_device, destination_device, protocol, destination_port, day "
+          "ORDER BY 7, 1, 2, 3, 4, 5"));
+  select.bind(1, to_us(since)).bind(2, static_cast<std::int64_t>(latest));
+  std::vector<policy::ObservedFlow> flows;
+  while (true) {
+    CORDON_ASSIGN(const bool more, select.step());
+    if (!more) return flows;
+    flows.push_back({.person = SubjectId(select.text(0)),
+                     .source = DeviceId(select.text(1)),
+                     .target = DeviceId(select.text(2)),
+                     .protocol = static_cast<std::uint8_t>(select.integer(3)),
+                     .port = static_cast<std::uint16_t>(select.integer(4)),
+                     .count = static_cast<std::uint64_t>(select.integer(5)),
+                     .first = from_us(select.integer(6)),
+                     .last = from_us(select.integer(7))});
   }
 }
 

@@ -11,6 +11,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "policy/plan.h"
 
 namespace cordon::controller {
 
@@ -46,6 +47,12 @@ class FlowStore {
   virtual ~FlowStore() = default;
   virtual Result<> add(const std::vector<FlowRecord>& flows) = 0;
   virtual Result<std::vector<FlowRecord>> query(const FlowQuery& query) = 0;  ///< newest first
+  /// Flows that were accepted since then and whose end nobody reported, each once, newest first; looks at so
+  /// many of the latest records and no more. Who sent it is told by its addresses.
+  virtual Result<std::vector<FlowRecord>> open(Timestamp since, std::size_t latest) = 0;
+  /// What targets that observe let through although no rule allowed it: by person, devices, port and day
+  /// (UTC); looks at so many of the latest records and no more.
+  virtual Result<std::vector<policy::ObservedFlow>> observed(Timestamp since, std::size_t latest) = 0;
   virtual Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) = 0;
 };
 

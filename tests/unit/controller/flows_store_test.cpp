@@ -56,6 +56,54 @@ TEST_F(FlowStoreTest, Filters) {
   EXPECT_EQ(must(store_->query({.limit = 1})).size(), 1u);
 }
 
+TEST_F(FlowStoreTest, AFlowIsOpenUntilEitherEndReportsItsEnd) {
+  const auto at = [](FlowRecord record, std::uint16_t port, const std::string& direction) {
+    record.source_port = port;
+    record.direction = direction;
+    return record;
+  };
+  must(store_->add({at(flow(kStart, "laptop", "opened"), 1, "egress"),
+                    at(flow(kStart + Seconds(1), "ledger", "opened"), 1, "ingress"),
+                    at(flow(kStart + Seconds(2), "ledger", "opened"), 2, "ingress"),
+                    at(flow(kStart + Seconds(3), "ledger", "closed"), 2, "ingress"),
+                    at(flow(kStart + Seconds(4), "ledger", "denied"), 3, "ingress"),
+                    at(flow(kStart - Seconds(1), "ledger", "opened"), 4, "ingress")}));
+  auto observed = at(flow(kStart + Seconds(5), "ledger", "denied"), 5, "ingress");
+  observed.reason = "observed";
+  must(store_->add({observed}));
+  const auto open = must(store_->open(kStart, 100));
+  ASSERT_EQ(open.size(), 2u);
+  EXPECT_EQ(open[0].source_port, 5) << "let through by a target that observes";
+  EXPECT_EQ(open[1].source_port, 1) << "told by both ends, one flow";
+  EXPECT_EQ(must(store_->open(kStart, 1)).size(), 1u) << "the latest record alone was looked at";
+}
+
+TEST_F(FlowStoreTest, ObservedFlowsAreCountedByDayAndOnce) {
+  const auto seen = [](Timestamp at, const std::string& direction, const std::string& reason) {
+    FlowRecord record = flow(at, direction == "egress" ? "laptop" : "ledger", "denied");
+    record.direction = direction;
+    record.reason = reason;
+    record.destination_device = "ledger";
+    return record;
+  };
+  const Timestamp day = from_us(to_us(kStart) / 86'400'000'000 * 86'400'000'000);
+  for (int i = 0; i < 3; ++i) must(store_->add({seen(day + Seconds(i), "ingress", "observed")}));
+  must(store_->add({seen(day + Seconds(9), "egress", "observed"),
+                    seen(day + Seconds(9), "ingress", "no grant"),
+                    seen(day + std::chrono::hours(24), "ingress", "observed")}));
+  const auto flows = must(store_->observed(day, 100));
+  ASSERT_EQ(flows.size(), 2u);
+  EXPECT_EQ(flows[0], (policy::ObservedFlow{.person = SubjectId("u-1"),
+                                            .source = DeviceId("laptop"),
+                                            .target = DeviceId("ledger"),
+                                            .protocol = 6,
+                                            .port = 5432,
+                                            .count = 3,
+                                            .first = day,
+                                            .last = day + Seconds(9)}));
+  EXPECT_EQ(flows[1].count, 1u);
+}
+
 TEST_F(FlowStoreTest, PagesByPlace) {
   // Three of the same moment: the place is the moment and the record.
   must(store_->add({flow(kStart, "ledger", "opened"), flow(kStart, "ledger", "denied"),

@@ -62,7 +62,7 @@ TEST_F(ExplainTest, TheOpenSessionIsAskedAbout) {
   EXPECT_EQ(lines(),
             (Lines{"trader@acme.example on laptop may not reach settlement/ledger tcp/5432 at ledger-1 and "
                    "1 like it: no rule that speaks of it holds",
-                   "  \"traders-to-ledger\" would allow it: assurance must be aal3, and is aal2"}));
+                   "  \"traders-to-ledger\" needs assurance aal3, found aal2"}));
   world.world().sessions.begin()->second.assurance = Assurance::aal3;
   EXPECT_EQ(lines(),
             (Lines{"trader@acme.example on laptop may reach settlement/ledger tcp/5432 at ledger-1 and "

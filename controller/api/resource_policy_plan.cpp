@@ -1,0 +1,222 @@
+// Policies before they are in force: what one would change, what one could say, and why the one in force
+// decides as it does.
+#include <boost/asio/post.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <memory>
+
+#include "controller/api/answers.h"
+#include "controller/api/policy_admission.h"
+#include "controller/api/policy_plan.h"
+#include "controller/api/routes.h"
+#include "controller/api/views.h"
+#include "controller/core/change_log.h"
+#include "controller/core/config.h"
+#include "controller/core/services.h"
+#include "controller/flows/flow_store.h"
+#include "policy/decide.h"
+#include "policy/explain.h"
+#include "policy/learn.h"
+#include "policy/plan_words.h"
+
+namespace cordon::controller::api {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMostRecords = 1'000'000;  ///< of flows that are learned from
+constexpr std::size_t kMostLeftOut = 1000;
+
+template <class Texts>
+json::array texts(const Texts& all) {
+  json::array out;
+  for (const auto& text : all) out.emplace_back(text);
+  return out;
+}
+
+/// Why apply would refuse it.
+json::array obstacles(const Services& services, const policy::Policy& policy,
+                      const std::vector<policy::Overflow>& overflows) {
+  json::array out;
+  for (const Result<>& good :
+       {check_none_pending(services), check_enforceable(services, policy), check_fits(overflows)}) {
+    if (!good) out.emplace_back(good.error().message());
+  }
+  return out;
+}
+
+void plan_policy(Services& services, const Call& call, Respond respond) {
+  auto files = files_of(call);
+  if (!files) return respond(problem(files.error()));
+  parse_aside(services, std::move(*files), [&services, call, respond](const PolicyInput& input) {
+    if (!input.ok()) return respond(refused(input));
+    const Revision compared = services.log.world().policy_revision;
+    const std::string at = format_rfc3339(services.clock.now());
+    plan_aside(services, input.parsed.policy, call.caller.actor,
+               [&services, input, compared, at, respond](Result<PlanOutcome> outcome) {
+                 if (!outcome) return respond(problem(outcome.error()));
+                 json::object answer{{"policy_revision", compared.value}, {"at", at}};
+                 for (auto& member : plan_json(outcome->plan)) answer[member.key()] = member.value();
+                 answer["obstacles"] = obstacles(services, *input.parsed.policy, outcome->overflows);
+                 answer["diagnostics"] = views(input.parsed.diagnostics);
+                 respond(json_reply(answer));
+               });
+  });
+}
+
+json::object view(const policy::Lesson& lesson, const policy::World& world) {
+  json::array rules, left_out;
+  for (const policy::LearnedRule& rule : lesson.rules) {
+    rules.push_back(json::object{{"name", rule.name},
+                                 {"to", texts(rule.to)},
+                                 {"flows", rule.flows},
+                                 {"people", texts(rule.people)},
+                                 {"machines", texts(rule.machines)},
+                                 {"days", rule.days.size()},
+                                 {"beyond", texts(rule.beyond)}});
+  }
+  for (const policy::LeftOut& left : lesson.left_out) {
+    if (left_out.size() == kMostLeftOut) break;
+    left_out.push_back(json::object{
+        {"text", policy::in_words(world, left.flow)}, {"why", left.why}, {"flows", left.flow.count}});
+  }
+  return {{"text", lesson.text},
+          {"rules", std::move(rules)},
+          {"left_out", std::move(left_out)},
+          {"flows_covered", lesson.flows_covered},
+          {"flows_allowed", lesson.flows_allowed},
+          {"flows_left_out", lesson.flows_left_out}};
+}
+
+void learn_policy(Services& services, const Call& call, Respond respond) {
+  const Seconds kept = services.config.flows_keep;
+  const Timestamp now = services.clock.now();
+  const Timestamp since = now - Seconds{call.number("since_s", kept.count())};
+  auto flows = services.flows.observed(since, kMostRecords);
+  if (!flows) return respond(problem(flows.error()));
+  policy::LearnQuestion question{.segment = call.text("segment"),
+                                 .flows = std::move(*flows),
+                                 .one_off = static_cast<std::uint64_t>(call.number("one_off", 1))};
+  const auto world = std::make_shared<const policy::World>(services.log.world());
+  boost::asio::post(services.pool,
+                    [strand = services.strand, world, question = std::move(question), now, since, respond] {
+                      const auto lesson = policy::learn(*world, question, now);
+                      Reply reply;
+                      if (lesson) {
+                        json::object answer = view(*lesson, *world);
+                        answer["segment"] = question.segment;
+                        answer["since"] = format_rfc3339(since);
+                        reply = json_reply(answer);
+                      } else {
+                        reply = problem(lesson.error());
+                      }
+                      boost::asio::post(strand, [reply = std::move(reply), respond] { respond(reply); });
+                    });
+}
+
+Result<policy::Assurance> assurance_of(const std::string& text) {
+  for (const auto level : {policy::Assurance::aal1, policy::Assurance::aal2, policy::Assurance::aal3})
+    if (to_string(level) == text) return level;
+  return fail(ErrorCode::invalid, "\"assurance\" is none of aal1, aal2, aal3");
+}
+
+Result<policy::ExplainQuestion> question_of(const policy::World& world, const Call& call) {
+  policy::ExplainQuestion question{.user = {}, .device = {}, .to = call.text("to")};
+  CORDON_ASSIGN(question.assurance, assurance_of(call.text("assurance", "aal2")));
+  CORDON_ASSIGN(const policy::Device* device, find_device(world, call.text("device")));
+  question.device = device->id;
+  if (call.text("user").empty()) return question;
+  CORDON_ASSIGN(const policy::User* user, find_user(world, call.text("user")));
+  question.user = user->id;
+  return question;
+}
+
+json::object view(const policy::Explanation::Answer& answer, const std::string& who) {
+  const policy::FactsQuery asked{
+      .principal = who, .target = answer.target.value, .access = answer.what, .asks = {}};
+  return {{"what", answer.what},
+          {"target", answer.target.value},
+          {"alike", answer.alike},
+          {"imagined", answer.imagined},
+          {"decision", json::parse(policy::answer_line(asked, answer.decision, "Z"))}};
+}
+
+void explain_policy(Services& services, const Call& call, Respond respond) {
+  const Timestamp now = services.clock.now();
+  const policy::World& world = services.log.world();
+  const auto question = question_of(world, call);
+  if (!question) return respond(problem(question.error()));
+  const auto explanation = policy::explain(world, *question, now);
+  if (!explanation) return respond(problem(explanation.error()));
+  json::value session, imagined;
+  if (explanation->session) session = explanation->session->value;
+  if (explanation->imagined) imagined = to_string(*explanation->imagined);
+  json::array answers;
+  bool allowed = true;
+  for (const auto& answer : explanation->answers) {
+    answers.push_back(view(answer, explanation->who));
+    allowed &= answer.decision.verdict == policy::Verdict::allow;
+  }
+  respond(json_reply({{"who", explanation->who},
+                      {"session", session},
+                      {"imagined", imagined},
+                      {"at", format_rfc3339(now)},
+                      {"allowed", allowed},
+                      {"answers", std::move(answers)},
+                      {"lines", texts(policy::lines_of(*explanation))}}));
+}
+
+Fields learn_fields() {
+  return {{.name = "segment", .about = "whose devices let the flows through", .required = true},
+          {.name = "since_s",
+           .type = Type::integer,
+           .about = "how far back (default: as long as flows are kept)",
+           .minimum = 1,
+           .maximum = 366 * 86'400},
+          {.name = "one_off",
+           .type = Type::integer,
+           .about = "what a source did at most so often on a port is left out (default 1)",
+           .maximum = 1'000'000}};
+}
+
+Fields explain_fields() {
+  return {
+      {.name = "user", .about = "name or id; not given: the machine itself", .nullable = true},
+      {.name = "device", .about = "where they are", .required = true},
+      {.name = "to",
+       .about = "\"settlement/ledger\", \"settlement/*\", \"settlement tcp/22\"",
+       .required = true},
+      {.name = "assurance", .about = "of the login that is imagined when no session is open (default aal2)"}};
+}
+
+}  // namespace
+
+Routes policy_plan_routes() {
+  return {{.method = "POST",
+           .pattern = "/v1/policy/plan",
+           .operation = "planPolicy",
+           .role = Role::engineer,
+           .summary =
+               "Who would gain and who would lose what, and which open flows would be cut; nothing changes",
+           .body = {files_field()},
+           .answer = "PolicyPlan",
+           .handler = plan_policy},
+          {.method = "POST",
+           .pattern = "/v1/policy/learn",
+           .operation = "learnPolicy",
+           .role = Role::engineer,
+           .summary = "Rules for what a segment in observe mode let through although none allowed it",
+           .body = learn_fields(),
+           .answer = "PolicyLesson",
+           .handler = learn_policy},
+          {.method = "POST",
+           .pattern = "/v1/policy/explain",
+           .operation = "explainPolicy",
+           .role = Role::viewer,
+           .summary = "May somebody reach a service, by which rule, until when; or what stands in the way",
+           .body = explain_fields(),
+           .answer = "PolicyExplanation",
+           .handler = explain_policy}};
+}
+
+}  // namespace cordon::controller::api
