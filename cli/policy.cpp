@@ -75,6 +75,14 @@ void print_diagnostics(Context& context, const std::vector<policy::Diagnostic>& 
     context.env.err << fmt::format("and {} more like these\n", diagnostics.size() - shown);
 }
 
+void print_text(Context& context, std::string_view whole) {
+  while (!whole.empty()) {
+    const std::string_view line = whole.substr(0, whole.find('\n'));
+    whole.remove_prefix(std::min(line.size() + 1, whole.size()));
+    context.env.out << printable(line) << '\n';
+  }
+}
+
 void print_diagnostics(Context& context, const json::array& diagnostics) {
   std::size_t shown = 0;
   for (const json::value& diagnostic : diagnostics) {
@@ -110,11 +118,14 @@ void add_policy(CLI::App& program, Context& context) {
   add_policy_check(policy, context);
   add_policy_decide(policy, context);
   add_policy_replay(policy, context);
+  add_policy_plan(policy, context);
   add_policy_apply(policy, context);
   add_policy_confirm(policy, context);
   add_policy_rollback(policy, context);
   add_policy_history(policy, context);
   add_policy_diff(policy, context);
+  add_policy_explain(policy, context);
+  add_policy_learn(policy, context);
   CLI::App* show_command =
       command(policy, "show", "the policy in force, as it was written", "cordon policy show");
   does(show_command, context, [&context] { return show_policy(context); });

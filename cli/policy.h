@@ -21,6 +21,9 @@ void add_policy_confirm(CLI::App& policy, Context& context);
 void add_policy_rollback(CLI::App& policy, Context& context);
 void add_policy_history(CLI::App& policy, Context& context);
 void add_policy_diff(CLI::App& policy, Context& context);
+void add_policy_plan(CLI::App& policy, Context& context);
+void add_policy_learn(CLI::App& policy, Context& context);
+void add_policy_explain(CLI::App& policy, Context& context);
 
 /// DIR, in `directory`.
 CLI::Option* add_directory(CLI::App* command, std::string& directory);
@@ -31,6 +34,8 @@ std::string counted(std::size_t count, std::string_view word);
 json::object diagnostic_json(const policy::Diagnostic& diagnostic);
 /// One line each to standard error, of any severity; at most a few hundred.
 void print_diagnostics(Context& context, const std::vector<policy::Diagnostic>& diagnostics);
+/// A text of several lines, safe to show on a terminal.
+void print_text(Context& context, std::string_view whole);
 /// Those of an answer of the controller.
 void print_diagnostics(Context& context, const json::array& diagnostics);
 std::size_t count_errors(const std::vector<policy::Diagnostic>& diagnostics);
