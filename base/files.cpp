@@ -73,6 +73,11 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
   if (!S_ISREG(status.st_mode)) {
     return fail(ErrorCode::invalid, fmt::format("'{}' is not a regular file", path.string()));
   }
+  const auto too_large = [&] {
+    return fail(ErrorCode::invalid, fmt::format("'{}' has more than {} bytes", path.string(), limit));
+  };
+  if (static_cast<std::uint64_t>(status.st_size) > limit)
+    return too_large();  // before memory is taken for it
   std::string out;
   std::array<char, 65536> chunk;
   while (true) {
@@ -80,9 +85,7 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return fail_errno(fmt::format("can't read '{}'", path.string()), errno);
     if (count == 0) return out;
-    if (static_cast<std::size_t>(count) > limit - out.size()) {
-      return fail(ErrorCode::invalid, fmt::format("'{}' has more than {} bytes", path.string(), limit));
-    }
+    if (static_cast<std::size_t>(count) > limit - out.size()) return too_large();
     out.append(chunk.data(), static_cast<std::size_t>(count));
   }
 }

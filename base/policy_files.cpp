@@ -20,6 +20,8 @@ using Inode = std::pair<dev_t, ino_t>;
 // Links to folders are followed, so a few of them can make endless trees: the walk is bounded.
 constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kMaxEntries = 100'000;
+// What the parser takes of one file (policy/toml_tree.h).
+constexpr std::size_t kMaxPolicyBytes = 8u << 20;
 
 /// The walk: what was gathered, and the folders that it is inside of.
 struct Walk {
@@ -35,9 +37,15 @@ struct Walk {
 };
 
 Result<> Walk::file(const fs::path& path) {
-  CORDON_ASSIGN(auto text, read_file(path, kMaxFileBytes - bytes));
-  bytes += text.size();
-  files.push_back({.name = path.lexically_relative(root).string(), .text = std::move(text)});
+  auto text = read_file(path, kMaxPolicyBytes);
+  if (!text && text.error().code == ErrorCode::invalid && text.error().hint.empty())
+    text.error().hint = "split it into several files";
+  if (!text) return std::unexpected(std::move(text).error());
+  bytes += text->size();
+  if (bytes > kMaxFileBytes)
+    return fail(ErrorCode::invalid, fmt::format("the policies in '{}' have more than {} bytes together",
+                                                root.string(), kMaxFileBytes));
+  files.push_back({.name = path.lexically_relative(root).string(), .text = *std::move(text)});
   return {};
 }
 

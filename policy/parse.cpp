@@ -9,8 +9,8 @@
 namespace cordon::policy {
 namespace {
 
-void read_file(Reader& reader, const SourceFile& file, Draft& draft) {
-  TomlResult toml = read_toml(file);
+void read_file(Reader& reader, const SourceFile& file, std::size_t& values_left, Draft& draft) {
+  TomlResult toml = read_toml(file, values_left);
   if (!toml.root) return reader.add(std::move(*toml.problem));
   reader.check_keys(
       *toml.root, "a policy",
@@ -38,7 +38,8 @@ ParseResult parse(const std::vector<SourceFile>& files, const TimeZones& zones) 
 
   Reader reader;
   Draft draft{.zones = zones};
-  for (const SourceFile* file : sorted) read_file(reader, *file, draft);
+  std::size_t values_left = kMaxPolicyValues;
+  for (const SourceFile* file : sorted) read_file(reader, *file, values_left, draft);
   const DefinitionPlaces places = draft.places;
   auto policy = std::make_shared<const Policy>(resolve(reader, std::move(draft)));
   if (!reader.failed()) warn(reader, *policy, places);

@@ -12,6 +12,7 @@ namespace cordon::policy {
 namespace {
 
 constexpr std::size_t kLongestName = 128;
+constexpr std::size_t kMostDiagnostics = 50'000;  ///< nobody reads more
 
 bool contains(KeyList keys, std::string_view key) {
   return std::ranges::find(keys, key) != keys.end();
@@ -25,7 +26,13 @@ const TomlEntry* find(const TomlNode& table, std::string_view key) {
 }
 
 void Reader::add(Diagnostic diagnostic) {
-  if (diagnostic.severity == Severity::error) ++errors_;
+  const bool is_error = diagnostic.severity == Severity::error;
+  const bool is_first_error = is_error && errors_ == 0;
+  if (is_error) ++errors_;
+  if (diagnostics_.size() >= kMostDiagnostics && !is_first_error) {
+    ++untold_;
+    return;
+  }
   diagnostics_.push_back(std::move(diagnostic));
 }
 
@@ -56,6 +63,7 @@ std::vector<std::string> Reader::suggest(std::string_view text,
 
 std::vector<std::string> Reader::suggest_one(std::string_view text,
                                              const std::vector<std::string_view>& candidates) {
+  if (suggestions_left_ == 0 || text.size() > kLongestName) return {};
   const std::string found = nearest(text, candidates);
   const std::size_t distance = edit_distance(text, found, text.size());
   const auto equals = std::ranges::count_if(candidates, [&](std::string_view candidate) {
@@ -146,6 +154,10 @@ void Reader::not_a_choice(const TomlEntry& entry, const std::string& value,
 
 std::vector<Diagnostic> Reader::take() {
   std::ranges::sort(diagnostics_, {}, [](const Diagnostic& d) { return std::tie(d.place, d.message); });
+  if (untold_ > 0)
+    diagnostics_.push_back({.severity = failed() ? Severity::error : Severity::warning,
+                            .place = diagnostics_.back().place,
+                            .message = fmt::format("{} more are not told", untold_)});
   return std::move(diagnostics_);
 }
 

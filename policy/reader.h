@@ -78,6 +78,7 @@ class Reader {
 
   std::vector<Diagnostic> diagnostics_;
   std::size_t errors_ = 0;
+  std::size_t untold_ = 0;  ///< diagnostics past what is kept
   int suggestions_left_ = 100;
 };
 

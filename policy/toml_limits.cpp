@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "policy/toml_tree.h"
 
 namespace cordon::policy {
@@ -27,10 +29,13 @@ std::size_t character_length(std::string_view text) {
   return 0;
 }
 
+constexpr std::size_t kCostOfDot = 5;
+
 /// Walks TOML's lexical shape just well enough to tell text and comments from the rest.
-class NestingScanner {
+class ShapeScanner {
  public:
-  explicit NestingScanner(const SourceFile& file) : file_(file), text_(file.text) {}
+  ShapeScanner(const SourceFile& file, std::size_t& values_left)
+      : file_(file), text_(file.text), values_left_(values_left) {}
 
   std::optional<Diagnostic> scan() {
     while (at_ < text_.size()) {
@@ -41,6 +46,8 @@ class NestingScanner {
         skip_string(c);
       else if (!step(c))
         return too_deep();
+      else if (values_left_ == 0)
+        return too_many();
     }
     return std::nullopt;
   }
@@ -51,6 +58,10 @@ class NestingScanner {
     if (c == '[' || c == '{') ++depth_;
     if ((c == ']' || c == '}') && depth_ > 0) --depth_;
     if (c == '.') ++dots_;
+    // A value or a table follows each of these. What a dotted key makes the parser finds again by searching
+    // all of its kind, so a dot costs more.
+    const std::size_t cost = c == '.' ? kCostOfDot : std::string_view("[{=,").contains(c) ? 1 : 0;
+    values_left_ -= std::min(cost, values_left_);
     if (std::string_view("[]{}=,\n").find(c) != std::string_view::npos) dots_ = 0;  // a key ends here
     if (depth_ > kMaxTomlNesting || dots_ >= kMaxTomlNesting) return false;
     advance();
@@ -86,13 +97,21 @@ class NestingScanner {
     ++at_;
   }
 
+  Place here() const { return {file_.name, line_, static_cast<unsigned>(at_ - line_start_ + 1)}; }
+
   Diagnostic too_deep() const {
-    return {.place = {file_.name, line_, static_cast<unsigned>(at_ - line_start_ + 1)},
+    return {.place = here(),
             .message = fmt::format("nested too deeply: at most {} levels are read", kMaxTomlNesting)};
+  }
+
+  Diagnostic too_many() const {
+    return {.place = here(),
+            .message = fmt::format("a policy holds at most {} values, and here are more", kMaxPolicyValues)};
   }
 
   const SourceFile& file_;
   std::string_view text_;
+  std::size_t& values_left_;
   std::size_t at_ = 0, line_start_ = 0;
   unsigned line_ = 1, depth_ = 0, dots_ = 0;
 };
@@ -119,8 +138,8 @@ std::optional<Diagnostic> check_utf8(const SourceFile& file) {
   return std::nullopt;
 }
 
-std::optional<Diagnostic> check_nesting(const SourceFile& file) {
-  return NestingScanner(file).scan();
+std::optional<Diagnostic> check_shape(const SourceFile& file, std::size_t& values_left) {
+  return ShapeScanner(file, values_left).scan();
 }
 
 }  // namespace cordon::policy

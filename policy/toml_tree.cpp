@@ -12,7 +12,7 @@
 namespace cordon::policy {
 namespace {
 
-/// Copies the parser's tree into ours. Recursion is bounded by check_nesting().
+/// Copies the parser's tree into ours. Recursion is bounded by check_shape().
 class Copier {
  public:
   explicit Copier(const std::string& file) : file_(file) {}
@@ -88,7 +88,7 @@ std::string_view describe(TomlNode::Kind kind) {
   return "a value";
 }
 
-TomlResult read_toml(const SourceFile& file) {
+TomlResult read_toml(const SourceFile& file, std::size_t& values_left) {
   if (file.text.size() > kMaxPolicyFileBytes)
     return {.root = std::nullopt,
             .problem = Diagnostic{.place = {file.name, 0, 0},
@@ -96,7 +96,8 @@ TomlResult read_toml(const SourceFile& file) {
                                                          file.text.size(), kMaxPolicyFileBytes),
                                   .hints = {"split it into several files"}}};
   if (auto problem = check_utf8(file)) return {.root = std::nullopt, .problem = std::move(problem)};
-  if (auto problem = check_nesting(file)) return {.root = std::nullopt, .problem = std::move(problem)};
+  if (auto problem = check_shape(file, values_left))
+    return {.root = std::nullopt, .problem = std::move(problem)};
   try {
     const toml::table table = toml::parse(std::string_view(file.text));
     return {.root = Copier(file.name).copy(table), .problem = std::nullopt};

@@ -39,13 +39,18 @@ std::string_view describe(TomlNode::Kind kind);
 /// What one file may hold at most; no policy written by people comes near.
 inline constexpr std::size_t kMaxPolicyFileBytes = 8u << 20;
 inline constexpr unsigned kMaxTomlNesting = 32;
+/// What all files of a policy may hold together: keys, items of lists and tables, a dot as
+/// five. 5,000 rules hold some
+/// 100,000.
+inline constexpr std::size_t kMaxPolicyValues = 500'000;
 
-/// The file's table, or the one diagnostic that says why not: too large, invalid UTF-8, nested too deeply, or
-/// the first syntax error. Never throws, recurses no deeper than the limits above.
+/// The file's table, or the one diagnostic that says why not: too large, invalid UTF-8, nested too deeply,
+/// more values than are left, or the first syntax error. Never throws, recurses no deeper than the limits
+/// above.
 struct TomlResult {
   std::optional<TomlNode> root;
   std::optional<Diagnostic> problem;
 };
-TomlResult read_toml(const SourceFile& file);
+TomlResult read_toml(const SourceFile& file, std::size_t& values_left);
 
 }  // namespace cordon::policy

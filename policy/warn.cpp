@@ -17,9 +17,11 @@ class Warner {
  public:
   Warner(Reader& reader, const Policy& policy) : reader_(reader), policy_(policy) {
     for (const Rule& rule : policy.rules) {
-      if (rule.effect == Effect::forbid) forbids_.push_back(&rule);
-      for (const Destination& to : rule.to)
+      const bool always = rule.when.empty() && !rule.unless;
+      for (const Destination& to : rule.to) {
         if (rule.effect == Effect::allow) allowed_[to.segment].push_back(&to);
+        if (rule.effect == Effect::forbid && always) forbids_[to.segment].insert(&rule);
+      }
     }
   }
 
@@ -69,8 +71,8 @@ class Warner {
       return reader_.warning(
           rule.place,
           fmt::format("rule {} can never hold: its destinations have no services", in_quotes(rule.name)));
-    if (rule.effect != Effect::allow) return;
-    for (const Rule* forbid : forbids_)
+    if (rule.effect != Effect::allow || rule.to.empty()) return;
+    for (const Rule* forbid : forbids_[rule.to.front().segment])
       if (forbids_all_of(*forbid, rule))
         return reader_.warning(rule.place,
                                fmt::format("rule {} can never hold: forbid {} takes all of it back",
@@ -94,7 +96,6 @@ class Warner {
 
   bool forbids_all_of(const Rule& forbid, const Rule& allow) {
     if (!spend() || forbid.from.for_people() != allow.from.for_people()) return false;
-    if (!forbid.when.empty() || forbid.unless) return false;  // it doesn't always hold
     if (allow.responders && !forbid.responders)
       return false;  // P10: isolated targets know only responders' rules
     const auto within = [](const auto& inner, const auto& outer) {
@@ -122,7 +123,7 @@ class Warner {
 
   Reader& reader_;
   const Policy& policy_;
-  std::vector<const Rule*> forbids_;
+  std::map<std::string, std::set<const Rule*>> forbids_;  ///< those that always hold, by segment
   std::map<std::string, std::vector<const Destination*>> allowed_;
   std::size_t budget_ = kBudget;
 };

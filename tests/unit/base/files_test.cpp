@@ -1,6 +1,7 @@
 #include "base/files.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -129,12 +130,40 @@ TEST_F(Files, PoliciesThatAreNoFilesAreErrors) {
 }
 
 TEST_F(Files, TooMuchTogetherIsAnError) {
-  put("a.toml", "");
-  put("b.toml", "");
-  fs::resize_file(root_ / "a.toml", kMaxFileBytes);  // sparse
+  for (int i = 0; i < 8; ++i) {
+    put(std::to_string(i) + ".toml", "");
+    fs::resize_file(root_ / (std::to_string(i) + ".toml"), kMaxFileBytes / 8);  // sparse
+  }
   EXPECT_TRUE(read_policy_directory(root_));
-  fs::resize_file(root_ / "b.toml", 1);
-  EXPECT_FALSE(read_policy_directory(root_));
+  put("one-more.toml", "x");
+  const auto refused = read_policy_directory(root_);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("more than 67108864 bytes together"), std::string::npos)
+      << refused.error().message();
+}
+
+TEST_F(Files, AHugePolicyFileIsRefusedWithoutReadingIt) {
+  put("huge.toml", "");
+  fs::resize_file(root_ / "huge.toml", 100u << 20);
+  rusage before{}, after{};
+  ASSERT_EQ(::getrusage(RUSAGE_SELF, &before), 0);
+  const auto refused = read_policy_directory(root_);
+  ASSERT_EQ(::getrusage(RUSAGE_SELF, &after), 0);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message().ends_with(
+      "huge.toml' has more than 8388608 bytes; split it into several files"))
+      << refused.error().message();
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 4096) << "KiB";
+}
+
+TEST_F(Files, ALoopIsNamedWithItsMend) {
+  put("good.toml", "");
+  fs::create_directory_symlink(root_, root_ / "again");
+  const auto refused = read_policy_directory(root_);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message().ends_with(
+      "again' form a loop or are too deep; remove the symbolic link that leads back"))
+      << refused.error().message();
 }
 
 }  // namespace

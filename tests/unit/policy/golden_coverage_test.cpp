@@ -24,6 +24,8 @@ constexpr std::array kElsewhere{
     "the file holds {} bytes; at most {} are read",
     "split it into several files",
     "the file can't be read: {}",
+    "a policy holds at most {} values, and here are more",
+    "{} more are not told",
     "this machine has no time zones: install tzdata",
     "a value",    // of no kind that there is
     "a session",  // of facts files
