@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sodium.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "controller/identity/totp.h"
 #include "controller/identity/user_name.h"
@@ -218,12 +220,15 @@ void LocalIdentity::close_previous_then_open(const AttemptPtr& attempt) {
 void LocalIdentity::open(const AttemptPtr& attempt) {
   const LoginAttempt& who = attempt->asked;
   const Timestamp now = parts_.clock.now();
+  // The shorter of the site's and the policy's; sessions that are open keep the end they have.
+  const Seconds longest =
+      std::min(limits_.longest_session, parts_.log.world().policy->sessions.reauthenticate);
   const kinds::SessionOpened opened{.session = {.id = SessionId(new_id("s")),
                                                 .user = *attempt->user,
                                                 .device = who.device,
                                                 .assurance = policy::Assurance::aal2,
                                                 .authenticated_at = now,
-                                                .ends_at = now + limits_.longest_session,
+                                                .ends_at = now + longest,
                                                 .uid = who.uid}};
   parts_.log.propose(
       kinds::encode("device:" + who.device.value, opened),

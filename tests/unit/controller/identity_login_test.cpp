@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "controller/identity/local_identity.h"
 #include "controller/identity/totp.h"
 #include "tests/support/api_rig.h"
 
@@ -53,6 +54,16 @@ TEST_F(Login, NeedsBothAndOpensASessionAtAal2) {
   EXPECT_EQ(session->user, user);
   EXPECT_EQ(session->ends_at, session->authenticated_at.value() + Seconds{12 * 3600});
   EXPECT_FALSE(session->addresses.v4.is_unspecified());
+}
+
+TEST_F(Login, LastsAsLongAsThePolicySays) {
+  rig.add(kinds::PolicyApplied{{{"p.toml", "[sessions]\nreauthenticate = \"1h\"\nidle = \"30m\"\n"}}});
+  const auto session = log_in("ann@acme.example", kPassword, code());
+  ASSERT_TRUE(session) << session.error().reason;
+  EXPECT_EQ(session->ends_at, session->authenticated_at.value() + Seconds{3600});
+  rig.add(kinds::PolicyApplied{{{"p.toml", "[sessions]\nreauthenticate = \"30m\"\nidle = \"30m\"\n"}}});
+  const auto kept = rig.on_strand([&] { return rig.log->world().sessions.at(session->id).ends_at; });
+  EXPECT_EQ(kept, session->ends_at);
 }
 
 TEST_F(Login, ACodeServesOnceOnAnyDevice) {
