@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <unordered_set>
+
 #include "node/filter/reasons.h"
 #include "node/filter/replay_packet.h"
 #include "policy/compile.h"
@@ -53,14 +55,16 @@ const DeviceId* Replay::owner_of(const Address& address) const {
 
 Result<> Replay::prepare(Capture capture) {
   CORDON_TRY(ReplayNode::check_privileges());
+  std::map<DeviceId, std::unordered_set<std::uint64_t>> flows;
   for (;;) {
     const auto packet = capture.next();
     if (!packet || !*packet) break;  // where it is cut is told by run()
     const auto ip = ip_packet(**packet, capture.link());
     if (!ip) continue;
     for (const Address& address : {ip->source, ip->destination})
-      if (const DeviceId* owner = owner_of(address)) ++nodes_[*owner].packets;
+      if (const DeviceId* owner = owner_of(address)) flows[*owner].insert(flow_hash(*ip));
   }
+  for (const auto& [id, of_node] : flows) nodes_[id].flows = of_node.size();
   if (nodes_.size() > kMostNodes)
     return fail(ErrorCode::exhausted,
                 fmt::format("the capture passes {} nodes; {} are held at once", nodes_.size(), kMostNodes),
@@ -72,7 +76,7 @@ Result<> Replay::prepare(Capture capture) {
 Result<ReplayNode::Verdict> Replay::decide(const DeviceId& id, Direction direction, const IpPacket& packet) {
   Node& node = nodes_[id];
   if (!node.kernel) {
-    auto loaded = ReplayNode::load(policy::compile_node(world_, id, at_), at_, node.packets);
+    auto loaded = ReplayNode::load(policy::compile_node(world_, id, at_), at_, node.flows);
     if (!loaded)
       return std::unexpected(in_context(loaded.error(), fmt::format("loading the node of {}", id.value)));
     node.kernel = std::move(*loaded);

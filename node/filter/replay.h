@@ -47,7 +47,7 @@ class Replay {
 
  private:
   struct Node {
-    std::size_t packets = 0;
+    std::size_t flows = 0;
     std::unique_ptr<ReplayNode> kernel;  ///< loaded when it is first needed
   };
   const DeviceId* owner_of(const Address& address) const;

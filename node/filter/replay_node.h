@@ -16,7 +16,7 @@ class ReplayNode {
  public:
   /// An error that says what this process lacks to run programs.
   static Result<> check_privileges();
-  /// `flows`: how many packets will be run at most. Owners of sockets are not checked, as there are none.
+  /// `flows`: how many are remembered at least. Owners of sockets are not checked, as there are none.
   static Result<std::unique_ptr<ReplayNode>> load(policy::NodeState state, Timestamp at, std::size_t flows);
   ~ReplayNode();
   ReplayNode(const ReplayNode&) = delete;

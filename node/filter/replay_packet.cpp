@@ -1,6 +1,8 @@
 #include "node/filter/replay_packet.h"
 
 #include <algorithm>
+#include <functional>
+#include <string>
 
 #include "node/filter/reasons.h"
 
@@ -54,6 +56,12 @@ std::vector<std::uint8_t> shortened(Bytes ip, std::size_t wire_bytes, bool v4) {
   return out;
 }
 
+std::uint64_t hash_of_end(const Address& address, Bytes port) {
+  std::string bytes(address.bytes.begin(), address.bytes.end());
+  bytes.append(port.begin(), port.end());
+  return std::hash<std::string>{}(bytes);
+}
+
 }  // namespace
 
 std::expected<IpPacket, std::string_view> ip_packet(const CapturedPacket& packet, LinkType link) {
@@ -77,6 +85,17 @@ std::expected<IpPacket, std::string_view> ip_packet(const CapturedPacket& packet
   if (!v4 && (out.source.is_v4() || out.destination.is_v4())) return because(CORDON_REASON_malformed);
   out.bytes = shortened(ip, packet.wire_bytes - begin, v4);
   return out;
+}
+
+std::uint64_t flow_hash(const IpPacket& packet) {
+  const Bytes bytes = packet.bytes;
+  const bool v4 = packet.source.is_v4();
+  const std::size_t ports = v4 ? std::size_t{bytes[0] & 15u} * 4 : kIpv6Header;
+  const bool has_ports = bytes.size() >= ports + 4;
+  const Bytes from = has_ports ? bytes.subspan(ports, 2) : Bytes{};
+  const Bytes to = has_ports ? bytes.subspan(ports + 2, 2) : Bytes{};
+  const std::uint64_t protocol = bytes[v4 ? 9 : 6];
+  return hash_of_end(packet.source, from) + hash_of_end(packet.destination, to) + protocol;
 }
 
 }  // namespace cordon::node

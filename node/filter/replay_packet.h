@@ -23,4 +23,7 @@ inline constexpr std::size_t kLongestReplayed = 2048;
 /// Why there is none: "not ip" or "malformed packet" (as in ebpf/abi.h). VLAN tags are skipped.
 std::expected<IpPacket, std::string_view> ip_packet(const CapturedPacket& packet, LinkType link);
 
+/// The same for both directions of a connection; others have it only by accident.
+std::uint64_t flow_hash(const IpPacket& packet);
+
 }  // namespace cordon::node

@@ -121,6 +121,21 @@ TEST(ReplayPacket, WhatIsMissingOrTooLongIsTakenOffTheLengthToo) {
   EXPECT_EQ(length_in(given(ipv4(1500, 96), 1499)->bytes), 1500u);
 }
 
+TEST(ReplayPacket, AFlowIsOneInBothDirections) {
+  const auto udp = [](std::uint8_t from, std::uint8_t to, std::uint16_t from_port, std::uint16_t to_port) {
+    Bytes packet = ipv4(28, 28);
+    packet[15] = from, packet[19] = to;
+    packet[20] = static_cast<std::uint8_t>(from_port >> 8), packet[21] = static_cast<std::uint8_t>(from_port);
+    packet[22] = static_cast<std::uint8_t>(to_port >> 8), packet[23] = static_cast<std::uint8_t>(to_port);
+    return flow_hash(*given(packet, packet.size()));
+  };
+  const std::uint64_t flow = udp(1, 2, 40000, 53);
+  EXPECT_EQ(flow, udp(2, 1, 53, 40000));
+  EXPECT_NE(flow, udp(2, 1, 40000, 53));
+  EXPECT_NE(flow, udp(1, 2, 40001, 53));
+  EXPECT_NE(flow, udp(1, 3, 40000, 53));
+}
+
 TEST(ReplayPacket, WhatIsNoPacketSaysWhy) {
   const auto why = [](const Bytes& bytes, LinkType link = LinkType::ip) {
     const auto packet = given(bytes, bytes.size(), link);
