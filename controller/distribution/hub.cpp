@@ -247,11 +247,14 @@ void Hub::acked(const NodeSession& session, const SignedReceipt& receipt) {
 
 void Hub::nacked(const NodeSession& session, const std::string& reason) {
   facts(session.device()).last_nack = reason;
-  // Whom a policy that waits concerned isn't known after a restart: who refuses its state since, refuses it.
+  // A session that began while a policy waits brings the whole state with it: refusing that refuses the
+  // policy.
   const policy::World& world = services_.log.world();
-  const PolicyEntry* waits = world.pending ? services_.log.policies().find(world.policy_revision) : nullptr;
-  if (waits != nullptr && waits->applied.at < started_ && session.feed().complete() < world.policy_revision) {
-    ledger_->concern(world.policy_revision, waits->applied.at, session.device(), false);
+  if (world.pending && session.begun() >= world.policy_revision &&
+      session.feed().complete() < world.policy_revision) {
+    const PolicyEntry* waits = services_.log.policies().find(world.policy_revision);
+    ledger_->concern(world.policy_revision, waits == nullptr ? world.at : waits->applied.at, session.device(),
+                     false);
   }
   ledger_->nacked(session.device(), reason);
   check_holds();

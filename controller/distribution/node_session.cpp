@@ -42,6 +42,7 @@ NodeSession::NodeSession(Hub& hub, DeviceId device, Bytes key_der, std::shared_p
 
 void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wanted, Revision revision) {
   Services& services = hub_.services();
+  begun_ = revision;
   interval_ = heartbeat_interval(services.log.world());
   const Sha256 digest = policy::digest(wanted).value();
   const bool holds_it = hello.applied_sequence() != 0 && hello.state_digest() == as_text(digest);

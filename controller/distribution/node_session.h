@@ -32,6 +32,8 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
 
   const DeviceId& device() const { return device_; }
   const StateFeed& feed() const { return feed_; }
+  /// The revision that it was first brought to.
+  Revision begun() const { return begun_; }
   bool closed() const { return link_ == nullptr; }
 
   /// Welcomes the node, and brings it to `wanted`.
@@ -72,6 +74,7 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   const Bytes key_der_;
   std::shared_ptr<NodeLink> link_;  ///< null once closed
   StateFeed feed_;
+  Revision begun_;
   std::deque<std::string> answers_;
   std::size_t asked_ = 0;     ///< requests that aren't answered yet
   std::set<DeviceId> added_;  ///< peers that are told of soon: where they are goes ahead of them
