@@ -8,11 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import machine
 import topology
 
 BPFFS = Path("/sys/fs/bpf")
-WIREGUARD_SOCKETS = Path("/var/run/wireguard")
-TUN = Path("/dev/net/tun")
 ENTER = str(Path(__file__).with_name("enter.py"))
 
 
@@ -82,9 +81,7 @@ class Lab:
     # ---- making hosts ----
 
     def make_wires(self):
-        # wireguard-go runs as the daemon's user. udev gives the device this mode; a machine without udev doesn't.
-        if TUN.exists():
-            TUN.chmod(0o666)
+        machine.borrow(self.name)
         inet = self.netns("inet")
         run("ip", "netns", "add", inet)
         run("ip", "-n", inet, "link", "add", "br0", "type", "bridge", "forward_delay", "0")
@@ -168,8 +165,9 @@ class Lab:
             if Path("/run/netns", self.netns(name)).exists():
                 run("ip", "netns", "del", self.netns(name))
             shutil.rmtree(self.pins(name), ignore_errors=True)
-            for socket in WIREGUARD_SOCKETS.glob(f"{self.interface(name)}.sock"):
+            for socket in machine.WIREGUARD_SOCKETS.glob(f"{self.interface(name)}.sock"):
                 socket.unlink()
+        machine.give_back(self.name)
         try:
             (BPFFS / "cordon").rmdir()
         except OSError:
