@@ -130,6 +130,60 @@ FailedCondition wrong_isolation(bool target_isolated) {
           .found = target_isolated ? "an isolated target" : "a target that isn't isolated"};
 }
 
+/// A question with all that it is about looked up.
+struct Asked {
+  const World& world;
+  const Query& query;
+  const Principal& principal;
+  const Device& target;
+  const std::set<std::string>& segments;  ///< of the target
+  Timestamp now;
+
+  const Policy& policy() const { return *world.policy; }
+  Asker asker() const { return {principal.device, principal.session, principal.user}; }
+  bool is_about(const Rule& rule) const {
+    return selects(world, rule, principal) && reaches(policy(), rule, segments, query);
+  }
+  std::optional<int> trust_under(const Rule& rule) const {
+    return trust_of(policy(), age_limit(rule), *principal.device, principal.session, now);
+  }
+};
+
+/// Answers when the first of those that don't hold yet begins to (P7).
+Timestamp apply_forbids(const Asked& asked, Decision& decision) {
+  Timestamp first_begins = kNever;
+  for (const Rule& rule : asked.policy().rules) {
+    if (rule.effect != Effect::forbid || !asked.is_about(rule)) continue;
+    if (!applies_in_isolation(rule, asked.target.isolated)) continue;
+    const Outlook is = outlook(asked.policy(), rule, asked.asker(), asked.now);
+    if (is.holds) {
+      decide_forbid(decision, rule);
+      decision.because.push_back({rule.name, true, {}, asked.trust_under(rule)});
+    } else {
+      first_begins = std::min(first_begins, is.until);
+    }
+  }
+  return first_begins;
+}
+
+/// Allows that hold end at `end` or before: of themselves, or with their lease.
+void apply_allows(const Asked& asked, Timestamp end, Decision& decision) {
+  const Policy& policy = asked.policy();
+  const Asker asker = asked.asker();
+  for (const Rule& rule : policy.rules) {
+    if (rule.effect != Effect::allow || !asked.is_about(rule)) continue;
+    Because because{rule.name, false, failed(policy, rule, asker, asked.now), asked.trust_under(rule)};
+    if (!applies_in_isolation(rule, asked.target.isolated))
+      because.failed.push_back(wrong_isolation(asked.target.isolated));
+    because.holds = because.failed.empty();
+    if (because.holds && decision.verdict != Verdict::forbid) {
+      const Timestamp of_itself = outlook(policy, rule, asker, asked.now).until;
+      decide_allow(decision, rule, std::min({end, of_itself, later(asked.now, rule.lease)}));
+    }
+    decision.because.push_back(std::move(because));
+  }
+}
+
 }  // namespace
 
 std::set<std::string> segments_of(const World& world, const Device& device) {
@@ -145,7 +199,6 @@ std::set<std::string> segments_of(const World& world, const Device& device) {
 
 Decision evaluate(const World& world, const Query& query, Timestamp now) {
   Decision decision;
-  const Policy& policy = *world.policy;
   const Principal principal = find_principal(world, query.principal, now);
   const Device* target = active_device(world, query.target);
   std::set<std::string> segments;
@@ -153,45 +206,20 @@ Decision evaluate(const World& world, const Query& query, Timestamp now) {
     segments = segments_of(world, *target);
     decision.observed = observes(world, *target, segments);
   }
-  const auto trust_under = [&](std::optional<Seconds> longest_age) {
-    return trust_of(policy, longest_age, *principal.device, principal.session, now);
-  };
   if (principal.device) {
-    decision.health = health_of(policy, *principal.device);
-    decision.trust = trust_under(std::nullopt);
+    decision.health = health_of(*world.policy, *principal.device);
+    decision.trust = trust_of(*world.policy, std::nullopt, *principal.device, principal.session, now);
   }
   if (!principal.reason.empty() || !target) {
     decision.reason = !principal.reason.empty() ? principal.reason : "unknown target";
     return decision;
   }
 
-  const Asker asker{principal.device, principal.session, principal.user};
-  const auto concerns = [&](const Rule& rule) {
-    return selects(world, rule, principal) && reaches(policy, rule, segments, query);
-  };
-  Timestamp end = principal.session ? principal.session->ends_at : kNever;  // of every allow (P7)
-  for (const Rule& rule : policy.rules) {
-    if (rule.effect != Effect::forbid || !concerns(rule) || !applies_in_isolation(rule, target->isolated))
-      continue;
-    const Outlook is = outlook(policy, rule, asker, now);
-    if (!is.holds) {
-      end = std::min(end, is.until);  // then it begins
-      continue;
-    }
-    decide_forbid(decision, rule);
-    decision.because.push_back({rule.name, true, {}, trust_under(age_limit(rule))});
-  }
-  for (const Rule& rule : policy.rules) {
-    if (rule.effect != Effect::allow || !concerns(rule)) continue;
-    Because because{rule.name, false, failed(policy, rule, asker, now), trust_under(age_limit(rule))};
-    if (!applies_in_isolation(rule, target->isolated))
-      because.failed.push_back(wrong_isolation(target->isolated));
-    because.holds = because.failed.empty();
-    if (because.holds && decision.verdict != Verdict::forbid)
-      decide_allow(decision, rule,
-                   std::min({end, outlook(policy, rule, asker, now).until, later(now, rule.lease)}));
-    decision.because.push_back(std::move(because));
-  }
+  const Asked asked{world, query, principal, *target, segments, now};
+  const Timestamp session_end = principal.session ? principal.session->ends_at : kNever;
+  const Timestamp first_forbid = apply_forbids(asked, decision);
+  apply_allows(asked, std::min(session_end, first_forbid), decision);
+
   // What failed explains a denial; an allow is explained by what held.
   if (decision.verdict == Verdict::allow)
     std::erase_if(decision.because, [](const Because& because) { return !because.holds; });

@@ -15,6 +15,10 @@ namespace {
 
 constexpr std::size_t kMostErrors = 100;
 
+bool is_list(std::string_view key) {
+  return key == "devices" || key == "sessions" || key == "queries";
+}
+
 /// The facts of one file as they come by.
 class FactsReader final : public JsonVisitor {
  public:
@@ -29,7 +33,7 @@ class FactsReader final : public JsonVisitor {
   bool entry(const TomlEntry& entry) override {
     if (entry.key == "at") {
       read_at(entry);
-    } else if (entry.key == "devices" || entry.key == "sessions" || entry.key == "queries") {
+    } else if (is_list(entry.key)) {
       reader_.is_kind(entry, TomlNode::Kind::list);
     } else {
       TomlNode table;
@@ -40,6 +44,7 @@ class FactsReader final : public JsonVisitor {
   }
 
   bool item(const TomlEntry& list, const TomlNode& item) override {
+    if (!is_list(list.key)) return go_on();  // reported with the list
     if (item.kind != TomlNode::Kind::table)
       reader_.error(item.place,
                     fmt::format("{} must hold objects, found {}", in_quotes(list.key), describe(item.kind)));
@@ -47,7 +52,7 @@ class FactsReader final : public JsonVisitor {
       add_device(item);
     else if (list.key == "sessions")
       add_session(item);
-    else if (list.key == "queries")
+    else
       add_query(item);
     return go_on();
   }
