@@ -257,6 +257,8 @@ std::string_view to_string(PlanWarning::Kind kind) {
       return "no-rules";
     case PlanWarning::Kind::starts_enforcing:
       return "starts-enforcing";
+    case PlanWarning::Kind::ends_earlier:
+      return "ends-earlier";
     case PlanWarning::Kind::not_signed_in:
       return "not-signed-in";
   }

@@ -77,6 +77,7 @@ struct PlanWarning {
     nobody_reaches,
     no_rules,
     starts_enforcing,
+    ends_earlier,
     not_signed_in,
   } kind = Kind::no_rules;
   std::string text;                ///< one sentence

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "policy/coverage.h"
+#include "policy/plan_later.h"
 #include "policy/plan_words.h"
 
 namespace cordon::policy {
@@ -299,6 +300,7 @@ std::vector<PlanWarning> plan_warnings(const PlanContext& context, const Plan& p
   warn_unreached(context, plan, out);
   warn_segments_without_rules(context, out);
   warn_enforcing(context, out);
+  for (PlanWarning& warning : later_changes(context)) out.push_back(std::move(warning));
   warn_absent(context, out);
   return out;
 }

@@ -129,7 +129,7 @@ void add_plan(Named& all) {
   all.emplace_back("PlanWarning",
                    Fields{text("kind",
                                "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
-                               "no-rules, starts-enforcing, not-signed-in"),
+                               "no-rules, starts-enforcing, ends-earlier, not-signed-in"),
                           text("text", "one sentence"), texts("lines", "what it is about")});
   all.emplace_back(
       "PlanTotals",

@@ -254,6 +254,38 @@ TEST_F(PlanTest, TellsWhatEnforcingWouldDrop) {
   EXPECT_EQ(enforced.totals.flows_cut, 1u) << "observed until now, dropped from then on";
 }
 
+// P7.
+TEST_F(PlanTest, WhatStaysButEndsEarlierIsTold) {
+  const auto when = [](const std::string& conditions) {
+    return std::string(kSegments) +
+           "[[allow]]\nname = \"traders-to-ledger\"\nfrom = { groups = [\"traders\"] }\nto = "
+           "[\"settlement/ledger\"]\nwhen = { " +
+           conditions + " }\n";
+  };
+  const auto shorter = plan_to(when(R"(hours = "Mon-Fri 08:00-12:00", timezone = "UTC")"));
+  EXPECT_TRUE(shorter.changes_nothing());
+  EXPECT_EQ(warnings(shorter, PlanWarning::Kind::ends_earlier),
+            (Lines{"what allow \"traders-to-ledger\" grants would end earlier for 1 who holds it"}));
+  EXPECT_EQ(
+      shorter.warnings[0].lines,
+      (Lines{
+          "trader@acme.example on trader-laptop: at 2026-01-05T12:00:00Z instead of 2026-01-05T18:00:00Z"}));
+  const auto longer = plan_to(when(R"(valid_until = "2026-01-06T00:00:00Z")"));
+  EXPECT_TRUE(longer.warnings.empty()) << "the session ends before that";
+
+  const auto forbidden = plan_to(std::string(kSegments) + kAllow + R"(
+[[forbid]]
+name = "nights"
+from = { groups = ["traders"] }
+to = ["settlement/*"]
+when = { hours = "* 17:00-06:00", timezone = "UTC" }
+)");
+  EXPECT_EQ(warnings(forbidden, PlanWarning::Kind::ends_earlier),
+            (Lines{"forbid \"nights\" would begin later for 1 whom it doesn't touch now"}));
+  EXPECT_EQ(forbidden.warnings[0].lines,
+            (Lines{"trader@acme.example on trader-laptop: at 2026-01-05T17:00:00Z"}));
+}
+
 TEST_F(PlanTest, PeopleWhoAreNotHereAreTold) {
   world.user("away@acme.example");
   const Plan absent = plan_to(std::string(kSegments) + kAllow + R"(
