@@ -37,14 +37,20 @@ struct cordon_settings {
 };
 
 /* host[0]: what the connect hook and the underlay guard know of this machine. */
-enum cordon_underlay_mode { CORDON_UNDERLAY_OFF = 0, CORDON_UNDERLAY_GUARD = 1, CORDON_UNDERLAY_CLOSED = 2 };
+enum cordon_underlay_mode {
+  CORDON_UNDERLAY_OFF = 0,
+  CORDON_UNDERLAY_GUARD = 1,
+  CORDON_UNDERLAY_CLOSED = 2,
+  CORDON_UNDERLAY_CONTAINED = 3, /* this host is isolated */
+};
 struct cordon_host {
   __u64 netns_cookie;
   struct cordon_address local_v4; /* whose packets an unbound local socket will send; zero: nobody's */
   struct cordon_address local_v6;
   __u16 wireguard_port;
   __u8 underlay_mode;
-  __u8 pad[5];
+  __u8 peers_known; /* underlay_ends holds WireGuard's peers */
+  __u8 pad[4];
 };
 
 /* principals: source address -> who it is. */
@@ -118,6 +124,16 @@ struct cordon_allow {
   __u16 pad;
 };
 
+/* underlay_ends: the other ends that an isolated host may talk to: controllers (TCP), WireGuard's peers
+ * (UDP).
+ */
+struct cordon_end {
+  struct cordon_address address;
+  __u16 port;
+  __u8 protocol;
+  __u8 pad[5];
+};
+
 CORDON_STATIC_ASSERT(sizeof(struct cordon_settings) == 24, "settings layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_host) == 48, "host layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_principal) == 80, "principal layout");
@@ -127,6 +143,7 @@ CORDON_STATIC_ASSERT(sizeof(struct cordon_grant_key) == 16, "grant key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_grant) == 12, "grant layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_range_key) == 20, "range key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_guard_key) == 8, "guard key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_end) == 24, "end layout");
 
 #include "ebpf/abi_state.h"
 

@@ -31,6 +31,24 @@ struct cordon_flow {
   __u16 pad;
 };
 
+/* fragments: first fragments that were accepted. */
+struct cordon_fragment_key {
+  struct cordon_address source, destination;
+  __u32 id;
+  __u8 protocol; /* IPv4's; 0 in IPv6 */
+  __u8 hook;
+  __u8 pad[2];
+};
+struct cordon_fragment {
+  __u64 at_ns;
+  __u16 source_port, destination_port;
+  __u16 grant_port;
+  __u16 bytes; /* later ones start behind them */
+  __u8 protocol;
+  __u8 tcp_flags;
+  __u8 pad[6];
+};
+
 /* flow_budgets: principal -> how many entries of `flows` it owns. `live` are those that cost a beginner
  * nothing to make: all but established TCP, which are `streams`. The rest is the sweep's, while it counts. */
 #define CORDON_FLOWS_PER_PRINCIPAL 4096
@@ -128,6 +146,8 @@ struct cordon_sweep {
 
 CORDON_STATIC_ASSERT(sizeof(struct cordon_flow_key) == 40, "flow key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_flow) == 48, "flow layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_fragment_key) == 40, "fragment key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_fragment) == 24, "fragment layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_budget) == 24, "budget layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_rule_slot) == 24, "rule slot layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_event) == 80, "event layout");

@@ -53,11 +53,27 @@ __noinline int forget(struct packet* p, struct cordon_flow* flow) {
   struct cordon_flow_key key;
   struct tuple original = {};
   if (!p || !flow) return 0;
-  int source_high = flow_key_of(&p->tuple, &key);
-  original_of(flow, &p->tuple, source_high, &original);
+  original_of(flow, &p->tuple, flow_key_of(&p->tuple, &key), &original);
   leave_place(&original, is_live(original.protocol, flow->flags));
   bpf_map_delete_elem(&flows, &key);
   return 0;
+}
+
+/* This packet's flow no longer holds. */
+__noinline int cut(struct packet* p, __u64 now_ns, __u32 reason) {
+  struct cordon_flow_key key;
+  struct tuple original = {};
+  struct happening closed = {};
+  if (!p) return 0;
+  int source_high = flow_key_of(&p->tuple, &key);
+  struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
+  if (!flow) return 0;
+  original_of(flow, &p->tuple, source_high, &original);
+  closed_of(flow, now_ns, reason, &closed);
+  __u32 flags = flow->flags;
+  leave_place(&original, is_live(original.protocol, flags));
+  bpf_map_delete_elem(&flows, &key);
+  return flags & CORDON_FLOW_CLOSED ? 0 : emit(&original, &closed);
 }
 
 /* A packet of a TCP flow that is half open, or that ends one: the end is told once, for a reset or when both

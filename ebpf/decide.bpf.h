@@ -13,7 +13,7 @@ struct view {
   __u32 epoch;
   __u32 flags;  /* of settings */
   __u32 reason; /* none, or why nothing can be accepted at all */
-  __u32 pad;
+  __u32 cut;    /* why the packet's flow no longer holds */
 };
 
 struct answer {

@@ -28,6 +28,7 @@ CORDON_MAP(BPF_MAP_TYPE_HASH, grants, struct cordon_grant_key, struct cordon_gra
 CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, grant_ranges, struct cordon_range_key, struct cordon_grant, 1,
            BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, flows, struct cordon_flow_key, struct cordon_flow, 1, 0);
+CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, fragments, struct cordon_fragment_key, struct cordon_fragment, 8192, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_HASH, rule_counters, __u32, struct cordon_counter, 1, BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, rule_cache, __u32, struct cordon_rule_slot, CORDON_RULE_SLOTS, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, drop_counters, __u32, struct cordon_counter, CORDON_REASON_COUNT, 0);
@@ -35,6 +36,7 @@ CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_guards, struct cordon_guard_key, stru
            BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_allow, struct cordon_target_key, struct cordon_allow, 1024,
            BPF_F_NO_PREALLOC);
+CORDON_MAP(BPF_MAP_TYPE_HASH, underlay_ends, struct cordon_end, __u32, 8192, BPF_F_NO_PREALLOC);
 /* 1: begun by this host, 0: begun from outside. */
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, underlay_flows, struct cordon_flow_key, __u32, 1, 0);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, event_limits, struct cordon_limit_key, struct cordon_limit, 8192, 0);

@@ -28,15 +28,21 @@
 
 #define LONGEST_HEADERS 80u /* IPv4 with all options, TCP without */
 
+/* 64 bytes: with what it calls, the verdict stays within 512 of stack. */
 struct packet {
   struct tuple tuple;
   __u32 l4_offset;
-  __u32 l4_bytes; /* by the IP header's own account */
+  __u32 fragment_id;
+  __u32 rule;           /* that forbade it, when one did */
+  __u16 l4_bytes;       /* by the IP header's own account */
+  __u16 fragment_at;    /* bytes of the datagram before this fragment: then it holds no layer-4 header */
+  __u16 fragment_bytes; /* in this fragment */
   __u8 is_v6;
-  __u8 fragmented;     /* any fragment */
-  __u8 later_fragment; /* holds no layer-4 header */
+  __u8 fragmented; /* any fragment */
+  __u8 has_l4;     /* ports, or an ICMP type (in grant_port), were read */
   __u8 tcp_flags;
-  __u32 rule; /* that forbade it, when one did */
+  __u8 icmp_code;
+  __u8 icmp_error; /* carries a quoted packet */
 };
 
 #define V4_MAPPED_WORD bpf_cpu_to_be64(0x0000ffff00000000ULL)
@@ -52,6 +58,15 @@ static __always_inline int is_mapped(const struct cordon_address* address) {
          (address->word[1] & bpf_cpu_to_be64(0xffffffff00000000ULL)) == V4_MAPPED_WORD;
 }
 
+/* Fragments end at multiples of 8 but for the last, and a datagram has at most 65,535 bytes. */
+static __always_inline __u32 note_fragment_field(struct packet* p, __u32 at, __u32 more) {
+  p->fragmented = 1;
+  p->fragment_at = at;
+  p->fragment_bytes = p->l4_bytes;
+  return at + p->l4_bytes > 0xffff || (more && (p->l4_bytes & 7)) ? CORDON_REASON_malformed
+                                                                  : CORDON_REASON_none;
+}
+
 static __always_inline __u32 parse_v4(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
   struct iphdr* ip = data + l2;
   if ((void*)(ip + 1) > data_end) return CORDON_REASON_malformed;
@@ -63,9 +78,10 @@ static __always_inline __u32 parse_v4(void* data, void* data_end, __u32 l2, __u3
   p->tuple.protocol = ip->protocol;
   p->l4_offset = l2 + header;
   p->l4_bytes = total - header;
-  p->fragmented = (ip->frag_off & bpf_htons(0x3fff)) != 0;
-  p->later_fragment = (ip->frag_off & bpf_htons(0x1fff)) != 0;
-  return CORDON_REASON_none;
+  __u16 fragment = bpf_ntohs(ip->frag_off);
+  if (!(fragment & 0x3fff)) return CORDON_REASON_none;
+  p->fragment_id = ip->id;
+  return note_fragment_field(p, (fragment & 0x1fff) * 8, fragment & 0x2000);
 }
 
 static __always_inline __u32 parse_v6(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
@@ -100,11 +116,10 @@ static __always_inline __u32 parse_l3(struct __sk_buff* skb, __u32 l2, struct pa
   return CORDON_REASON_not_ip;
 }
 
-/* Extension headers of IPv6 that stand between it and layer 4 (RFC 8200; AH and the rest of IANA's registry).
- */
+/* Headers of IPv6 that stand between it and layer 4 (RFC 8200; AH and the rest of IANA's registry). */
 static __always_inline int is_extension(__u8 header) {
-  return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_DSTOPTS ||
-         header == IPPROTO_AH || header == 135 || header == 139 || header == 140;
+  return header == IPPROTO_HOPOPTS || header == IPPROTO_ROUTING || header == IPPROTO_FRAGMENT ||
+         header == IPPROTO_DSTOPTS || header == IPPROTO_AH || header == 135 || header == 139 || header == 140;
 }
 
 static __always_inline int is_icmp_error(int is_v6, __u8 type) {
@@ -114,16 +129,16 @@ static __always_inline int is_icmp_error(int is_v6, __u8 type) {
 
 /* Echo has no ports but an identifier, which stands in for the asker's port; the request's type is the other
  * one's. So a reply is the same flow, seen from the other end. */
-static __always_inline __u32 parse_icmp(const __u8* l4, struct packet* p) {
+static __always_inline void parse_icmp(const __u8* l4, struct packet* p) {
   __u8 type = l4[0];
   __u16 identifier = (__u16)l4[4] << 8 | l4[5];
   __u8 request = p->is_v6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO_REQUEST;
   __u8 reply = p->is_v6 ? ICMPV6_ECHO_REPLY : ICMP_ECHO_REPLY;
-  if (is_icmp_error(p->is_v6, type)) return CORDON_REASON_icmp_error;
+  p->icmp_code = l4[1];
+  p->icmp_error = is_icmp_error(p->is_v6, type);
   p->tuple.grant_port = type;
   p->tuple.source_port = type == reply ? request : type == request ? identifier : 0;
   p->tuple.destination_port = type == reply ? identifier : type;
-  return CORDON_REASON_none;
 }
 
 static __always_inline void parse_ports(const __u8* l4, struct packet* p) {
@@ -132,29 +147,43 @@ static __always_inline void parse_ports(const __u8* l4, struct packet* p) {
   p->tuple.grant_port = p->tuple.destination_port;
 }
 
-/* Reads the layer-4 header where it lies; protocols without ports keep port 0. */
+/* How much of layer 4 must be there; protocols without ports keep port 0. */
+static __always_inline __u32 l4_needs(__u8 protocol) {
+  if (protocol == IPPROTO_TCP) return 20;
+  if (protocol == PROTOCOL_SCTP) return 12;
+  return protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6 ? 8 : 0;
+}
+
+static __always_inline int is_other_familys(const struct packet* p) {
+  return p->tuple.protocol == (p->is_v6 ? IPPROTO_ICMP : PROTOCOL_ICMPV6);
+}
+
+/* From so many bytes as l4_needs(), 8 at least. */
+static __always_inline __u32 take_l4(const __u8* l4, struct packet* p) {
+  __u8 protocol = p->tuple.protocol;
+  p->has_l4 = 1;
+  if (protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6) {
+    parse_icmp(l4, p);
+    return CORDON_REASON_none;
+  }
+  parse_ports(l4, p);
+  if (protocol != IPPROTO_TCP) return CORDON_REASON_none;
+  __u32 header = (__u32)(l4[12] >> 4) * 4;
+  p->tcp_flags = l4[13];
+  return header < 20 || header > p->l4_bytes ? CORDON_REASON_malformed : CORDON_REASON_none;
+}
+
+/* Reads the layer-4 header where it lies. */
 static __always_inline __u32 parse_l4(struct __sk_buff* skb, struct packet* p) {
   void* data_end = (void*)(long)skb->data_end;
-  __u8 protocol = p->tuple.protocol;
-  if (p->fragmented || (p->is_v6 && protocol == IPPROTO_FRAGMENT)) return CORDON_REASON_fragment;
-  if (p->is_v6 && is_extension(protocol)) return CORDON_REASON_extension_header;
-  if (protocol == (p->is_v6 ? IPPROTO_ICMP : PROTOCOL_ICMPV6))
-    return CORDON_REASON_malformed; /* the other family's */
-  __u32 need = protocol == IPPROTO_TCP                                                              ? 20
-               : protocol == PROTOCOL_SCTP                                                          ? 12
-               : protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6 ? 8
-                                                                                                    : 0;
+  if (is_other_familys(p)) return CORDON_REASON_malformed;
+  __u32 need = l4_needs(p->tuple.protocol);
   if (!need) return CORDON_REASON_none;
   __u32 offset = p->l4_offset & 127; /* at most 74; the mask tells the verifier */
   const __u8* l4 = (const __u8*)(long)skb->data + offset;
   if (p->l4_bytes < need || (void*)(l4 + 8) > data_end) return CORDON_REASON_malformed;
-  if (protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6) return parse_icmp(l4, p);
-  parse_ports(l4, p);
-  if (protocol != IPPROTO_TCP) return CORDON_REASON_none;
-  if ((void*)(l4 + 20) > data_end || (__u32)(l4[12] >> 4) * 4 < 20 || (__u32)(l4[12] >> 4) * 4 > p->l4_bytes)
-    return CORDON_REASON_malformed;
-  p->tcp_flags = l4[13];
-  return CORDON_REASON_none;
+  if (p->tuple.protocol == IPPROTO_TCP && (void*)(l4 + 20) > data_end) return CORDON_REASON_malformed;
+  return take_l4(l4, p);
 }
 
 static __always_inline int is_bare_syn(const struct packet* p) {

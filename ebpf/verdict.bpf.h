@@ -3,6 +3,8 @@
 /* The verdict at the overlay interface (DATAPATH.md, "Order of decision"). */
 
 #include "ebpf/budget.bpf.h"
+#include "ebpf/fragment.bpf.h"
+#include "ebpf/headers.bpf.h"
 
 /* TCX_NEXT and TC_ACT_UNSPEC are one number, TCX_DROP and TC_ACT_SHOT too: both ways to attach share the
  * programs. */
@@ -27,7 +29,8 @@ __noinline int drop(struct __sk_buff* skb, struct packet* p, __u64 now_ns, __u32
   return VERDICT_DROP;
 }
 
-/* Step 3 for a flow of an older epoch or a passed deadline: 1 when it holds still and was refreshed. */
+/* Step 3 for a flow of an older epoch or a passed deadline: 1 when it holds still and was refreshed, else
+ * view->cut says why not, if it was one. */
 __noinline int renew(struct __sk_buff* skb, struct packet* p, struct view* view) {
   struct cordon_flow_key key;
   struct tuple original = {};
@@ -49,12 +52,7 @@ __noinline int renew(struct __sk_buff* skb, struct packet* p, struct view* view)
     count_accept(skb, flow, view->now_ns);
     return 1;
   }
-  struct happening closed = {};
-  closed_of(flow, view->now_ns, answer.reason, &closed);
-  __u32 flags = flow->flags;
-  bpf_map_delete_elem(&flows, &key);
-  leave_place(&original, is_live(original.protocol, flags));
-  if (!(flags & CORDON_FLOW_CLOSED)) emit(&original, &closed);
+  view->cut = answer.reason;
   return 0;
 }
 
@@ -121,11 +119,49 @@ __noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view,
 /* Steps 3 (second half) to 7. */
 __noinline int decide_packet(struct __sk_buff* skb, struct packet* p, struct view* view, int known) {
   if (!p || !view) return VERDICT_DROP;
-  if (known && renew(skb, p, view)) return VERDICT_ACCEPT;
+  if (known) {
+    if (renew(skb, p, view)) return VERDICT_ACCEPT;
+    if (view->cut) cut(p, view->now_ns, view->cut);
+  }
   __u32 reason = begin(skb, p, view, 0);
   if (reason && p->tuple.protocol == IPPROTO_TCP && !is_bare_syn(p) && !begin(skb, p, view, 1))
     return VERDICT_ACCEPT;
   return reason ? drop(skb, p, view->now_ns, reason) : VERDICT_ACCEPT;
+}
+
+/* An ICMP error passes with the flow that it is about, which its quoted packet names. A flow that no longer
+ * holds is left for its own next packet to cut. */
+__noinline int pass_error(struct __sk_buff* skb, struct packet* p, struct view* view) {
+  struct packet quote = {};
+  if (!p || !view) return VERDICT_DROP;
+  if (read_quoted(skb, p, &quote) && renew(skb, &quote, view)) return VERDICT_ACCEPT;
+  return drop(skb, p, view->now_ns, CORDON_REASON_icmp_error);
+}
+
+/* A forwarded packet may come from behind this node (a gateway's subnets answer what was asked of them), but
+ * not in the name of anybody whom this node knows: a container that masquerades is not the device. */
+static __always_inline int forwarded_in_our_name(struct __sk_buff* skb, const struct packet* p) {
+  if (p->tuple.direction != CORDON_EGRESS || !skb->ingress_ifindex) return 0;
+  struct cordon_address source = p->tuple.source;
+  return bpf_map_lookup_elem(&principals, &source) != NULL;
+}
+
+/* Step 3 for a packet that was understood, and the way to the rest. */
+static __always_inline int judge(struct __sk_buff* skb, struct packet* p, struct view* view) {
+  struct cordon_flow_key key;
+  int source_high = flow_key_of(&p->tuple, &key);
+  struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
+  if (!flow || flow->epoch != view->epoch || READ_ONCE(flow->deadline_ns) <= view->now_ns ||
+      !at_right_hook(flow, source_high, p->tuple.direction))
+    return decide_packet(skb, p, view, flow != NULL);
+  __u32 stage = flow->flags & (CORDON_FLOW_HALF_OPEN | CORDON_FLOW_CLOSED);
+  if ((stage & CORDON_FLOW_CLOSED) && is_bare_syn(p)) {
+    forget(p, flow);
+    return decide_packet(skb, p, view, 0);
+  }
+  count_accept(skb, flow, view->now_ns);
+  if (stage || (p->tcp_flags & (TCP_FIN | TCP_RST))) note_stage(p, flow, view->now_ns);
+  return VERDICT_ACCEPT;
 }
 
 static __always_inline int verdict(struct __sk_buff* skb, __u32 l2, __u8 direction) {
@@ -135,25 +171,15 @@ static __always_inline int verdict(struct __sk_buff* skb, __u32 l2, __u8 directi
   __u32 reason = parse_l3(skb, l2, &p);
   if (reason == PASS_BELOW_IP) return VERDICT_ACCEPT;
   look(&view, cached_boot_ns());
-  if (!reason) reason = parse_l4(skb, &p);
+  if (!reason) reason = parse_behind_ip(skb, &p);
   if (!reason) reason = view.reason;
-  if (!reason && direction == CORDON_EGRESS && skb->ingress_ifindex) reason = CORDON_REASON_forwarded;
+  if (!reason && forwarded_in_our_name(skb, &p)) reason = CORDON_REASON_forwarded;
+  if (!reason && p.fragment_at) reason = join_fragment(&p, view.now_ns, direction);
   if (reason) return drop(skb, &p, view.now_ns, reason);
-
-  struct cordon_flow_key key;
-  int source_high = flow_key_of(&p.tuple, &key);
-  struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
-  if (!flow || flow->epoch != view.epoch || READ_ONCE(flow->deadline_ns) <= view.now_ns ||
-      !at_right_hook(flow, source_high, direction))
-    return decide_packet(skb, &p, &view, flow != NULL);
-  __u32 stage = flow->flags & (CORDON_FLOW_HALF_OPEN | CORDON_FLOW_CLOSED);
-  if ((stage & CORDON_FLOW_CLOSED) && is_bare_syn(&p)) {
-    forget(&p, flow);
-    return decide_packet(skb, &p, &view, 0);
-  }
-  count_accept(skb, flow, view.now_ns);
-  if (stage || (p.tcp_flags & (TCP_FIN | TCP_RST))) note_stage(&p, flow, view.now_ns);
-  return VERDICT_ACCEPT;
+  if (p.icmp_error) return pass_error(skb, &p, &view);
+  int result = judge(skb, &p, &view);
+  if (p.fragmented) keep_fragment(&p, view.now_ns, direction, result == VERDICT_ACCEPT);
+  return result;
 }
 
 #endif

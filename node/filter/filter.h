@@ -83,6 +83,9 @@ class Filter {
                                      bool raise_epoch) = 0;
   /// Renews leases: they run from `confirmed`.
   virtual Result<> confirm(BootNs confirmed) = 0;
+  /// Where the tunnel's peers are reached: while this host is isolated, WireGuard talks to these alone.
+  /// Before the first call it may talk to anybody.
+  virtual Result<> set_peers(const std::vector<Endpoint>&) { return {}; }
   /// True when a state of an earlier process decided at start (the daemon should not clear it).
   virtual bool adopted() const = 0;
 

@@ -186,9 +186,10 @@ HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port
   image.node_lease_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(settings->node_lease).count());
   const bool any_guard = std::ranges::any_of(
       state.entries, [](const auto& entry) { return std::holds_alternative<policy::GuardKey>(entry.first); });
-  image.host.underlay_mode = settings->underlay == policy::Underlay::closed ? CORDON_UNDERLAY_CLOSED
-                             : any_guard                                    ? CORDON_UNDERLAY_GUARD
-                                                                            : CORDON_UNDERLAY_OFF;
+  image.host.underlay_mode = settings->isolated                               ? CORDON_UNDERLAY_CONTAINED
+                             : settings->underlay == policy::Underlay::closed ? CORDON_UNDERLAY_CLOSED
+                             : any_guard                                      ? CORDON_UNDERLAY_GUARD
+                                                                              : CORDON_UNDERLAY_OFF;
   Address v4 = settings->v4, v6 = settings->v6;
   const policy::LocalSessionValue* only = nullptr;
   std::size_t sessions = 0;

@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/log.h"
+#include "node/filter/ends.h"
 
 namespace cordon::node {
 namespace {
@@ -74,6 +75,8 @@ Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& con
   filter->migrating_ = !filter->adopted_ && filter->attachments_.overlay_is_pinned() &&
                        !foreign_map_pins(config.pin_directory, config.sizes).empty();
   filter->adopted_ = filter->adopted_ || filter->migrating_;
+  CORDON_TRY(filter->read_host());
+  CORDON_TRY(write_ends(filter->objects_->map("underlay_ends"), policy::kTcp, config.controllers));
   if (!filter->migrating_) CORDON_TRY(filter->attachments_.connect_hook(*filter->objects_));
   return filter;
 }
@@ -246,18 +249,35 @@ Result<> KernelFilter::run_all(const Plan& plan) {
   return std::unexpected(in_context(std::move(done).error(), "writing the filter's maps"));
 }
 
-Result<> KernelFilter::write_host(const HostImage& host) {
+Result<> KernelFilter::read_host() {
   const __u32 zero = 0;
-  if (bpf_map_update_elem(objects_->map("host"), &zero, &host.host, BPF_ANY) != 0)
+  if (bpf_map_lookup_elem(objects_->map("host"), &zero, &host_) != 0)
+    return fail_errno("can't read map 'host'", errno);
+  return {};
+}
+
+Result<> KernelFilter::write_host(const cordon_host& host) {
+  const __u32 zero = 0;
+  const __u8 peers_known = host_.peers_known;
+  host_ = host;
+  host_.peers_known = peers_known;
+  if (bpf_map_update_elem(objects_->map("host"), &zero, &host_, BPF_ANY) != 0)
     return fail_errno("can't write map 'host'", errno);
   return {};
+}
+
+Result<> KernelFilter::set_peers(const std::vector<Endpoint>& endpoints) {
+  CORDON_TRY(write_ends(objects_->map("underlay_ends"), policy::kUdp, endpoints));
+  host_.peers_known = 1;
+  return write_host(host_);
 }
 
 void KernelFilter::tighten(const HostImage& host) {
   const cordon_settings held = settings_.read();
   settings_.set_node_lease_ns(std::min<std::uint64_t>(held.node_lease_ns, host.node_lease_ns));
   settings_.set_flags(held.flags | (host.flags & ~CORDON_SETTINGS_READY));
-  if (auto written = write_host(host); !written) log::error("node.filter", "{}", written.error().message());
+  if (auto written = write_host(host.host); !written)
+    log::error("node.filter", "{}", written.error().message());
   settings_.raise_epoch();
 }
 
@@ -266,7 +286,7 @@ Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host,
     tighten(host);
     return std::unexpected(done.error());
   }
-  CORDON_TRY(write_host(host));
+  CORDON_TRY(write_host(host.host));
   settings_.set_node_lease_ns(host.node_lease_ns);
   settings_.set_flags(host.flags);
   if (raise_epoch) settings_.raise_epoch();

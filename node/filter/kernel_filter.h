@@ -24,6 +24,7 @@ class KernelFilter final : public Filter {
   Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
                              const TimeBase& base, bool raise_epoch) override;
   Result<> confirm(BootNs confirmed) override;
+  Result<> set_peers(const std::vector<Endpoint>& endpoints) override;
   bool adopted() const override { return adopted_; }
   int events_fd() const override { return events_.fd(); }
   void take_events(const std::function<void(const FlowEvent&)>& sink) override { events_.take(sink); }
@@ -47,7 +48,8 @@ class KernelFilter final : public Filter {
   /// takes access away is done.
   Result<ApplyReport> apply(const Plan& plan, const HostImage& host, bool raise_epoch);
   Result<> run_all(const Plan& plan);
-  Result<> write_host(const HostImage& host);
+  Result<> read_host();
+  Result<> write_host(const cordon_host& host);
   /// What takes access away, whatever else fails: each step is tried.
   Result<> run_cut(const Plan& plan);
   /// Settings that are narrower, and host, of a state that can't be written as a whole.
@@ -64,6 +66,7 @@ class KernelFilter final : public Filter {
   EventRing events_;
   Attachments attachments_;
   std::uint64_t netns_cookie_ = 0;
+  cordon_host host_{};  ///< as map `host` holds it
   bool adopted_ = false;
   BootNs swept_ns_ = 0;
   std::uint64_t lost_in_sweeps_ = 0;

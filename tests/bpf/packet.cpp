@@ -1,5 +1,7 @@
 #include "tests/bpf/packet.h"
 
+#include <algorithm>
+
 namespace cordon::test {
 namespace {
 
@@ -75,17 +77,52 @@ Packet echo_reply(const Address& source, const Address& destination, std::uint16
   return icmp(source, destination, source.is_v4() ? 0 : 129, 0, identifier);
 }
 
-Packet with_extension(const Packet& packet, std::uint8_t header, std::uint16_t fragment_offset_field) {
+Packet with_header(const Packet& packet, std::uint8_t header, const Packet& rest) {
   Packet out(packet.begin(), packet.begin() + 40);
   const std::uint8_t next = out[6];
   out[6] = header;
-  const std::size_t payload = packet.size() - 40 + 8;
+  const std::size_t payload = packet.size() - 40 + 1 + rest.size();
   out[4] = static_cast<std::uint8_t>(payload >> 8);
   out[5] = static_cast<std::uint8_t>(payload);
-  append(out, Packet{next, 0, static_cast<std::uint8_t>(fragment_offset_field >> 8),
-                     static_cast<std::uint8_t>(fragment_offset_field), 0, 0, 0, 0});
+  out.push_back(next);
+  append(out, rest);
   append(out, Packet(packet.begin() + 40, packet.end()));
   return out;
+}
+
+Packet with_extension(const Packet& packet, std::uint8_t header, std::uint16_t fragment_offset_field) {
+  return with_header(packet, header,
+                     {0, static_cast<std::uint8_t>(fragment_offset_field >> 8),
+                      static_cast<std::uint8_t>(fragment_offset_field), 0, 0, 0, 0});
+}
+
+Packet fragment(const Packet& whole, std::size_t at, std::size_t bytes, std::uint32_t id) {
+  const bool v6 = whole[0] >> 4 == 6;
+  const std::size_t header = v6 ? 40 : static_cast<std::size_t>(whole[0] & 15) * 4;
+  const std::size_t end = std::min(at + bytes, whole.size() - header);
+  const bool more = end < whole.size() - header;
+  const auto begin = whole.begin() + static_cast<std::ptrdiff_t>(header);
+  Packet out(whole.begin(), begin);
+  out.insert(out.end(), begin + static_cast<std::ptrdiff_t>(at), begin + static_cast<std::ptrdiff_t>(end));
+  if (v6) {
+    const auto field = static_cast<std::uint16_t>(at | (more ? 1 : 0));
+    return with_header(out, 44,
+                       {0, static_cast<std::uint8_t>(field >> 8), static_cast<std::uint8_t>(field),
+                        static_cast<std::uint8_t>(id >> 24), static_cast<std::uint8_t>(id >> 16),
+                        static_cast<std::uint8_t>(id >> 8), static_cast<std::uint8_t>(id)});
+  }
+  const auto field = static_cast<std::uint16_t>(at / 8 | (more ? 0x2000 : 0));
+  out[2] = static_cast<std::uint8_t>(out.size() >> 8), out[3] = static_cast<std::uint8_t>(out.size());
+  out[4] = static_cast<std::uint8_t>(id >> 8), out[5] = static_cast<std::uint8_t>(id);
+  out[6] = static_cast<std::uint8_t>(field >> 8), out[7] = static_cast<std::uint8_t>(field);
+  return out;
+}
+
+Packet icmp_error(const Address& source, const Address& destination, std::uint8_t type, std::uint8_t code,
+                  const Packet& about) {
+  Packet l4{type, code, 0, 0, 0, 0, 0, 0};
+  append(l4, about);
+  return ip(source, destination, source.is_v4() ? policy::kIcmp : policy::kIcmpv6, l4);
 }
 
 Packet any_packet(const Flow& flow, std::uint8_t protocol) {

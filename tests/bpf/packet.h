@@ -36,6 +36,13 @@ Packet echo_request(const Address& source, const Address& destination, std::uint
 Packet echo_reply(const Address& source, const Address& destination, std::uint16_t identifier);
 /// IPv6 with an extension header before the payload.
 Packet with_extension(const Packet& packet, std::uint8_t header, std::uint16_t fragment_offset_field = 0);
+/// IPv6 with an extension header of these bytes behind its first, which says what follows.
+Packet with_header(const Packet& packet, std::uint8_t header, const Packet& rest);
+/// What carries bytes [at, at + bytes) of a whole packet's payload; the last one has no more to come.
+Packet fragment(const Packet& whole, std::size_t at, std::size_t bytes, std::uint32_t id);
+/// An error of this type about a packet, of which it quotes all.
+Packet icmp_error(const Address& source, const Address& destination, std::uint8_t type, std::uint8_t code,
+                  const Packet& about);
 /// Any packet of this protocol and destination port (for ICMP the type).
 Packet any_packet(const Flow& flow, std::uint8_t protocol);
 Packet ethernet(const Packet& packet);

@@ -121,25 +121,46 @@ TEST_P(UnderlayTest, WireguardAndPlumbingAlwaysPass) {
 
 TEST_P(UnderlayTest, HeadersCannotHideAPort) {
   write();
-  const Packet packet = tcp(from_outside(443), kSyn);
-  if (packet[0] >> 4 == 4) {
-    Packet first = packet;
-    first[6] = 0x20;
-    EXPECT_EQ(arrives(first), dropped("underlay"));  // a first fragment shows its port
-    Packet later = packet;
-    later[7] = 2;
-    EXPECT_EQ(arrives(later), passed());  // a later one comes to nothing without it
-  } else {
+  const Packet packet = udp(from_outside(443), 64);
+  EXPECT_EQ(arrives(fragment(packet, 0, 40, 1)), dropped("underlay"));  // a first fragment shows its port
+  EXPECT_EQ(arrives(fragment(packet, 40, 40, 1)), passed());  // a later one comes to nothing without it
+  if (packet[0] >> 4 == 6) {
     for (std::uint8_t header : {0, 43, 60})
       EXPECT_EQ(arrives(with_extension(packet, header)), dropped("underlay"));
-    EXPECT_EQ(arrives(with_extension(packet, 44, 1)), dropped("underlay"));
-    EXPECT_EQ(arrives(with_extension(packet, 44, 8)), passed());
     Packet chain = packet;
     for (int i = 0; i < 9; ++i) chain = with_extension(chain, 60);
     EXPECT_EQ(arrives(chain), dropped("extension header"));
   }
-  Packet cut(packet.begin(), packet.end() - 8);
-  EXPECT_EQ(arrives(cut), dropped("malformed packet"));
+  const Packet short_one = tcp(from_outside(443), kSyn);
+  EXPECT_EQ(arrives(Packet(short_one.begin(), short_one.end() - 8)), dropped("malformed packet"));
+}
+
+TEST_P(UnderlayTest, ClosedPassesFragmentsOfWhatPassed) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const Flow ours = from_outside(40000, 53).reversed();
+  EXPECT_EQ(leaves(udp(ours)), passed());
+  const Packet answer = udp(ours.reversed(), 64);
+  EXPECT_EQ(arrives(fragment(answer, 40, 16, 7)), dropped("fragment"));
+  EXPECT_EQ(arrives(fragment(answer, 0, 40, 7)), passed());
+  EXPECT_EQ(arrives(fragment(answer, 32, 16, 7)), dropped("fragment"));  // inside the first
+  EXPECT_EQ(arrives(fragment(answer, 40, 16, 7)), passed());
+  EXPECT_EQ(arrives(fragment(answer, 56, 16, 7)), passed());
+  EXPECT_EQ(arrives(fragment(answer, 40, 16, 8)), dropped("fragment"));
+  const Packet stranger = udp(from_outside(9), 64);
+  EXPECT_EQ(arrives(fragment(stranger, 0, 40, 9)), dropped("underlay"));
+  EXPECT_EQ(arrives(fragment(stranger, 40, 16, 9)), dropped("fragment"));
+}
+
+TEST_P(UnderlayTest, ClosedPassesAnswersToOurPings) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const Address outside = address(GetParam().client), here = address(GetParam().server);
+  EXPECT_EQ(arrives(echo_reply(outside, here, 7)), dropped("underlay"));
+  EXPECT_EQ(leaves(echo_request(here, outside, 7)), passed());
+  EXPECT_EQ(arrives(echo_reply(outside, here, 7)), passed());
+  EXPECT_EQ(arrives(echo_reply(outside, here, 8)), dropped("underlay"));
+  EXPECT_EQ(arrives(echo_request(outside, here, 7)), dropped("underlay"));
 }
 
 TEST_P(UnderlayTest, EthernetProgramsPassWhatIsNoIp) {
