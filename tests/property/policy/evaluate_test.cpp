@@ -1,4 +1,4 @@
-// Laws of evaluate(): what more rules, fewer rules, another order and isolation do.
+// Laws of evaluate(): what more rules, fewer rules, another order, missing facts, time and isolation do.
 
 #include "policy/evaluate.h"
 
@@ -16,6 +16,9 @@ namespace {
 using policy::Verdict;
 using policy::World;
 
+/// With everything that a policy may say.
+constexpr WorldShape kShape{.conditions = true};
+
 std::string joined(const std::vector<std::string>& stanzas) {
   std::string text;
   for (const std::string& stanza : stanzas) text += stanza;
@@ -25,7 +28,7 @@ std::string joined(const std::vector<std::string>& stanzas) {
 /// Asks both worlds everything at some ports.
 template <class Check>
 void compare(WorldGen& gen, const World& a, const World& b, Check check) {
-  for (int i = 0; i < 12; ++i) {
+  for (int i = 0; i < 6; ++i) {
     const std::uint8_t protocol = gen.protocol();
     const std::uint16_t port = gen.port();
     for (const auto& principal : all_principals(a))
@@ -39,12 +42,13 @@ void compare(WorldGen& gen, const World& a, const World& b, Check check) {
 
 // P1.
 RC_GTEST_PROP(Evaluate, the_order_of_files_and_rules_never_matters, ()) {
-  WorldGen gen(drawn());
+  WorldGen gen(drawn(), kShape);
   auto stanzas = gen.definitions();
   for (std::string& rule : gen.rules()) stanzas.push_back(std::move(rule));
   WorldBuilder builder = gen.inhabitants();
   builder.policy(joined(stanzas));
-  const auto ids = builder.world().rule_ids;
+  const World before = builder.world();
+  const auto ids = before.rule_ids;
   const auto states = policy::compile(builder.world(), kNow);
 
   for (std::size_t i = stanzas.size(); i > 1; --i)
@@ -56,11 +60,16 @@ RC_GTEST_PROP(Evaluate, the_order_of_files_and_rules_never_matters, ()) {
   builder.policy(files);
   RC_ASSERT(builder.world().rule_ids == ids);
   RC_ASSERT(policy::compile(builder.world(), kNow) == states);
+  compare(gen, before, builder.world(), [](const auto& was, const auto& is, const auto&) {
+    RC_ASSERT(is.verdict == was.verdict);
+    RC_ASSERT(is.rule == was.rule);
+    RC_ASSERT(is.deadline == was.deadline);
+  });
 }
 
 // P1.
 RC_GTEST_PROP(Evaluate, adding_a_forbid_never_grants, ()) {
-  WorldGen gen(drawn());
+  WorldGen gen(drawn(), kShape);
   const auto definitions = gen.definitions();
   const auto rules = gen.rules();
   WorldBuilder without = gen.inhabitants();
@@ -68,13 +77,15 @@ RC_GTEST_PROP(Evaluate, adding_a_forbid_never_grants, ()) {
   WorldBuilder with = without;
   with.policy(joined(definitions) + joined(rules) + gen.rule("more", "forbid"));
   compare(gen, without.world(), with.world(), [](const auto& before, const auto& after, const auto&) {
-    RC_ASSERT(after.verdict != Verdict::allow || before.verdict == Verdict::allow);
+    if (after.verdict != Verdict::allow) return;
+    RC_ASSERT(before.verdict == Verdict::allow);
+    RC_ASSERT(after.deadline <= before.deadline);
   });
 }
 
 // P1.
 RC_GTEST_PROP(Evaluate, adding_an_allow_never_removes, ()) {
-  WorldGen gen(drawn());
+  WorldGen gen(drawn(), kShape);
   const auto definitions = gen.definitions();
   const auto rules = gen.rules();
   WorldBuilder without = gen.inhabitants();
@@ -90,7 +101,7 @@ RC_GTEST_PROP(Evaluate, adding_an_allow_never_removes, ()) {
 
 // P10.
 RC_GTEST_PROP(Evaluate, isolation_leaves_nothing_but_responders, ()) {
-  WorldGen gen(drawn());
+  WorldGen gen(drawn(), kShape);
   WorldBuilder before = gen.world();
   WorldBuilder after = before;
   const DeviceId isolated{fmt::format("d{}", gen.number(5))};
@@ -106,9 +117,50 @@ RC_GTEST_PROP(Evaluate, isolation_leaves_nothing_but_responders, ()) {
           });
 }
 
+/// Takes one fact away from somebody. Tags, claims and signals that aren't there are none, not missing; a
+/// session without an end has none.
+void forget_something(WorldGen& gen, World& world) {
+  const auto pick_from = [&](auto& map) {
+    return std::next(map.begin(), gen.number(static_cast<std::uint32_t>(map.size())));
+  };
+  policy::Device& device = pick_from(world.devices)->second;
+  policy::Session& session = pick_from(world.sessions)->second;
+  switch (gen.number(8)) {
+    case 0:
+      return device.ownership.reset();
+    case 1:
+      return device.checks.reset();
+    case 2:
+      return device.attestation.reset();
+    case 3:
+      return device.source.reset();
+    case 4:
+      return device.country.reset();
+    case 5:
+      return session.assurance.reset();
+    case 6:
+      return session.authenticated_at.reset();
+    default:
+      return world.users.at(session.user).name.clear();
+  }
+}
+
+// P3.
+RC_GTEST_PROP(Evaluate, a_missing_fact_never_grants, ()) {
+  WorldGen gen(drawn(), kShape);
+  const World before = gen.world().world();
+  World after = before;
+  for (std::uint32_t i = gen.number(4); i < 4; ++i) forget_something(gen, after);
+  compare(gen, before, after, [](const auto& was, const auto& is, const auto&) {
+    if (is.verdict != Verdict::allow) return;
+    RC_ASSERT(was.verdict == Verdict::allow);
+    RC_ASSERT(is.deadline <= was.deadline);
+  });
+}
+
 // P7.
-RC_GTEST_PROP(Evaluate, a_grant_ends_no_later_than_its_session_and_its_lease, ()) {
-  WorldGen gen(drawn());
+RC_GTEST_PROP(Evaluate, a_deadline_is_never_later_than_any_conditions_end, ()) {
+  WorldGen gen(drawn(), kShape);
   const World world = gen.world().world();
   compare(gen, world, world, [&](const auto& decision, const auto&, const policy::Query& query) {
     if (decision.verdict != Verdict::allow) return;
@@ -116,6 +168,17 @@ RC_GTEST_PROP(Evaluate, a_grant_ends_no_later_than_its_session_and_its_lease, ()
     RC_ASSERT(decision.deadline <= kNow + decision.lease);
     if (const auto* id = std::get_if<SessionId>(&query.principal))
       RC_ASSERT(decision.deadline <= world.sessions.at(*id).ends_at);
+    const auto held_at = [&](Timestamp at) {
+      const policy::Decision then = policy::evaluate(world, query, at);
+      return then.verdict == Verdict::allow &&
+             std::ranges::any_of(then.because, [&](const auto& b) { return b.rule == decision.rule; });
+    };
+    RC_ASSERT(held_at(decision.deadline - std::chrono::microseconds(1)));
+    const auto seconds = std::chrono::floor<Seconds>(decision.deadline - kNow).count();
+    const Timestamp between = kNow + Seconds(gen.number(static_cast<std::uint32_t>(seconds + 1)));
+    RC_ASSERT(between >= decision.deadline || held_at(between));
+    // Where it isn't the lease that ends it, something did.
+    if (decision.deadline < kNow + decision.lease) RC_ASSERT(!held_at(decision.deadline));
   });
 }
 
