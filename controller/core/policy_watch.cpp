@@ -1,5 +1,7 @@
 #include "controller/core/policy_watch.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/log.h"
@@ -15,6 +17,20 @@ constexpr auto kAgain = std::chrono::seconds(1);          // after a record that
 std::optional<kinds::PolicyRolledBack> overdue_rollback(const policy::World& world, Timestamp now) {
   if (!world.pending || now < world.pending->confirm_by) return std::nullopt;
   return kinds::PolicyRolledBack{.revision = world.policy_revision, .reason = "not confirmed in time"};
+}
+
+std::string other_time_zones(const ChangeLog& log, const TimeZones& zones) {
+  const policy::World& world = log.world();
+  const bool has_hours = std::ranges::any_of(world.policy->rules, [](const policy::Rule& rule) {
+    return rule.when.hours || (rule.unless && rule.unless->hours);
+  });
+  const PolicyEntry* entry = log.policies().find(world.policy_revision);
+  if (!has_hours || entry == nullptr || entry->tzdata.empty() || entry->tzdata == zones.version()) return {};
+  return fmt::format(
+      "policy revision {} was applied with time zones of {}, here they are of {}: its hours may begin and "
+      "end "
+      "at other moments",
+      world.policy_revision.value, entry->tzdata, zones.version());
 }
 
 PolicyWatch::PolicyWatch(ChangeLog& log, const Clock& clock, boost::asio::any_io_executor strand)

@@ -4,7 +4,9 @@
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>
+#include <string>
 
+#include "base/time_zone.h"
 #include "controller/world/kinds.h"
 #include "policy/world.h"
 
@@ -14,6 +16,10 @@ class ChangeLog;
 
 /// The rollback that is due at `now`; none while a policy may still be confirmed, or none is pending.
 std::optional<kinds::PolicyRolledBack> overdue_rollback(const policy::World& world, Timestamp now);
+
+/// What to tell when the policy in force has times of day and was applied with another version of the tz
+/// database than `zones`: they may begin and end at other moments now. Empty: nothing.
+std::string other_time_zones(const ChangeLog& log, const TimeZones& zones);
 
 class PolicyWatch : public std::enable_shared_from_this<PolicyWatch> {
  public:

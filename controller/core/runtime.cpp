@@ -192,6 +192,9 @@ Result<> RunningController::listen() {
   services_->identity = identity_.get();
   policy_watch_ = std::make_shared<PolicyWatch>(*log_, system_clock(), strand_);
   policy_watch_->start();
+  if (const std::string told = other_time_zones(*log_, system_time_zones()); !told.empty()) {
+    log::warning(kArea, "{}", told);
+  }
   CORDON_ASSIGN(distribution_, start_distribution(*services_, config_.state_directory / "receipts.db"));
   CORDON_ASSIGN(api_, start_api(*services_));
   if (config_.metrics_listen) {

@@ -77,6 +77,23 @@ TEST_F(Watch, TriesAgainWhenTheLogCantBeWritten) {
   EXPECT_TRUE(log.until([&] { return !log->world().pending; }));
 }
 
+TEST_F(Watch, TellsOfOtherTimeZonesWhereHoursDependOnThem) {
+  struct Zones final : TimeZones {
+    TimeZonePtr find(std::string_view name) const override { return system_time_zones().find(name); }
+    std::vector<std::string> names() const override { return {}; }
+    std::string version() const override { return "2026a"; }
+  } newer;
+  PolicyApplied kind = policy("web", clock.now() + Seconds(60));
+  must(log.propose(PolicyConfirmed{must(log.propose(kind)).record.revision}));
+  EXPECT_EQ(other_time_zones(*log, newer), "");
+  kind.files[0].text +=
+      "[segments.web.services]\nsite = [\"tcp/443\"]\n[[allow]]\nname = \"w\"\nfrom = { tags = [\"web\"] }\n"
+      "to = [\"web/site\"]\nwhen = { hours = \"Mon-Fri 08:00-18:00\", timezone = \"Asia/Taipei\" }\n";
+  must(log.propose(kind));
+  EXPECT_NE(other_time_zones(*log, newer).find("time zones of 2025b, here they are of 2026a"),
+            std::string::npos);
+}
+
 TEST(OverdueRollback, IsDueFromTheMomentOn) {
   policy::World world;
   world.policy_revision = Revision(7);
