@@ -11,7 +11,6 @@
 #include "controller/core/config.h"
 #include "controller/core/metrics.h"
 #include "controller/world/kinds.h"
-#include "policy/compile.h"
 #include "proto/codec.h"
 #include "proto/cordon.pb.h"
 #include "proto/frame.h"
@@ -110,7 +109,7 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
                                        std::shared_ptr<NodeLink> link) {
   const policy::World& world = services_.log.world();
   const auto existing = sessions_.find(admitted.device);
-  const auto wanted = stopped_ ? nullptr : states_.follow(world, admitted.device);
+  const auto wanted = stopped_ ? nullptr : states_.follow(admitted.device);
   if (wanted == nullptr || (existing == sessions_.end() && sessions_.size() >= services_.config.max_nodes)) {
     services_.metrics.count("nodes_refused", "busy");
     wire::ToNode busy;
@@ -201,11 +200,12 @@ void Hub::on_record(const Record& record, const policy::World& world) {
     if (opened_.size() > kOpenedKept) opened_.pop_front();
   }
   addresses_.update(record, world);
-  for (const StateSource::Affected& affected : states_.advance(record, world)) {
+  const auto connected = [&](const DeviceId& device) { return sessions_.contains(device); };
+  for (const StateSource::Affected& affected : states_.advance(record, connected)) {
     ledger_->concern(record.revision, record.at, affected.device, affected.device == self);
     const auto session = sessions_.find(affected.device);
     if (session == sessions_.end()) continue;
-    session->second->add(affected.changes, record.revision);
+    session->second->add(*affected.changes, record.revision);
     if (session->second->feed().holding()) holding_.insert(affected.device);
   }
   if (const auto* removed = as<kinds::DeviceRemoved>(kind)) {
@@ -357,7 +357,7 @@ void Hub::tick() {
   }
   // A device that is away and whose leases have run out enforces nothing that could be out of date.
   for (const auto& [id, device] : services_.log.world().devices) {
-    if (sessions_.contains(id) || states_.state(id) == nullptr) continue;
+    if (sessions_.contains(id) || !states_.follows(id)) continue;
     if (facts(id).leases_end < services_.clock.now()) states_.forget(id);
   }
   tick_.expires_after(std::min<DistributionLimits::Millis>(std::chrono::seconds(1), limits_.idle_least / 4));
@@ -369,8 +369,7 @@ void Hub::tick() {
 /// Proposes that time has advanced when the next edge passes, so that what follows has a revision.
 void Hub::watch_time() {
   const Timestamp now = services_.clock.now();
-  const policy::World& world = services_.log.world();
-  const Timestamp next = policy::next_change_at(world, world.at);
+  const Timestamp next = states_.next_change_at();
   std::chrono::microseconds sleep = kLongestSleep;
   if (next <= now) {
     services_.log.propose(kinds::encode("controller", kinds::TimeAdvanced{}),

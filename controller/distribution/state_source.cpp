@@ -2,70 +2,39 @@
 
 #include <algorithm>
 
-#include "controller/world/kinds.h"
-#include "policy/compile.h"
+#include "controller/distribution/touched.h"
 
 namespace cordon::controller {
 
-namespace {
+// States are as of the newest record's time, so that they depend on the revision alone.
 
-/// Kinds that no node's state depends on. One that is missing here only costs a compilation.
-bool changes_states(const Record& record) {
-  const auto kind = kinds::decode(record.kind, record.version, record.payload);
-  if (!kind) return true;
-  return !std::holds_alternative<kinds::JoinTokenCreated>(*kind) &&
-         !std::holds_alternative<kinds::JoinTokenRevoked>(*kind) &&
-         !std::holds_alternative<kinds::CertificateIssued>(*kind) &&
-         !std::holds_alternative<kinds::UserAdded>(*kind) &&
-         !std::holds_alternative<kinds::ApiTokenCreated>(*kind) &&
-         !std::holds_alternative<kinds::ApiTokenRevoked>(*kind) &&
-         !std::holds_alternative<kinds::LoginSlowed>(*kind);
+StateSource::StateSource(const policy::World& world) : world_(world), engine_(world, world.at) {
+  for (const auto& [id, device] : world.devices)
+    if (device.state == policy::DeviceState::active) followed_.insert(id);
 }
 
-bool is_active(const policy::World& world, const DeviceId& device) {
-  const auto found = world.devices.find(device);
-  return found != world.devices.end() && found->second.state == policy::DeviceState::active;
-}
-
-}  // namespace
-
-StateSource::StateSource(const policy::World& world) {
-  for (auto& [device, state] : policy::compile(world, world.at)) {
-    states_.emplace(device, std::make_shared<const policy::NodeState>(std::move(state)));
-  }
-}
-
-StateSource::StatePtr StateSource::follow(const policy::World& world, const DeviceId& device) {
-  if (const auto found = states_.find(device); found != states_.end()) return found->second;
-  if (!is_active(world, device)) return nullptr;
-  // As of the record's time, so that a state depends on the revision alone.
-  auto state = std::make_shared<const policy::NodeState>(policy::compile_node(world, device, world.at));
-  states_.emplace(device, state);
-  return state;
-}
-
-void StateSource::forget(const DeviceId& device) {
-  states_.erase(device);
+StateSource::StatePtr StateSource::follow(const DeviceId& device) {
+  if (!engine_.is_active(device)) return nullptr;
+  followed_.insert(device);
+  return state(device);
 }
 
 StateSource::StatePtr StateSource::state(const DeviceId& device) const {
-  const auto found = states_.find(device);
-  return found == states_.end() ? nullptr : found->second;
+  if (!follows(device) || !engine_.is_active(device)) return nullptr;
+  return std::make_shared<const policy::NodeState>(engine_.state(device));
 }
 
-std::vector<StateSource::Affected> StateSource::advance(const Record& record, const policy::World& world) {
+std::vector<StateSource::Affected> StateSource::advance(
+    const Record& record, const std::function<bool(const DeviceId&)>& connected) {
+  const policy::Touched touched = touched_by(record);
+  const policy::Engine::Update update = engine_.advance(touched, world_.at);
+  for (const DeviceId& device : touched.devices)
+    if (!engine_.is_active(device)) forget(device);
   std::vector<Affected> affected;
-  if (!changes_states(record)) return affected;
-  std::erase_if(states_, [&](const auto& entry) { return !is_active(world, entry.first); });
-  if (states_.empty()) return affected;
-  // All at once: what relates rules to devices is worked out once, not once a node.
-  std::map<DeviceId, policy::NodeState> compiled = policy::compile(world, world.at);
-  for (auto& [device, state] : states_) {
-    policy::NodeState next = std::move(compiled[device]);
-    std::vector<policy::Change> changes = policy::difference(*state, next);
-    if (changes.empty()) continue;
-    state = std::make_shared<const policy::NodeState>(std::move(next));
-    affected.push_back({.device = device, .changes = std::move(changes)});
+  for (std::size_t i = 0; i < update.size(); ++i) {
+    const DeviceId& device = update.device(i);
+    if (!follows(device)) continue;
+    affected.push_back({.device = device, .changes = connected(device) ? update.changes(i) : nullptr});
   }
   return affected;
 }

@@ -1,13 +1,15 @@
 #pragma once
-// The state each node is to hold at the newest revision, and what every record changes in it. Recomputes
-// whole states; an incremental engine takes this class's place without its callers noticing.
+// The state each node is to hold at the newest revision, and what every record changes in it, for the nodes
+// that are followed.
 
-#include <map>
+#include <chrono>
+#include <functional>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "controller/log/record.h"
-#include "policy/node_state.h"
+#include "policy/engine.h"
 #include "policy/world.h"
 
 namespace cordon::controller {
@@ -15,25 +17,32 @@ namespace cordon::controller {
 class StateSource {
  public:
   using StatePtr = std::shared_ptr<const policy::NodeState>;
+  using ChangesPtr = std::shared_ptr<const std::vector<policy::Change>>;
   struct Affected {
     DeviceId device;
-    std::vector<policy::Change> changes;
+    ChangesPtr changes;  ///< null for who isn't connected
   };
 
-  /// Follows every active device of `world`: after a restart any of them may hold leases still.
+  /// Follows every active device of `world`: after a restart any of them may hold leases still. The world
+  /// must outlive this, and every record that it folds is told to advance().
   explicit StateSource(const policy::World& world);
 
   /// From now on the device's changes are told; gives its state. Null: it is not active.
-  StatePtr follow(const policy::World& world, const DeviceId& device);
-  void forget(const DeviceId& device);
-  /// The state of a device that is followed; null otherwise.
+  StatePtr follow(const DeviceId& device);
+  void forget(const DeviceId& device) { followed_.erase(device); }
+  bool follows(const DeviceId& device) const { return followed_.contains(device); }
+  /// The state of a device that is followed, put together anew; null otherwise.
   StatePtr state(const DeviceId& device) const;
-  /// Advances to `world`, which has just folded `record`: the followed devices whose state is another now.
-  /// A device that is no longer active is left out and forgotten.
-  std::vector<Affected> advance(const Record& record, const policy::World& world);
+  /// After the world has folded `record`: the followed devices whose state is another now, and for those that
+  /// are connected what changed. A device that is no longer active is left out and forgotten.
+  std::vector<Affected> advance(const Record& record, const std::function<bool(const DeviceId&)>& connected);
+  /// When time alone changes some state.
+  Timestamp next_change_at() const { return engine_.next_change_at(); }
 
  private:
-  std::map<DeviceId, StatePtr> states_;
+  const policy::World& world_;
+  policy::Engine engine_;
+  std::set<DeviceId> followed_;
 };
 
 /// How often nodes say that they live: a third of the shortest lease in force, 500 ms to 10 s.
