@@ -193,6 +193,8 @@ TEST_F(CliPolicy, ApplyTellsHowToKeepIt) {
   EXPECT_EQ(rig.err.str(), "a.toml:1:1: warning: odd\n");
   EXPECT_EQ(
       rig.out.str(),
+      "1 person loses access\n"
+      "  ann@x on laptop loses settlement/ledger tcp/5432\n"
       "the policy is in force (revision 17, 1 file)\n"
       "it stays only if it is confirmed by 2026-01-05 02:05:00:\n"
       "    cordon policy confirm 17\n"
