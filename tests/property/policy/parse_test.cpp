@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "tests/property/policy/draw.h"
+#include "tests/support/describe_policy.h"
 
 namespace cordon::test {
 namespace {
@@ -35,7 +36,7 @@ std::string damaged(WorldGen& gen) {
 }
 
 RC_GTEST_PROP(Parse, damaged_text_gives_a_policy_or_an_error_with_its_place, ()) {
-  WorldGen gen(drawn());
+  WorldGen gen(drawn(), {.conditions = true});
   const auto parsed = policy::parse({{"damaged.toml", damaged(gen)}}, system_time_zones());
   const bool failed = std::ranges::any_of(
       parsed.diagnostics, [](const policy::Diagnostic& d) { return d.severity == policy::Severity::error; });
@@ -45,6 +46,39 @@ RC_GTEST_PROP(Parse, damaged_text_gives_a_policy_or_an_error_with_its_place, ())
     RC_ASSERT(diagnostic.place.line > 0u);
     RC_ASSERT(diagnostic.place.column > 0u);
   }
+}
+
+/// The stanzas in an order of their own, over some files.
+std::vector<SourceFile> scattered(WorldGen& gen, std::vector<std::string> stanzas) {
+  for (std::uint32_t i = 0; i + 1 < stanzas.size(); ++i)
+    std::swap(stanzas[i], stanzas[i + gen.number(static_cast<std::uint32_t>(stanzas.size()) - i)]);
+  std::vector<SourceFile> files(1 + gen.number(4));
+  for (std::size_t i = 0; i < files.size(); ++i) files[i].name = fmt::format("{}.toml", i);
+  for (const std::string& stanza : stanzas)
+    files[gen.number(static_cast<std::uint32_t>(files.size()))].text += stanza + "\n";
+  return files;
+}
+
+std::vector<std::string> messages_of(const policy::ParseResult& parsed) {
+  std::vector<std::string> out;
+  for (const policy::Diagnostic& diagnostic : parsed.diagnostics) out.push_back(diagnostic.message);
+  std::ranges::sort(out);
+  return out;
+}
+
+// P1.
+RC_GTEST_PROP(Parse, the_order_of_files_and_rules_never_matters, ()) {
+  WorldGen gen(drawn(), {.conditions = true});
+  std::vector<std::string> stanzas = gen.definitions();
+  for (std::string& rule : gen.rules()) stanzas.push_back(std::move(rule));
+  stanzas.push_back(
+      "[[test]]\nname = \"t\"\nwho = { user = \"u0@acme.example\" }\naccess = \"s0/a\"\nexpect = \"deny\"\n");
+  stanzas.push_back("[sessions]\nidle = \"20m\"\n");
+  const auto once = policy::parse(scattered(gen, stanzas), system_time_zones());
+  const auto again = policy::parse(scattered(gen, stanzas), system_time_zones());
+  RC_ASSERT(once.ok() && again.ok());
+  RC_ASSERT(describe(*once.policy) == describe(*again.policy));
+  RC_ASSERT(messages_of(once) == messages_of(again));
 }
 
 RC_GTEST_PROP(Parse, every_generated_policy_is_accepted, ()) {
