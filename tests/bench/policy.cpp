@@ -1,0 +1,288 @@
+// What the policy engine costs: a company compiled whole, and one change after another. The ratio is to the
+// same at 1,000 devices: near linear for the whole, near 1 for a change.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "policy/engine.h"
+#include "policy/evaluate.h"
+#include "tests/bench/policy_world.h"
+#include "tests/bench/report.h"
+
+namespace cordon::bench {
+namespace {
+
+using policy::Engine;
+using policy::Touched;
+using policy::World;
+using Clock = std::chrono::steady_clock;
+
+constexpr int kRuns = 5;
+
+double microseconds(Clock::duration d) {
+  return std::chrono::duration<double, std::micro>(d).count();
+}
+
+/// Of /proc/self/status, in MiB.
+double status_mib(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(field)) return std::stod(line.substr(field.size() + 1)) / 1024;
+  return 0;
+}
+
+double percentile_99(std::vector<double> samples) {
+  std::ranges::sort(samples);
+  return samples[(samples.size() - 1) * 99 / 100];
+}
+
+class Bench {
+ public:
+  Bench(Report& report, std::map<std::string, double>& at_first, CompanySize size, bool judged)
+      : report_(report), at_first_(at_first), size_(size), judged_(judged), world_(company(size)) {}
+
+  void run() {
+    whole();
+    sessions();
+    checks();
+    tags();
+    rules();
+    edges();
+    questions();
+  }
+
+ private:
+  struct Goal {
+    double most = 0;
+    std::string text;
+  };
+
+  void add(const std::string& name, const std::string& metric, const std::string& unit,
+           std::vector<double> runs, std::optional<Goal> goal = std::nullopt) {
+    Row row{.name = fmt::format("{}, {}k devices", name, size_.devices / 1000),
+            .metric = metric,
+            .unit = unit,
+            .sample = sample_of(std::move(runs)),
+            .baseline = std::nullopt,
+            .goal = "",
+            .met = std::nullopt};
+    if (const auto first = at_first_.find(name); first != at_first_.end()) row.baseline = first->second;
+    at_first_.try_emplace(name, std::max(row.sample.median, 1.0));
+    if (goal && judged_) {
+      row.goal = goal->text;
+      row.met = row.sample.median <= goal->most;
+    }
+    report_.add(row);
+  }
+
+  void whole() {
+    const double before = status_mib("VmRSS:");
+    std::vector<double> runs;
+    for (int i = 0; i < kRuns; ++i) {
+      engine_.reset();
+      const auto start = Clock::now();
+      engine_.emplace(world_, world_.at);
+      runs.push_back(microseconds(Clock::now() - start) / 1000);
+    }
+    add("full compile", "ms", "ms", runs, Goal{1500, "<= 1.5 s"});
+    add("memory at most (VmHWM)", "mib", "MiB", {status_mib("VmHWM:")}, Goal{800, "<= 800 MiB"});
+    add("memory of the world alone", "mib", "MiB", {before});
+    const Engine::Counts counts = engine_->counts();
+    add("principal groups", "count", "", {static_cast<double>(counts.principal_groups)});
+    add("target groups", "count", "", {static_cast<double>(counts.target_groups)});
+    add("links between groups", "count", "", {static_cast<double>(counts.links)});
+    add("state of a server, put together", "us", "us",
+        timed([&](std::uint32_t i) { std::ignore = engine_->state(server_id(i * 37 % size_.servers())); },
+              50));
+    add("state of a laptop with a session", "us", "us",
+        timed([&](std::uint32_t i) { std::ignore = engine_->state(laptop_id(i * 37 % size_.sessions())); },
+              50));
+  }
+
+  std::vector<double> timed(const std::function<void(std::uint32_t)>& work, std::uint32_t count) {
+    std::vector<double> runs;
+    for (int run = 0; run < kRuns; ++run) {
+      const auto start = Clock::now();
+      for (std::uint32_t i = 0; i < count; ++i) work(i);
+      runs.push_back(microseconds(Clock::now() - start) / count);
+    }
+    return runs;
+  }
+
+  /// `change` changes the world and says what it touched; `alone`: no delta is asked for.
+  void changes(const std::string& name, std::uint32_t count,
+               const std::function<Touched(std::uint32_t)>& change, Goal goal) {
+    std::vector<double> alone, all, nodes;
+    for (int run = 0; run < kRuns; ++run) {
+      std::vector<double> advance, deltas;
+      for (std::uint32_t i = 0; i < count; ++i) {
+        const Touched touched = change(i);
+        const auto start = Clock::now();
+        const Engine::Update update = engine_->advance(touched, world_.at);
+        const auto advanced = Clock::now();
+        std::size_t entries = 0;
+        for (std::size_t node = 0; node < update.size(); ++node) entries += update.changes(node)->size();
+        const auto done = Clock::now();
+        advance.push_back(microseconds(advanced - start));
+        deltas.push_back(microseconds(done - start));
+        nodes.push_back(static_cast<double>(update.size()));
+        entries_ = entries;
+      }
+      alone.push_back(percentile_99(advance));
+      all.push_back(percentile_99(deltas));
+    }
+    add(name, "p99_us", "us", alone, goal);
+    add(name + ", with all deltas", "p99_us", "us", all, goal);
+    add(name + ": nodes", "count", "", nodes);
+  }
+
+  void sessions() {
+    std::uint32_t next = size_.sessions();
+    std::optional<SessionId> open;
+    changes("a session opened or closed", 400,
+            [&](std::uint32_t) -> Touched {
+              if (open) {
+                const SessionId closed = *std::exchange(open, std::nullopt);
+                world_.sessions.erase(closed);
+                return {.sessions = {closed}};
+              }
+              policy::Session session = session_of(size_, next++);
+              open = session.id;
+              world_.sessions.emplace(session.id, std::move(session));
+              return {.sessions = {*open}};
+            },
+            {100, "p99 <= 100 us"});
+    if (!open) return;
+    world_.sessions.erase(*open);
+    engine_->advance({.sessions = {*open}}, world_.at);
+  }
+
+  void checks() {
+    changes("a check flipped", 400,
+            [&](std::uint32_t i) -> Touched {
+              policy::Device& device = world_.devices.at(laptop_id(i / 2 * 31 % size_.sessions()));
+              if (device.checks->erase("os_updates") == 0) device.checks->insert("os_updates");
+              return {.devices = {device.id}};
+            },
+            {100, "p99 <= 100 us"});
+  }
+
+  void tags() {
+    const auto retag = [&](std::uint32_t number) {
+      policy::Device& device = world_.devices.at(server_id(number));
+      if (device.tags.erase("big") == 0) device.tags.insert("big");
+      policy::number_target(world_, device);
+      return device.id;
+    };
+    changes(fmt::format("a tag moved, segment of 1 % of devices"), 60,
+            [&](std::uint32_t i) -> Touched { return {.devices = {retag(i / 2 * 7 % size_.servers())}}; },
+            {5000, "p99 <= 5 ms"});
+    // All members at once: each is a change of its own.
+    changes("a tag moved on every member", 2,
+            [&](std::uint32_t) -> Touched {
+              Touched touched;
+              for (std::uint32_t i = 0; i < size_.servers(); ++i)
+                if (i % size_.segments() < size_.big() / 20) touched.devices.push_back(retag(i));
+              return touched;
+            },
+            {5000, "p99 <= 5 ms"});
+  }
+
+  void rules() {
+    const std::array policies{parse_company(company_policy(size_, true)),
+                              parse_company(company_policy(size_, false))};
+    changes("a rule for half of all sessions", 6,
+            [&](std::uint32_t i) -> Touched {
+              put_in_force(world_, policies[i % 2]);
+              return {.policy = true};
+            },
+            {50'000, "p99 <= 50 ms"});
+  }
+
+  /// From edge to edge: what time does by itself.
+  void edges() {
+    std::vector<double> runs;
+    for (int i = 0; i < 200; ++i) {
+      const Timestamp next = engine_->next_change_at();
+      if (next == kNever) break;
+      world_.at = next;
+      const auto start = Clock::now();
+      engine_->advance({}, next);
+      runs.push_back(microseconds(Clock::now() - start));
+    }
+    if (!runs.empty()) add("an edge passes", "us", "us", runs);
+  }
+
+  void questions() {
+    std::vector<policy::Query> queries;
+    std::mt19937 random(1);
+    for (int i = 0; i < 10'000; ++i)
+      queries.push_back({.principal = session_id(static_cast<std::uint32_t>(random()) % size_.sessions()),
+                         .target = server_id(static_cast<std::uint32_t>(random()) % size_.servers()),
+                         .protocol = policy::kTcp,
+                         .port = static_cast<std::uint16_t>(std::array{443, 5432, 22, 8001}[random() % 4])});
+    std::size_t accepted = 0;
+    const auto ask = [&](std::uint32_t i) {
+      const policy::Query& q = queries[i % queries.size()];
+      if (engine_->decide(q.principal, q.target, q.protocol, q.port).accept) ++accepted;
+    };
+    add("evaluate, warm (the engine's decide)", "ns", "ns", nanoseconds(ask, 200'000),
+        Goal{1000, ">= 1 M/s"});
+    const auto oracle = [&](std::uint32_t i) {
+      const policy::Query& q = queries[i % queries.size()];
+      if (policy::evaluate(world_, q, world_.at).verdict == policy::Verdict::allow) ++accepted;
+    };
+    add("the oracle's evaluate", "ns", "ns", nanoseconds(oracle, 100));
+  }
+
+  std::vector<double> nanoseconds(const std::function<void(std::uint32_t)>& work, std::uint32_t count) {
+    std::vector<double> runs = timed(work, count);
+    for (double& run : runs) run *= 1000;
+    return runs;
+  }
+
+  Report& report_;
+  std::map<std::string, double>& at_first_;
+  CompanySize size_;
+  bool judged_;
+  World world_;
+  std::optional<Engine> engine_;
+  std::size_t entries_ = 0;
+};
+
+int run(bool json, std::uint32_t largest) {
+  Report report("policy", json);
+  std::map<std::string, double> at_first;
+  for (const std::uint32_t devices : {1'000u, 10'000u, 100'000u})
+    if (devices <= largest) Bench(report, at_first, {.devices = devices}, devices == 100'000).run();
+  return 0;
+}
+
+}  // namespace
+}  // namespace cordon::bench
+
+int main(int argc, char** argv) {
+  bool json = false;
+  std::uint32_t largest = 100'000;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--json") {
+      json = true;
+    } else if (argument == "--devices" && i + 1 < argc) {
+      largest = static_cast<std::uint32_t>(std::stoul(argv[++i]));
+    } else {
+      fmt::print(stderr, "usage: bench_policy [--json] [--devices MOST]\n");
+      return 2;
+    }
+  }
+  return cordon::bench::run(json, largest);
+}
