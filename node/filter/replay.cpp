@@ -16,7 +16,11 @@ using policy::Direction;
 
 /// Each holds maps and programs of its own in the kernel, and with them some 25 descriptors.
 constexpr std::size_t kMostNodes = 1000;
+/// By all of them together; each takes about 150 bytes of the kernel's memory.
+constexpr std::size_t kMostFlows = 4'000'000;
 constexpr rlim_t kDescriptorsPerNode = 32, kOtherDescriptors = 256;
+
+constexpr const char* kSplit = "split it, for example by `tcpdump -r CAPTURE -w PART net 100.64.1.0/24`";
 
 void allow_descriptors(std::size_t nodes) {
   rlimit limit{};
@@ -56,19 +60,26 @@ const DeviceId* Replay::owner_of(const Address& address) const {
 Result<> Replay::prepare(Capture capture) {
   CORDON_TRY(ReplayNode::check_privileges());
   std::map<DeviceId, std::unordered_set<std::uint64_t>> flows;
+  std::size_t all_flows = 0;
   for (;;) {
     const auto packet = capture.next();
     if (!packet || !*packet) break;  // where it is cut is told by run()
     const auto ip = ip_packet(**packet, capture.link());
     if (!ip) continue;
     for (const Address& address : {ip->source, ip->destination})
-      if (const DeviceId* owner = owner_of(address)) flows[*owner].insert(flow_hash(*ip));
+      if (const DeviceId* owner = owner_of(address))
+        all_flows += flows[*owner].insert(flow_hash(*ip)).second ? 1u : 0u;
+    if (all_flows > kMostFlows)
+      return fail(
+          ErrorCode::exhausted,
+          fmt::format("the capture has more than {} million flows at its nodes", kMostFlows / 1'000'000),
+          kSplit);
   }
   for (const auto& [id, of_node] : flows) nodes_[id].flows = of_node.size();
   if (nodes_.size() > kMostNodes)
     return fail(ErrorCode::exhausted,
                 fmt::format("the capture passes {} nodes; {} are held at once", nodes_.size(), kMostNodes),
-                "split it, for example by `tcpdump -r CAPTURE -w PART net 100.64.1.0/24`");
+                kSplit);
   allow_descriptors(nodes_.size());
   return {};
 }
