@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <map>
 
-#include "policy/plan_side.h"
 #include "policy/plan_words.h"
+#include "policy/recorded_askers.h"
 #include "policy/wording.h"
 
 namespace cordon::policy {

@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "policy/coverage.h"
 #include "policy/learn_select.h"
 #include "policy/learn_text.h"
 #include "policy/plan_side.h"
-#include "policy/plan_words.h"
+#include "policy/recorded_askers.h"
 #include "policy/wording.h"
 
 namespace cordon::policy {
@@ -50,11 +51,11 @@ class Learner {
   Learner(const World& world, const LearnQuestion& question, Timestamp now)
       : world_(world),
         question_(question),
-        now_(now),
         side_(*world.policy, now),
         select_(world, side_),
         segment_(world.policy->segments.at(question.segment)),
-        position_(side_.selectors().position_of(question.segment)) {}
+        position_(side_.selectors().position_of(question.segment)),
+        askers_(world, now) {}
 
   Lesson learn() {
     for (const ObservedFlow& flow : question_.flows) take(flow);
@@ -72,28 +73,13 @@ class Learner {
     lesson_.left_out.push_back({.flow = flow, .why = std::move(why)});
   }
 
-  /// The rules that hold for whoever sent it: in the session it came from if that is open, else as after a
-  /// login. None: nobody whom a rule could select.
-  const std::optional<Positions>& rules_of(const ObservedFlow& flow) {
-    const auto [it, fresh] = rules_.try_emplace({flow.person, flow.source});
-    if (!fresh) return it->second;
-    Asker asker = find_asker(world_, flow.source);
-    if (asker.device == nullptr) return it->second;
-    Session would_be;
-    if (!flow.person.value.empty()) {
-      const auto user = world_.users.find(flow.person);
-      if (user == world_.users.end() || user->second.disabled || user->second.name.empty()) return it->second;
-      asker.user = &user->second;
-      for (const auto& [id, session] : world_.sessions)
-        if (session.user == flow.person && session.device == flow.source && now_ < session.ends_at)
-          asker.session = &session;
-      if (asker.session == nullptr) {
-        would_be = would_be_session(world_, user->second, flow.source, Assurance::aal2, now_);
-        asker.session = &would_be;
-      }
-    }
-    it->second = side_.rules_that_hold(asker);
-    return it->second;
+  /// The rules that hold for whoever sent it; null: nobody whom a rule could select.
+  const Positions* rules_of(const ObservedFlow& flow) {
+    const Asker& asker = askers_.find(flow);
+    if (asker.device == nullptr) return nullptr;
+    const auto [it, fresh] = rules_.try_emplace(&asker);
+    if (fresh) it->second = side_.rules_that_hold(asker);
+    return &it->second;
   }
 
   void take(const ObservedFlow& flow) {
@@ -102,8 +88,8 @@ class Learner {
     const Positions segments = side_.selectors().segments_of(target->second);
     if (!std::ranges::binary_search(segments, position_)) return;
     if (target->second.isolated) return leave_out(flow, "its target is isolated");
-    const auto& rules = rules_of(flow);
-    if (!rules) return leave_out(flow, "nobody known and active sent it");
+    const Positions* rules = rules_of(flow);
+    if (rules == nullptr) return leave_out(flow, "nobody known and active sent it");
     const ReachMap reach = side_.reach(*rules, segments, false);
     if (const Offering* decides = reach.at(flow.protocol, flow.port)) {
       if (!is_allow(decides))
@@ -263,12 +249,12 @@ class Learner {
 
   const World& world_;
   const LearnQuestion& question_;
-  const Timestamp now_;
   const PlanSide side_;
   const LearnSelect select_;
   const Segment& segment_;
   const std::uint32_t position_;
-  std::map<std::pair<SubjectId, DeviceId>, std::optional<Positions>> rules_;
+  RecordedAskers askers_;
+  std::map<const Asker*, Positions> rules_;
   std::map<AtomKey, Atom> atoms_;
   std::set<std::string> names_;
   LearnedSegments segments_;

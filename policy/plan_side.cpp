@@ -72,17 +72,4 @@ Asker find_asker(const World& world, const DeviceId& id) {
   return {.device = &device->second};
 }
 
-Session would_be_session(const World& world, const User& user, const DeviceId& device, Assurance assurance,
-                         Timestamp now) {
-  Session session;
-  session.user = user.id;
-  session.device = device;
-  session.assurance = assurance;
-  session.authenticated_at = now;
-  session.ends_at = now + world.policy->sessions.reauthenticate;
-  for (const auto& [id, open] : world.sessions)
-    if (open.user == user.id) session.claims.insert(open.claims.begin(), open.claims.end());
-  return session;
-}
-
 }  // namespace cordon::policy

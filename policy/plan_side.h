@@ -44,9 +44,4 @@ class PlanSide {
 Asker find_asker(const World& world, const SessionId& session, Timestamp now);
 Asker find_asker(const World& world, const DeviceId& device);
 
-/// The session that `user` would have after signing in on `device` just now. Claims are those of the
-/// person's open sessions.
-Session would_be_session(const World& world, const User& user, const DeviceId& device, Assurance assurance,
-                         Timestamp now);
-
 }  // namespace cordon::policy

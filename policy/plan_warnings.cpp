@@ -8,6 +8,7 @@
 #include "policy/coverage.h"
 #include "policy/plan_later.h"
 #include "policy/plan_words.h"
+#include "policy/recorded_askers.h"
 
 namespace cordon::policy {
 namespace {
@@ -187,27 +188,6 @@ void warn_segments_without_rules(const PlanContext& c, Warnings& out) {
   }
 }
 
-/// Who sent a recorded flow: the session it came from if there is one still, else one as after a login now.
-bool would_pass(const PlanContext& c, const ObservedFlow& flow, const PlanGroups::Targets& to) {
-  Asker asker = find_asker(c.world, flow.source);
-  if (asker.device == nullptr) return true;  // gone: it loses nothing
-  Session would_be;
-  if (!flow.person.value.empty()) {
-    const auto user = c.world.users.find(flow.person);
-    if (user == c.world.users.end() || user->second.disabled) return true;
-    asker.user = &user->second;
-    for (const auto& [id, session] : c.world.sessions)
-      if (session.user == flow.person && session.device == flow.source && c.now < session.ends_at)
-        asker.session = &session;
-    if (asker.session == nullptr) {
-      would_be = would_be_session(c.world, user->second, flow.source, Assurance::aal2, c.now);
-      asker.session = &would_be;
-    }
-  }
-  return c.after.reach(c.after.rules_that_hold(asker), to.after, to.isolated)
-      .allows(flow.protocol, flow.port);
-}
-
 /// The segments for whose sake a device observed until now.
 std::set<std::string> stops_observing(const PlanContext& c, const PlanGroups::Targets& to) {
   if (!to.observed_before || to.observed_after) return {};
@@ -282,13 +262,21 @@ void warn_absent(const PlanContext& c, Warnings& out) {
 
 }  // namespace
 
-std::vector<const ObservedFlow*> dropped_when_enforced(const PlanContext& context) {
+std::vector<const ObservedFlow*> dropped_when_enforced(const PlanContext& c) {
+  RecordedAskers askers(c.world, c.now);
+  std::map<const Asker*, Positions> rules;
   std::vector<const ObservedFlow*> out;
-  for (const ObservedFlow& flow : context.question.observed) {
-    const std::uint32_t* number = context.groups.group_of_target(flow.target);
+  for (const ObservedFlow& flow : c.question.observed) {
+    const std::uint32_t* number = c.groups.group_of_target(flow.target);
     if (number == nullptr) continue;
-    const auto& to = context.groups.target_groups()[*number];
-    if (to.observed_before && !to.observed_after && !would_pass(context, flow, to)) out.push_back(&flow);
+    const auto& to = c.groups.target_groups()[*number];
+    if (!to.observed_before || to.observed_after) continue;
+    const Asker& asker = askers.find(flow);
+    if (asker.device == nullptr) continue;  // gone: it loses nothing
+    const auto [it, fresh] = rules.try_emplace(&asker);
+    if (fresh) it->second = c.after.rules_that_hold(asker);
+    if (!c.after.reach(it->second, to.after, to.isolated).allows(flow.protocol, flow.port))
+      out.push_back(&flow);
   }
   return out;
 }
