@@ -12,9 +12,9 @@ constexpr std::size_t kPieceBytes = 64u << 10;
 
 }  // namespace
 
-template <bool is_request>
+template <bool IsRequest>
 asio::awaitable<boost::system::error_code> parse_some(ByteStream& stream, boost::beast::flat_buffer& buffer,
-                                                      http::basic_parser<is_request>& parser) {
+                                                      http::basic_parser<IsRequest>& parser) {
   boost::system::error_code error;
   while (true) {
     if (buffer.size() > 0) {

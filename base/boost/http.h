@@ -12,10 +12,10 @@ namespace cordon {
 
 /// One step of `parser`: over what `buffer` holds and, when that is too little, over what comes next. To be
 /// called until parser.is_header_done() or is_done(). `end_of_stream` when the peer ended before it began.
-template <bool is_request>
+template <bool IsRequest>
 boost::asio::awaitable<boost::system::error_code> parse_some(
     ByteStream& stream, boost::beast::flat_buffer& buffer,
-    boost::beast::http::basic_parser<is_request>& parser);
+    boost::beast::http::basic_parser<IsRequest>& parser);
 
 extern template boost::asio::awaitable<boost::system::error_code> parse_some<true>(
     ByteStream&, boost::beast::flat_buffer&, boost::beast::http::basic_parser<true>&);

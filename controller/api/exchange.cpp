@@ -22,7 +22,7 @@ using Code = boost::system::error_code;
 /// Runs `work` on `where`; comes back on the caller's executor with what it answered.
 asio::awaitable<Reply> elsewhere(asio::any_io_executor where, std::function<void(Respond)> work) {
   return asio::async_initiate<const asio::use_awaitable_t<>&, void(Reply)>(
-      [](auto handler, asio::any_io_executor where, std::function<void(Respond)> work) {
+      [](auto handler, const asio::any_io_executor& where, std::function<void(Respond)> work) {
         auto shared = std::make_shared<decltype(handler)>(std::move(handler));
         const auto back = asio::get_associated_executor(*shared, where);
         // The connection's executor must not run dry while another works for it.
