@@ -1,6 +1,6 @@
 // links: cordon_replay
-// Any bytes as a capture: it is refused or read to an end, and each packet is one that the kernel can be given, or
-// has a reason why not.
+// Any bytes as a capture: it is refused or read to an end, and each packet is one that the kernel can be
+// given, or has a reason why not.
 
 #include <cstddef>
 #include <cstdint>
