@@ -41,16 +41,27 @@ std::expected<std::size_t, std::string_view> skip_ethernet(Bytes frame) {
   return begin;
 }
 
+bool is_fragment(Bytes ip, bool v4) {
+  constexpr std::uint8_t kFragmentHeader = 44;
+  return v4 ? (get16(ip, 6) & 0x3fff) != 0 : ip[6] == kFragmentHeader;
+}
+
 /// What of the packet is run, its length field told to match. A length that the packet as sent didn't have
 /// stays wrong.
 std::vector<std::uint8_t> shortened(Bytes ip, std::size_t wire_bytes, bool v4) {
-  std::vector<std::uint8_t> out(
-      ip.begin(), ip.begin() + static_cast<std::ptrdiff_t>(std::min(ip.size(), kLongestReplayed)));
+  const std::size_t kept = std::min(ip.size(), kLongestReplayed);
+  std::vector<std::uint8_t> out(ip.begin(), ip.begin() + static_cast<std::ptrdiff_t>(kept));
   const std::size_t field = v4 ? 2 : 4, uncounted = v4 ? 0 : kIpv6Header;
   const std::size_t told = get16(ip, field) + uncounted;
-  if (told <= wire_bytes && told > out.size()) {
-    out[field] = static_cast<std::uint8_t>((out.size() - uncounted) >> 8);
-    out[field + 1] = static_cast<std::uint8_t>(out.size() - uncounted);
+  if (told <= wire_bytes && told > kept) {
+    std::size_t run = kept;
+    if (is_fragment(ip, v4)) {  // but for the last they end at multiples of 8: that must stay as it is
+      const std::size_t over = told > kLongestReplayed ? told - kLongestReplayed : 0;
+      run = told - (over + 7) / 8 * 8;
+    }
+    out.resize(run);
+    out[field] = static_cast<std::uint8_t>((run - uncounted) >> 8);
+    out[field + 1] = static_cast<std::uint8_t>(run - uncounted);
   }
   out.resize(std::max(out.size(), kShortestRun));
   return out;

@@ -121,6 +121,23 @@ TEST(ReplayPacket, WhatIsMissingOrTooLongIsTakenOffTheLengthToo) {
   EXPECT_EQ(length_in(given(ipv4(1500, 96), 1499)->bytes), 1500u);
 }
 
+TEST(ReplayPacket, FragmentsKeepTheirMultiplesOfEight) {
+  Bytes cut = ipv4(1500, 96), whole = ipv4(9020, 9020), last = ipv4(1499, 96);
+  cut[6] = whole[6] = 0x20;
+  last[7] = 0x10;
+  EXPECT_EQ(length_in(given(cut, 1500)->bytes), 1500u);
+  EXPECT_EQ(given(cut, 1500)->bytes.size(), 1500u);
+  const Bytes shorter = given(whole, 9020)->bytes;
+  EXPECT_LE(shorter.size(), kLongestReplayed);
+  EXPECT_EQ(length_in(shorter), shorter.size());
+  EXPECT_EQ((shorter.size() - 20) % 8, 0u);
+  EXPECT_EQ(length_in(given(last, 1499)->bytes), 1499u);
+  Bytes six = ipv6(1448, 96);
+  six[6] = 44;
+  EXPECT_EQ(length_in(given(six, 1488)->bytes), 1448u);
+  EXPECT_EQ(given(six, 1488)->bytes.size(), 1488u);
+}
+
 TEST(ReplayPacket, AFlowIsOneInBothDirections) {
   const auto udp = [](std::uint8_t from, std::uint8_t to, std::uint16_t from_port, std::uint16_t to_port) {
     Bytes packet = ipv4(28, 28);
