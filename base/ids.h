@@ -25,8 +25,7 @@ using SessionId = StrongId<struct SessionIdTag, std::string>;  ///< "s-" + 16 he
 using TokenId = StrongId<struct TokenIdTag, std::string>;      ///< "t-" (join) or "a-" (API) + 16 hex
 
 using RuleId = StrongId<struct RuleIdTag, std::uint32_t>;      ///< from 1, never used again; 0: no rule
-using TargetId = StrongId<struct TargetIdTag, std::uint32_t>;  ///< segments that devices are targets by
-                                                               ///< (World::target_numbers); 0: none
+using TargetId = StrongId<struct TargetIdTag, std::uint32_t>;  ///< of World::target_numbers; 0: none
 using ClassId = StrongId<struct ClassIdTag, std::uint64_t>;    ///< named by its content; 0: the empty class
 using Revision = StrongId<struct RevisionTag, std::uint64_t>;  ///< position in the change log, from 1
 
