@@ -15,6 +15,15 @@ void append(Positions& out, const Positions& more) {
   out.insert(out.end(), more.begin(), more.end());
 }
 
+/// P3: a person of whom no name is known may be the one that a forbid names.
+bool may_name_anybody(const Policy& policy, const Rule& rule) {
+  if (rule.effect != Effect::forbid) return false;
+  return !rule.from.users.empty() || std::ranges::any_of(rule.from.groups, [&](const std::string& name) {
+    const auto group = policy.groups.find(name);
+    return group != policy.groups.end() && !group->second.users.empty();
+  });
+}
+
 }  // namespace
 
 Selectors::Selectors(const Policy& policy)
@@ -38,6 +47,7 @@ Selectors::Selectors(const Policy& policy)
   for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
     const Subject& from = policy.rules[i].from;
     for (const std::string& user : from.users) rules_by_user_[user].push_back(i);
+    if (may_name_anybody(policy, policy.rules[i])) rules_by_user_[""].push_back(i);  // nobody is called so
     for (const std::string& group : from.groups)
       if (const auto it = group_positions.find(group); it != group_positions.end())
         rules_by_group_[it->second].push_back(i);

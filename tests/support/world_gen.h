@@ -79,8 +79,11 @@ class WorldGen {
   /// Devices d0.., sessions s-0.. of users u0@acme.example.., some pending, isolated, disabled or over.
   WorldBuilder inhabitants() {
     WorldBuilder builder;
-    for (std::uint32_t i = 0; i < shape_.users; ++i)
-      builder.user(fmt::format("u{}@acme.example", i)).disabled = pick_(8) == 7;
+    for (std::uint32_t i = 0; i < shape_.users; ++i) {
+      policy::User& user = builder.user(fmt::format("u{}@acme.example", i));
+      user.disabled = pick_(8) == 7;
+      if (shape_.conditions && pick_(8) == 7) user.name.clear();  // nobody knows who
+    }
     for (std::uint32_t i = 0; i < shape_.devices; ++i) {
       policy::Device& device = builder.device(fmt::format("d{}", i));
       for (std::uint32_t t = 0; t < shape_.tags; ++t)

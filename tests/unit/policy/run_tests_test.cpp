@@ -90,7 +90,7 @@ expect = "allow"
             "auth_age_max 12h, found missing");
   const auto diagnostics = policy::failures({result});
   ASSERT_EQ(diagnostics.size(), 1u);
-  EXPECT_EQ(render(diagnostics[0]), "p.toml:40:1: error: test \"t\" fails: " + result.why);
+  EXPECT_EQ(render(diagnostics[0]), "p.toml:37:1: error: test \"t\" fails: " + result.why);
 }
 
 TEST_F(RunTests, FailWhenAnotherRuleDecides) {
@@ -136,8 +136,8 @@ expect = "forbid"
 }
 
 TEST_F(RunTests, ASegmentOfNamedDevicesGivesTheTargetItsId) {
-  const std::string who = R"(who = { user = "trader", assurance = "aal2",
-  authenticated_at = "2026-01-05T09:00:00Z", device = { id = "laptop" } }
+  const std::string who =
+      R"(who = { user = "trader", assurance = "aal2", authenticated_at = "2026-01-05T09:00:00Z", device = { id = "laptop" } }
 at = "2026-01-05T10:00:00Z"
 )";
   EXPECT_TRUE(passes(who + "access = \"fixed/door\"\nexpect = \"allow\"\n"));
