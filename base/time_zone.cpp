@@ -8,13 +8,33 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "base/files.h"
+#include "base/posix_time_zone.h"
+
 namespace cordon {
 namespace {
 
 constexpr std::size_t kMostSpans = 4096;
 
-/// The library reads what zic wrote into the files: to 2037 where daylight saving goes on for ever. From then
-/// on the last offset stays.
+constexpr int kLastYear = 2199;
+constexpr std::size_t kMaxZoneFileBytes = 1u << 20;
+
+/// The rule for the years after the table: the last line of the zone's file. Empty: it can't be read.
+std::string rule_of(const std::string& name) {
+  const auto file = read_file("/usr/share/zoneinfo/" + name, kMaxZoneFileBytes);
+  if (!file || !file->starts_with("TZif") || !file->ends_with('\n')) return {};
+  const auto start = file->rfind('\n', file->size() - 2);
+  return start == std::string::npos ? std::string() : file->substr(start + 1, file->size() - start - 2);
+}
+
+/// The library reads the table that zic wrote into the file, to 2037 where daylight saving goes on for ever.
+void add_years_after_table(const std::string& rule, std::vector<TimeZone::Span>& spans) {
+  const auto from = std::max(spans.back().begin, std::chrono::sys_seconds());
+  const std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(from));
+  for (const TimeZone::Span& span : spans_of_rule(rule, static_cast<int>(day.year()), kLastYear))
+    if (span.begin > spans.back().begin && span.offset != spans.back().offset) spans.push_back(span);
+}
+
 TimeZonePtr load(const date::time_zone& zone, std::string name) {
   std::vector<TimeZone::Span> spans;
   auto moment = date::sys_seconds(std::chrono::seconds(0));
@@ -26,6 +46,7 @@ TimeZonePtr load(const date::time_zone& zone, std::string name) {
     if (info.end >= date::sys_days(date::year{2200} / 1 / 1)) break;
     moment = info.end;
   }
+  add_years_after_table(rule_of(name), spans);
   return std::make_shared<const TimeZone>(std::move(name), std::move(spans));
 }
 
