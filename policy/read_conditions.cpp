@@ -19,6 +19,7 @@ const KeyList kOfForbidWhen{"hours", "timezone", "valid_from", "valid_until", "s
 const KeyList kNeedPerson{"assurance", "auth_age_max", "trust_min"};
 constexpr Seconds kOldestLogin{30L * 24 * 3600};
 constexpr int kFullTrust = 100;
+constexpr std::size_t kMostWindows = 100;  ///< of `hours`: each is looked at in every decision
 
 bool contains(KeyList keys, std::string_view key) {
   return std::ranges::find(keys, key) != keys.end();
@@ -69,6 +70,11 @@ class ConditionsReader {
       words = reader_.words(entry);
     else if (reader_.is_kind(entry, TomlNode::Kind::text, "write \"Mon-Fri 08:00-18:00\" or a list of such"))
       words.push_back({entry.value.text, entry.value.place});
+    if (words.size() > kMostWindows) {
+      reader_.error(entry.place, fmt::format("\"hours\" holds {} windows; at most {} are read", words.size(),
+                                             kMostWindows));
+      words.clear();
+    }
     for (const Word& word : words) {
       const auto window = parse_hours(word.text);
       if (window)

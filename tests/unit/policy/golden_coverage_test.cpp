@@ -26,6 +26,7 @@ constexpr std::array kElsewhere{
     "the file can't be read: {}",
     "a policy holds at most {} values, and here are more",
     "{} more are not told",
+    "\"hours\" holds {} windows; at most {} are read",
     "this machine has no time zones: install tzdata",
     "a value",    // of no kind that there is
     "a session",  // of facts files

@@ -203,6 +203,21 @@ TEST(Parse, SaysWhenTheMachineHasNoTimeZones) {
             "p.toml:7:46: error: unknown time zone \"UTC\"; this machine has no time zones: install tzdata");
 }
 
+TEST(ParseLimits, RefusesMoreWindowsThanADecisionCanLookAt) {
+  const auto with = [](std::size_t count) {
+    return parse({{"p.toml",
+                   "[segments.s]\nmembers = ['tag:t']\n[[allow]]\nname = 'a'\nfrom = { users = ['u'] }\nto = "
+                   "['s tcp/1']\n[allow.when]\ntimezone = 'UTC'\nhours = [" +
+                       repeated("'Mon 08:00-18:00',", count) + "]\n"}},
+                 system_time_zones());
+  };
+  EXPECT_TRUE(with(100).ok());
+  const ParseResult refused = with(101);
+  ASSERT_EQ(refused.diagnostics.size(), 1u);
+  EXPECT_EQ(render(refused.diagnostics[0]),
+            "p.toml:9:1: error: \"hours\" holds 101 windows; at most 100 are read");
+}
+
 TEST(ParseLimits, RefusesLargeFiles) {
   EXPECT_EQ(
       first_error(std::string(kMaxFileBytes / 8 + 1, ' ')),
