@@ -26,6 +26,14 @@ std::string toml_text(std::string_view text) {
   return out + '"';
 }
 
+/// A key as people write it: bare where that is allowed.
+std::string toml_key(const std::string& name) {
+  const bool bare = std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+  return bare ? name : toml_text(name);
+}
+
 template <class Names>
 std::string list(const Names& names) {
   std::vector<std::string> out;
@@ -63,7 +71,7 @@ std::string rule_text(const LearnedRule& rule) {
   if (!rule.machines.empty())
     who.push_back(fmt::format("{} ({})", counted(rule.machines.size(), "machine"), some(rule.machines)));
   std::string out =
-      comment(fmt::format("{} of {} on {}, last on {}.", counted(rule.flows, "flow"), fmt::join(who, " and "),
+      comment(fmt::format("{} by {} on {}, last on {}.", counted(rule.flows, "flow"), fmt::join(who, " and "),
                           counted(rule.days.size(), "day"), rule.days.empty() ? "-" : *rule.days.rbegin()));
   if (!rule.beyond.empty())
     out += comment(fmt::format("It also lets in {} not seen doing so: {}.",
@@ -106,8 +114,7 @@ std::string text_of(const World& world, const LearnQuestion& question, const Les
     std::vector<std::string> members;
     for (const std::string& device : devices) members.push_back("device:" + device);
     out += comment("Machines without a tag or a segment; a tag would read better.");
-    out +=
-        fmt::format("[segments.{}]\nmembers = {}\nunderlay = \"open\"\n\n", toml_text(name), list(members));
+    out += fmt::format("[segments.{}]\nmembers = {}\nunderlay = \"open\"\n\n", toml_key(name), list(members));
   }
   for (const LearnedRule& rule : lesson.rules) out += rule_text(rule);
   return out + left_out_text(world, lesson);

@@ -108,7 +108,7 @@ TEST_F(LearnTest, MachinesAreSelectedByTagsAndBareOnesBySegmentsOfTheirOwn) {
   ASSERT_EQ(lesson.rules.size(), 2u) << lesson.text;
   EXPECT_EQ(lesson.rules[0].from.tags, (Names{"web"}));
   EXPECT_EQ(lesson.rules[1].from.segments, (Names{"lab-clients"}));
-  EXPECT_NE(lesson.text.find("[segments.\"lab-clients\"]\nmembers = [\"device:bare\"]"), std::string::npos);
+  EXPECT_NE(lesson.text.find("[segments.lab-clients]\nmembers = [\"device:bare\"]"), std::string::npos);
 }
 
 TEST_F(LearnTest, WhatIsLeftOutIsToldWithItsReason) {
