@@ -110,9 +110,11 @@ void add_device(CLI::App& program, Context& context) {
 
   CLI::App* tag_command =
       with_id("tag", "gives a device tags and takes tags away", "cordon device tag ledger +settlement -web");
-  // "-web" is a change and not a row of options, whatever its letters.
+  // "-web" and "-hr" are changes and not rows of options, neither of this command nor of the program.
   tag_command->set_help_flag("--help", "what it does, with examples");
   tag_command->allow_extras();
+  tag_command->fallthrough(false);
+  tag_command->add_flag("--json", context.as_json, "print data as JSON");
   tag_command->footer(tag_command->get_footer() + "\n\n+TAG gives a tag, -TAG takes it away.");
   add_wait(tag_command, *wait);
   does(tag_command, context, [&context, id, tag_command, wait]() -> Result<int> {
