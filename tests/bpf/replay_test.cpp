@@ -206,6 +206,19 @@ TEST_P(ReplayTest, PacketsCapturedInPartOrVeryLongAreDecidedByTheirHeaders) {
   EXPECT_EQ(told[2], drop("malformed packet"));
 }
 
+TEST_P(ReplayTest, FragmentsBelongToTheFirst) {
+  const Packet whole = udp({session("s-trader"), device("ledger"), 1, 53}, 4000);
+  CaptureFile file;
+  file.add(fragment(whole, 1480, 1480, 7))  // before its first: nobody knows what it is
+      .add(fragment(whole, 0, 1480, 7), 100)
+      .add(fragment(whole, 1480, 1480, 7), 100);
+  const std::vector<Told> told = replay(file);
+  ASSERT_EQ(told.size(), 3u);
+  EXPECT_EQ(told[0], drop("fragment"));
+  EXPECT_EQ(told[1], by("traders-to-ledger"));
+  EXPECT_EQ(told[2], by("traders-to-ledger"));
+}
+
 TEST_P(ReplayTest, ACutCaptureIsToldAfterWhatCouldBeRead) {
   const Packet packet = tcp({session("s-trader"), device("ledger"), 1, 5432}, kSyn);
   for (const auto format : {CaptureFile::Format::pcap, CaptureFile::Format::pcapng}) {
