@@ -14,6 +14,7 @@ namespace cordon::policy {
 namespace {
 
 constexpr std::size_t kMostErrors = 100;
+constexpr std::size_t kMostItems = 200'000;  ///< of each list
 
 bool is_list(std::string_view key) {
   return key == "devices" || key == "sessions" || key == "queries";
@@ -35,6 +36,7 @@ class FactsReader final : public JsonVisitor {
       read_at(entry);
     } else if (is_list(entry.key)) {
       reader_.is_kind(entry, TomlNode::Kind::list);
+      items_ = 0;
     } else {
       TomlNode table;
       table.entries.push_back(entry);
@@ -45,6 +47,12 @@ class FactsReader final : public JsonVisitor {
 
   bool item(const TomlEntry& list, const TomlNode& item) override {
     if (!is_list(list.key)) return go_on();  // reported with the list
+    if (++items_ > kMostItems) {
+      reader_.error(item.place,
+                    fmt::format("{} holds more than {} objects", in_quotes(list.key), kMostItems));
+      is_complete_ = false;
+      return false;
+    }
     if (item.kind != TomlNode::Kind::table)
       reader_.error(item.place,
                     fmt::format("{} must hold objects, found {}", in_quotes(list.key), describe(item.kind)));
@@ -60,7 +68,7 @@ class FactsReader final : public JsonVisitor {
   FactsResult result(std::optional<Diagnostic> problem) {
     if (problem)
       reader_.add(std::move(*problem));
-    else if (go_on())
+    else if (is_complete_ && go_on())
       connect();
     FactsResult result{.facts = std::nullopt, .diagnostics = {}};
     if (!reader_.failed()) result.facts = std::move(facts_);
@@ -197,6 +205,8 @@ class FactsReader final : public JsonVisitor {
   std::map<Address, std::string> owners_;
   std::vector<std::pair<std::string, Place>> device_uses_;
   bool without_device_ = false;
+  std::size_t items_ = 0;  ///< of the list that is read
+  bool is_complete_ = true;
 };
 
 }  // namespace

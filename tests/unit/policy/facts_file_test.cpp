@@ -252,6 +252,9 @@ TEST(FactsFileErrors, Limits) {
   for (std::size_t i = 0; i < policy::kMaxJsonValues; ++i) many += ",0";
   EXPECT_NE(errors(many + "]]}").find("more than 100000 values"), std::string::npos);
   EXPECT_NE(errors(std::string(policy::kMaxJsonFileBytes + 1, ' ')).find("at most"), std::string::npos);
+  std::string lists = "{\"queries\": [";
+  for (int i = 0; i <= 200'000; ++i) lists += "{\"principal\":\"p\",\"target\":\"t\",\"access\":\"ping\"},";
+  EXPECT_NE(errors(lists + "{}]}").find("\"queries\" holds more than 200000 objects"), std::string::npos);
 }
 
 }  // namespace
