@@ -169,6 +169,7 @@ Policy resolve(Reader& reader, Draft draft) {
   policy.health = std::move(draft.health);
   Resolver resolver(reader, policy);
   resolver.checks(draft.checks);
+  policy.rules.reserve(draft.rules.size());
   for (auto& [name, rule] : draft.rules) policy.rules.push_back(resolver.resolve(std::move(rule)));
   for (auto& [name, test] : draft.tests) policy.tests.push_back(resolver.resolve(std::move(test)));
   return policy;

@@ -26,6 +26,7 @@ class Copier {
         break;
       case toml::node_type::array:
         to.kind = TomlNode::Kind::list;
+        to.items.reserve(from.as_array()->size());
         for (const toml::node& item : *from.as_array()) to.items.push_back(copy(item));
         break;
       case toml::node_type::string:
@@ -58,9 +59,11 @@ class Copier {
  private:
   void copy_table(const toml::table& from, TomlNode& to) const {
     to.kind = TomlNode::Kind::table;
+    to.entries.reserve(from.size());
     for (const auto& [key, value] : from)
       to.entries.push_back({std::string(key.str()), place(key.source()), copy(value)});
-    std::ranges::sort(to.entries, {}, [](const TomlEntry& e) { return std::tie(e.place, e.key); });
+    std::ranges::sort(to.entries, {},
+                      [](const TomlEntry& e) { return std::tie(e.place.line, e.place.column, e.key); });
   }
 
   const std::string& file_;
