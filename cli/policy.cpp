@@ -28,9 +28,11 @@ Result<int> show_policy(Context& context) {
   }
   context.env.out << fmt::format("# in force since revision {}\n", revision);
   if (!text(answer, "confirm_by").empty()) {
-    context.env.out << fmt::format(
-        "# waits for `cordon policy confirm {}` until {}; revision {} comes back then\n", revision,
-        local_time(answer, "confirm_by"), number(answer, "confirmed_revision"));
+    const std::int64_t before = number(answer, "confirmed_revision");
+    const std::string then =
+        before == 0 ? "no policy is in force" : fmt::format("revision {} comes back", before);
+    context.env.out << fmt::format("# waits for `cordon policy confirm {}` until {}; then {}\n", revision,
+                                   local_time(answer, "confirm_by"), then);
   }
   for (const json::value& value : items(answer, "files")) {
     if (!value.is_object()) continue;

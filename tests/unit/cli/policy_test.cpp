@@ -296,7 +296,7 @@ TEST_F(CliPolicy, ShowTellsOfAPolicyThatWaits) {
   EXPECT_EQ(rig.run({"policy", "show"}), kOk);
   EXPECT_EQ(rig.out.str(),
             "# in force since revision 17\n"
-            "# waits for `cordon policy confirm 17` until 2026-01-05 02:05:00; revision 3 comes back then\n"
+            "# waits for `cordon policy confirm 17` until 2026-01-05 02:05:00; then revision 3 comes back\n"
             "\n# ---- a.toml\nx = 1\n");
 }
 
