@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <ostream>
 
@@ -64,9 +65,21 @@ void print_totals(Context& context, const node::ReplayTotals& totals) {
     context.env.out << printable(fmt::format("{:>9}  {}", count, name)) << '\n';
 }
 
+bool has_addresses(const policy::World& world) {
+  const auto known = [](const policy::OverlayAddresses& addresses) {
+    return !addresses.v4.is_unspecified() || !addresses.v6.is_unspecified();
+  };
+  return std::ranges::any_of(world.devices,
+                             [&](const auto& entry) { return known(entry.second.addresses); }) ||
+         std::ranges::any_of(world.sessions,
+                             [&](const auto& entry) { return known(entry.second.addresses); });
+}
+
 Result<int> replay_capture(Context& context, const ReplayOptions& asked) {
   CORDON_ASSIGN(const policy::PolicyPtr policy, load_policy(context, asked.directory));
   CORDON_ASSIGN(const policy::Facts facts, load_facts(context, asked.facts, policy));
+  if (!has_addresses(facts.world))
+    context.note("the facts give nobody \"addresses\", so every packet comes from a stranger");
   node::Replay replay(facts.world, facts.at.value_or(context.env.now()));
   CORDON_ASSIGN(node::Capture counting, node::Capture::open(asked.capture));
   CORDON_TRY(replay.prepare(std::move(counting)));

@@ -171,6 +171,7 @@ TEST_F(CliPolicy, ReplayRefusesWhatItCantRead) {
   };
   EXPECT_EQ(replay(path("none.pcap")), kFailed);
   EXPECT_TRUE(said("none.pcap")) << rig.err.str();
+  EXPECT_TRUE(said("the facts give nobody \"addresses\"")) << rig.err.str();
   EXPECT_EQ(replay(facts), kFailed);
   EXPECT_TRUE(said("can't be read as a capture")) << rig.err.str();
   EXPECT_EQ(replay(write("wifi.pcap", test::CaptureFile(105).text())), kFailed);
