@@ -37,7 +37,8 @@ class ApiPolicyPlan : public ::testing::Test {
     for (const char* device : {"ledger", "lab-1", "laptop"}) rig.add_device(device);
     const std::string user = rig.add_user("trader@acme.example", "correct horse battery");
     rig.add(kinds::PolicyApplied{.files = {{"a.toml", std::string(kSegments) + kAllow}},
-                                 .confirm_by = rig.clock.now() + Seconds(300)});
+                                 .confirm_by = rig.clock.now() + Seconds(300),
+                                 .tzdata = system_time_zones().version()});
     rig.add(
         test::session("s-0000000000000001", user, "laptop", 1000, rig.clock.now() + std::chrono::hours(8)));
     rig.on_strand([&] {

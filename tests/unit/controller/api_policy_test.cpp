@@ -47,7 +47,8 @@ class ApiPolicy : public ::testing::Test {
   }
   std::vector<std::string> states() {
     std::vector<std::string> all;
-    for (const auto& item : rig.call("GET", "/v1/policy/history").json().at("items").as_array())
+    const json::object history = rig.call("GET", "/v1/policy/history").json();
+    for (const auto& item : history.at("items").as_array())
       all.emplace_back(item.as_object().at("state").as_string());
     return all;
   }
