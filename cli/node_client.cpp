@@ -18,7 +18,7 @@ constexpr int kTimeoutSeconds = 30;
 struct Descriptor {
   int fd = -1;
   ~Descriptor() {
-    if (fd >= 0) close(fd);
+    if (fd >= 0) ::close(fd);
   }
 };
 

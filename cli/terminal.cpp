@@ -49,7 +49,7 @@ Result<std::string> read_line(int fd) {
   std::string line;
   while (line.size() < kLongest && caught == 0) {
     char c = 0;
-    const ssize_t n = read(fd, &c, 1);
+    const ssize_t n = ::read(fd, &c, 1);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) break;
     if (c == '\n') return line;
@@ -61,12 +61,12 @@ Result<std::string> read_line(int fd) {
 }  // namespace
 
 Result<std::string> prompt_on_terminal(std::string_view prompt, bool secret) {
-  const int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+  const int fd = ::open("/dev/tty", O_RDWR | O_CLOEXEC);
   if (fd < 0) {
     return fail(ErrorCode::invalid, "there is no terminal to ask at", "see --help for what scripts give");
   }
   Result<std::string> line = fail(ErrorCode::io, "the terminal can't be written to");
-  if (write(fd, prompt.data(), prompt.size()) == static_cast<ssize_t>(prompt.size())) {
+  if (::write(fd, prompt.data(), prompt.size()) == static_cast<ssize_t>(prompt.size())) {
     if (secret) {
       const QuietTerminal quiet(fd);
       line = read_line(fd);
@@ -74,7 +74,7 @@ Result<std::string> prompt_on_terminal(std::string_view prompt, bool secret) {
       line = read_line(fd);
     }
   }
-  close(fd);
+  ::close(fd);
   return line;
 }
 

@@ -73,14 +73,16 @@ cordon_headers(cordon_test_headers DEPS fmt::fmt GTest::gmock_main GTest::gtest 
   PCH <gtest/gtest.h> <gmock/gmock.h> <rapidcheck.h> <rapidcheck/gtest.h> <fmt/format.h> <string> <vector> <map> <set>
       <expected> <variant> <chrono> <algorithm> <ranges> <functional>)
 
-# cordon_tests(NAME folder LABEL label DEPS ...): one GoogleTest binary from folder/*.cpp.
+# cordon_tests(NAME folder LABEL label DEPS ... [SUPPORT file ...]): one GoogleTest binary from folder/*.cpp and these
+# of tests/support.
 function(cordon_tests name folder)
-  cmake_parse_arguments(A "" "LABEL;TIMEOUT" "DEPS" ${ARGN})
+  cmake_parse_arguments(A "" "LABEL;TIMEOUT" "DEPS;SUPPORT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.cpp)
   if(NOT sources)
     return()
   endif()
-  add_executable(${name} ${sources})
+  list(TRANSFORM A_SUPPORT PREPEND ${CMAKE_SOURCE_DIR}/tests/support/)
+  add_executable(${name} ${sources} ${A_SUPPORT})
   target_link_libraries(${name} PRIVATE cordon_flags ${A_DEPS} GTest::gmock_main GTest::gtest rapidcheck)
   target_compile_definitions(${name} PRIVATE CORDON_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_compile_options(${name} PRIVATE ${CORDON_TEST_OPTIONS})

@@ -10,6 +10,9 @@ namespace {
 
 constexpr std::string_view kArea = "node.agent";
 constexpr std::uint8_t kTcpProtocol = 6;
+/// Each costs a look at all of the host's sockets; beyond that many at once they end by their own time
+/// limits.
+constexpr std::size_t kGonePrincipals = 64;
 
 /// Peers of both states. An allowed-IP that moves belongs to its new peer at once: it can only have one.
 std::map<DeviceId, policy::PeerValue> both(const std::map<DeviceId, policy::PeerValue>& before,
@@ -218,8 +221,10 @@ Result<ApplyReport> Applier::update(const policy::NodeState& before,
     if (cuts.empty() && !raise_epoch) return ApplyReport{};
     return filter_.update(before, cuts, base, raise_epoch);
   };
-  return run(
-      std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); }, cut);
+  auto done =
+      run(std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); }, cut);
+  if (done) end_sockets_of_gone(before, changes);
+  return done;
 }
 
 Result<> Applier::restore(const Overlay& overlay) {
@@ -241,15 +246,33 @@ Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints) 
   return concerns ? set_peers(current_.peers) : Result<>{};
 }
 
+void Applier::destroy_sockets(const Address& local, const Address& remote) {
+  const auto ended = network_.destroy_sockets(local, remote, kTcpProtocol, 0, 0);
+  if (!ended) {
+    log::warning(kArea, "can't end sockets of {}: {}", (remote.is_unspecified() ? local : remote).to_string(),
+                 ended.error().message());
+  }
+}
+
+/// At the target's end: a database that waits for a person who is gone keeps their locks.
+void Applier::end_sockets_of_gone(const policy::NodeState& before,
+                                  const std::vector<policy::Change>& changes) {
+  std::size_t left = kGonePrincipals;
+  for (const policy::Change& change : changes) {
+    const auto* principal = std::get_if<policy::PrincipalKey>(&change.key);
+    if (principal == nullptr || change.value || !before.entries.contains(change.key)) continue;
+    if (left-- == 0) return;
+    destroy_sockets(Address{}, principal->address);
+  }
+}
+
 void Applier::end_sockets(const Overlay& after) {
   // A person whose session ended shouldn't watch programs hang on an address that is gone.
   for (const auto& [id, session] : current_.sessions) {
     if (after.sessions.contains(id)) continue;
     for (const Address& address : {session.v4, session.v6}) {
       if (address == Address{} || address.is_unspecified()) continue;
-      const auto ended = network_.destroy_sockets(address, Address{}, kTcpProtocol, 0, 0);
-      if (!ended)
-        log::warning(kArea, "can't end sockets of {}: {}", address.to_string(), ended.error().message());
+      destroy_sockets(address, Address{});
     }
   }
 }

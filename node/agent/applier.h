@@ -61,6 +61,8 @@ class Applier {
   void back_to_current();
   Result<> set_peers(const std::map<DeviceId, policy::PeerValue>& peers);
   void end_sockets(const Overlay& after);
+  void end_sockets_of_gone(const policy::NodeState& before, const std::vector<policy::Change>& changes);
+  void destroy_sockets(const Address& local, const Address& remote);
 
   Filter& filter_;
   Tunnel& tunnel_;

@@ -149,6 +149,25 @@ TEST_F(Apply, ASessionIsThePreferredSourceWhileItIsTheOnlyOne) {
   EXPECT_EQ(steps, logout);
 }
 
+TEST_F(Apply, SocketsWithAPersonWhoIsGoneEndOnceTheFilterIsWritten) {
+  policy::NodeState first = base_state();
+  first.entries[policy::PrincipalKey{test::address("100.64.1.7")}] =
+      policy::PrincipalValue{.class_id = ClassId{77}};
+  ASSERT_TRUE(whole(first, 1)->has_ack());
+  policy::NodeState second = first;
+  second.entries.erase(policy::PrincipalKey{test::address("100.64.1.7")});
+  steps.clear();
+  filter.fail_at = "filter.update";
+  EXPECT_FALSE(nacked(tell(delta(first, second, 2))).empty());
+  EXPECT_TRUE(
+      std::ranges::none_of(steps, [](const auto& step) { return step.starts_with("network.destroy"); }));
+  filter.fail_at.clear();
+  ASSERT_TRUE(whole(first, 3)->has_ack());
+  steps.clear();
+  ASSERT_TRUE(tell(delta(first, second, 4))->has_ack());
+  EXPECT_EQ(steps, (test::Steps{"filter.update", "network.destroy to 100.64.1.7"}));
+}
+
 TEST_F(Apply, AFilterThatFailsIsNackedAndTheLastGoodStateKept) {
   ASSERT_TRUE(whole(base_state(), 1)->has_ack());
   policy::NodeState second = base_state();
@@ -199,6 +218,25 @@ TEST_F(Apply, WhatTheKernelDoesNotHoldIsNotSignedFor) {
   nacked(whole(base_state(), 1));
   EXPECT_FALSE(keeper.holds());
   EXPECT_FALSE(keeper.acked_in_session());
+}
+
+TEST_F(Apply, ARewriteThatFailsHoldsNothingUntilAWholeStateComes) {
+  ASSERT_TRUE(keeper.rewrite()) << "nothing is held yet: nothing to write";
+  ASSERT_TRUE(whole(base_state(), 1)->has_ack());
+  steps.clear();
+  ASSERT_TRUE(keeper.rewrite());
+  EXPECT_EQ(std::ranges::count(steps, "filter.replace"), 1);
+  filter.fail_at = "filter.replace";
+  EXPECT_FALSE(keeper.rewrite());
+  EXPECT_FALSE(keeper.holds());
+  filter.fail_at.clear();
+  policy::NodeState second = base_state();
+  second.entries[policy::PeerKey{DeviceId{"web"}}] = test::peer(2, {"100.64.0.9"});
+  EXPECT_NE(nacked(tell(delta(base_state(), second, 2))).find("whole state"), std::string::npos);
+  EXPECT_TRUE(whole(second, 2)->has_ack());
+  filter.verified = false;
+  EXPECT_FALSE(keeper.rewrite()) << "written, and not held by the kernel";
+  EXPECT_FALSE(keeper.holds());
 }
 
 TEST_F(Apply, ADigestThatDiffersIsRefused) {

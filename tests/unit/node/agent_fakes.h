@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -82,8 +83,11 @@ class FakeFilter : public Filter {
   bool adopted() const override { return false; }
   int events_fd() const override { return pipe.readable(); }
   void take_events(const std::function<void(const FlowEvent&)>& sink) override {
-    pipe.drain();
-    for (const FlowEvent& event : std::exchange(events, {})) sink(event);
+    // As the real one: what is left keeps the descriptor readable.
+    const auto end = events.begin() + static_cast<std::ptrdiff_t>(std::min(events.size(), events_at_once));
+    std::for_each(events.begin(), end, sink);
+    events.erase(events.begin(), end);
+    if (events.empty()) pipe.drain();
   }
   std::uint64_t events_lost() const override { return 0; }
   Result<std::map<std::string, Counter>> drop_counters() const override {
@@ -96,6 +100,7 @@ class FakeFilter : public Filter {
   policy::NodeState held;
   std::vector<unsigned> underlay;
   std::vector<FlowEvent> events;
+  std::size_t events_at_once = SIZE_MAX;
   std::vector<std::string> wrong;
   BootNs confirmed = 0;
   bool verified = true, underlay_broken = false;
@@ -175,9 +180,10 @@ class FakeNetwork : public Network {
     return {};
   }
   Result<std::uint32_t> route_mtu(const Address&) const override { return underlay_mtu; }
-  Result<std::size_t> destroy_sockets(const Address& local, const Address&, std::uint8_t, std::uint16_t,
-                                      std::uint16_t) override {
-    steps_.push_back(fmt::format("network.destroy {}", local.to_string()));
+  Result<std::size_t> destroy_sockets(const Address& local, const Address& remote, std::uint8_t,
+                                      std::uint16_t, std::uint16_t) override {
+    steps_.push_back(remote == Address{} ? fmt::format("network.destroy {}", local.to_string())
+                                         : fmt::format("network.destroy to {}", remote.to_string()));
     return std::size_t{1};
   }
   int monitor_fd() const override { return pipe.readable(); }

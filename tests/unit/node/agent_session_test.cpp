@@ -295,6 +295,65 @@ TEST_F(AgentSession, ARewrittenLogRenewsNoLease) {
   agent->stop();
 }
 
+TEST_F(AgentSession, DeadlinesThatCannotBeWrittenAgainBringAWholeState) {
+  enrolled();
+  std::atomic<bool> clock_set = false, second_acked = false;
+  std::atomic<int> turn = 0;
+  std::atomic<std::uint64_t> claimed = 99;
+  serve([&](FakeLink& link) {
+    const bool first = turn++ == 0;
+    if (!welcome(link, 2)) return;
+    if (!first) claimed = last_hello.applied_sequence();
+    send_state(link, base_state(), 1, 2);
+    while (const auto message = link.read()) {
+      if (message->has_ack() && !first) second_acked = true;
+      if (!message->has_heartbeat()) continue;
+      wire::ToNode out;
+      out.mutable_heartbeat()->set_echo_boot_ns(message->heartbeat().sent_boot_ns());
+      out.mutable_heartbeat()->set_controller_time_us(
+          to_us(system_clock().now() + std::chrono::hours(first && clock_set ? 1 : 0)));
+      *out.mutable_heartbeat()->mutable_head() = pki.head(2);
+      link.send(out);
+    }
+  });
+  run_agent();
+  ASSERT_TRUE(until([&] { return filter.held == base_state(); }));
+  filter.fail_at = "filter.replace";
+  clock_set = true;
+  ASSERT_TRUE(until([&] { return turn == 2; })) << "the session ends";
+  filter.fail_at.clear();
+  EXPECT_TRUE(until([&] { return second_acked.load(); }));
+  EXPECT_EQ(claimed, 0u) << "what may not be held is not claimed";
+  agent->stop();
+}
+
+TEST_F(AgentSession, MoreEventsThanOneWakeTakesAreAllReported) {
+  enrolled();
+  std::atomic<int> reported = 0;
+  serve([&](FakeLink& link) {
+    if (!welcome(link)) return;
+    send_state(link, base_state(), 1, 2);
+    while (const auto message = link.read()) {
+      if (message->has_flows()) reported += message->flows().flows_size();
+      if (message->has_heartbeat()) answer_heartbeat(link, message->heartbeat(), 2);
+    }
+  });
+  filter.events_at_once = 3;
+  run_agent();
+  ASSERT_TRUE(until([&] { return filter.confirmed != 0; }));
+  for (std::uint16_t i = 0; i < 100; ++i) {
+    filter.events.push_back({.at = system_clock().boot_ns(),
+                             .source = test::address("100.64.0.9"),
+                             .destination = test::address("100.64.0.2"),
+                             .protocol = 6,
+                             .source_port = i,
+                             .destination_port = 5432});
+  }
+  filter.pipe.poke();  // once
+  EXPECT_TRUE(until([&] { return reported == 100; })) << reported;
+  agent->stop();
+}
+
 TEST_F(AgentSession, AnExpiredCertificateIsRenewedBeforeAnythingElse) {
   enrolled(std::chrono::hours(1), std::chrono::hours(48));
   std::atomic<bool> renewed = false, hello = false;

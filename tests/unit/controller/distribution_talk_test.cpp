@@ -1,0 +1,132 @@
+// What nodes tell and ask besides acknowledging, over TLS on the loopback.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/controller_rig.h"
+
+namespace cordon::controller {
+namespace {
+
+using namespace test;
+using wire::ToController;
+using wire::ToNode;
+
+bool has_rule(const policy::NodeState& state, const std::string& name) {
+  return std::ranges::any_of(state.entries, [&](const auto& entry) {
+    const auto* rule = std::get_if<policy::RuleValue>(&entry.second);
+    return rule != nullptr && rule->name == name;
+  });
+}
+
+TEST(Nodes, HeartbeatsAreConfirmedWhileTheLogCanBeRead) {
+  ControllerRig rig;
+  const FakeDevice ledger = rig.add_device("ledger", {"settlement"});
+  FakeNode node(rig.port(), &ledger);
+  ASSERT_TRUE(node.hello() && node.take_state());
+  ToController beat;
+  beat.mutable_heartbeat()->set_sent_boot_ns(99);
+  node.send(beat);
+  const auto answer = node.receive_kind(ToNode::kHeartbeat);
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(answer->heartbeat().confirm());
+  EXPECT_EQ(answer->heartbeat().echo_boot_ns(), 99u);
+  EXPECT_TRUE(rig.eventually([&] {
+    return rig.server->distribution().nodes().front().leases_end > system_clock().now() + Seconds(890);
+  }));
+}
+
+TEST(Nodes, WherePeersMoveToIsTakenNowAndThenOnly) {
+  ControllerRig rig;
+  const FakeDevice ledger = rig.add_device("ledger", {"settlement"});
+  const FakeDevice web = rig.add_device("web", {"web"});
+  rig.apply_policy(kWebToLedger);
+  FakeNode web_node(rig.port(), &web);
+  FakeNode node(rig.port(), &ledger);
+  ASSERT_TRUE(web_node.hello() && web_node.take_state());
+  ASSERT_TRUE(node.hello() && node.take_state());
+  const auto see = [&](const char* where) {
+    ToController beat;
+    wire::PeerObservation& peer = *beat.mutable_heartbeat()->add_peers();
+    peer.set_device("web");
+    peer.set_last_handshake_age_s(1);
+    wire::encode_endpoint(must(Endpoint::parse(where)), peer.mutable_endpoint());
+    node.send(beat);
+    return node.receive_kind(ToNode::kHeartbeat).has_value();
+  };
+  ASSERT_TRUE(see("192.0.2.1:1000"));
+  EXPECT_EQ(rig.metrics.counted("observations_refused"), 0u);
+  ASSERT_TRUE(see("192.0.2.1:1001") && see("192.0.2.1:1002") && see("192.0.2.1:1000"));
+  EXPECT_EQ(rig.metrics.counted("observations_refused"), 2u) << "the last one says nothing new";
+}
+
+TEST(Nodes, LoginsWhyAndLogout) {
+  ControllerRig rig;
+  rig.add_device("ledger", {"settlement"});
+  const FakeDevice laptop = rig.add_device("laptop");
+  rig.add(user("u-trader", "trader"));
+  rig.apply_policy(std::string(kWebToLedger) +
+                   "[[allow]]\nname = \"traders\"\nfrom = { users = [\"trader\"] }\n"
+                   "to = [\"settlement/ledger\"]\n");
+  FakeNode node(rig.port(), &laptop);
+  ASSERT_TRUE(node.hello() && node.take_state());
+  const auto why = [&](const std::string& target, std::uint32_t port) {
+    ToController message;
+    message.mutable_why()->set_request(1);
+    message.mutable_why()->set_uid(1000);
+    message.mutable_why()->set_target(target);
+    message.mutable_why()->set_protocol(6);
+    message.mutable_why()->set_port(port);
+    node.send(message);
+    return node.receive_kind(ToNode::kWhy)->why();
+  };
+  EXPECT_EQ(why("ledger", 5432).answer(), why("nobody", 1).answer()) << "before the login nothing is told";
+  ToController login;
+  login.mutable_login()->set_request(7);
+  login.mutable_login()->set_user("trader");
+  login.mutable_login()->set_password("right");
+  login.mutable_login()->set_uid(1000);
+  node.send(login);
+  ASSERT_TRUE(node.take_until([](const auto& state) { return has_rule(state, "traders"); }));
+  const auto opened = node.receive_kind(ToNode::kLogin);
+  ASSERT_TRUE(opened && opened->login().ok());
+  ASSERT_EQ(opened->login().reach_size(), 1);
+  EXPECT_EQ(opened->login().reach(0).service(), "settlement/ledger");
+  const auto allowed = why("ledger", 5432);
+  EXPECT_TRUE(allowed.allowed());
+  EXPECT_EQ(allowed.rule(), "traders");
+  EXPECT_EQ(why("ledger", 22).answer(), why("nobody", 22).answer());
+  EXPECT_FALSE(why("ledger", 22).allowed());
+  ToController logout;
+  logout.mutable_logout()->set_request(8);
+  logout.mutable_logout()->set_uid(1001);
+  node.send(logout);
+  EXPECT_FALSE(node.receive_kind(ToNode::kLogout)->logout().ok()) << "somebody else's session";
+  logout.mutable_logout()->set_uid(1000);
+  node.send(logout);
+  EXPECT_TRUE(node.receive_kind(ToNode::kLogout)->logout().ok());
+}
+
+TEST(Nodes, FlowReportsAreResolvedAndKept) {
+  ControllerRig rig;
+  const FakeDevice ledger = rig.add_device("ledger", {"settlement"});
+  FakeNode node(rig.port(), &ledger);
+  ASSERT_TRUE(node.hello() && node.take_state());
+  const Address own = node.state().settings()->v4;
+  ToController report;
+  wire::Flow& flow = *report.mutable_flows()->add_flows();
+  flow.set_kind(wire::Flow::DENIED);
+  flow.set_source(wire::encode_address(must(Address::parse("192.0.2.9"))));
+  flow.set_destination(wire::encode_address(own));
+  flow.set_protocol(6);
+  flow.set_reason("no\ngrant");
+  node.send(report);
+  ASSERT_TRUE(rig.eventually([&] { return must(rig.flows->query({})).size() == 1; }));
+  const auto kept = rig.on_strand([&] { return must(rig.flows->query({})).front(); });
+  EXPECT_EQ(kept.destination_device, "ledger");
+  EXPECT_EQ(kept.source_device, "");
+  EXPECT_EQ(kept.source.to_string(), "192.0.2.9");
+  EXPECT_EQ(kept.reason, "no?grant");
+}
+
+}  // namespace
+}  // namespace cordon::controller
