@@ -81,7 +81,7 @@ struct TargetGroup {
 
   std::vector<std::uint32_t> members;  ///< devices
   std::uint64_t born = 0;
-  std::map<Pattern, Link> links;
+  std::unordered_map<Pattern, Link, PatternHash> links;
   std::unordered_map<std::uint32_t, const Link*> sources;  ///< by principal group
   Counted<ClassId> classes;                                ///< that its nodes know for others
   Counted<RuleId> rules;
@@ -89,6 +89,9 @@ struct TargetGroup {
   /// Principals that this advance changed here.
   std::vector<std::uint32_t> moved;
   std::uint64_t moved_in = 0;
+  /// So many members were marked one by one in that advance.
+  std::uint32_t marked = 0;
+  std::uint64_t marked_in = 0;
 };
 
 /// What a principal's own node knows it by.
@@ -184,7 +187,7 @@ class GroupBook {
   std::vector<std::uint32_t> free_targets_, free_principals_;
   std::map<Place, std::uint32_t> by_segments_;                              ///< under the policy in force
   std::map<std::vector<std::uint32_t>, std::vector<std::uint32_t>> alike_;  ///< by segments' numbers
-  std::map<Pattern, std::uint32_t> by_pattern_;
+  std::unordered_map<Pattern, std::uint32_t, PatternHash> by_pattern_;
   std::vector<std::uint32_t> observing_, retargeted_;
   std::vector<std::uint32_t> empty_targets_, empty_principals_;  ///< that may have lost their last member
 };

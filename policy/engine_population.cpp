@@ -45,18 +45,20 @@ void Population::begin(std::uint64_t epoch) {
 DeviceRecord& Population::change_device(std::uint32_t number) {
   DeviceRecord& record = devices_[number];
   if (record.touched == epoch_) return record;
-  devices_before_.emplace(number, record);
+  devices_before_.push_back(record);
   touched_devices_.push_back(number);
   record.touched = epoch_;
+  record.before = static_cast<std::uint32_t>(devices_before_.size() - 1);
   return record;
 }
 
 PrincipalRecord& Population::change_principal(std::uint32_t number) {
   PrincipalRecord& record = principals_[number];
   if (record.touched == epoch_) return record;
-  principals_before_.emplace(number, record);
+  principals_before_.push_back(record);
   touched_principals_.push_back(number);
   record.touched = epoch_;
+  record.before = static_cast<std::uint32_t>(principals_before_.size() - 1);
   return record;
 }
 
@@ -170,6 +172,7 @@ void Population::look_at_session(std::uint32_t number) {
     list_session(number, true);
   }
   record.in_world = &session;
+  record.user = user == world_.users.end() ? nullptr : &user->second;
   record.uid = session.uid;
   record.ends_at = session.ends_at;
   queue(number);
@@ -256,7 +259,8 @@ void Population::touch_due(Timestamp now) {
 }
 
 void Population::settle(Timestamp now) {
-  for (std::size_t i = 0; i < queue_.size(); ++i) judge(queue_[i], now);
+  std::ranges::sort(queue_);  // as they lie in memory
+  for (const std::uint32_t principal : queue_) judge(principal, now);
   queue_.clear();
 }
 
@@ -266,7 +270,7 @@ Standing Population::standing(const PrincipalRecord& record, Timestamp now) cons
   Asker asker{.device = &device, .session = record.in_world, .user = nullptr};
   Positions positions;
   if (record.in_world != nullptr) {
-    asker.user = &world_.users.at(record.in_world->user);
+    asker.user = record.user;
     positions = selectors.rules_of(*record.in_world, *asker.user);
   } else {
     positions = selectors.rules_of(device, selectors.segments_of(device));
@@ -280,10 +284,8 @@ void Population::judge(std::uint32_t number, Timestamp now) {
   const DeviceRecord& device = devices_[record.device];
   const bool is_device = record.session == nullptr;
   record.live = false;
-  if (!is_device && record.in_world != nullptr && device.active && now < record.ends_at) {
-    const auto user = world_.users.find(record.in_world->user);
-    record.live = user != world_.users.end() && !user->second.disabled;
-  }
+  if (!is_device && record.in_world != nullptr && device.active && now < record.ends_at)
+    record.live = record.user != nullptr && !record.user->disabled;
   record.there = device.active && !device.isolated && (is_device || record.live);
   if (record.there || record.live)
     record.addresses = is_device ? device.addresses : record.in_world->addresses;

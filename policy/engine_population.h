@@ -2,6 +2,7 @@
 // Who is there, as the engine knows it: devices and principals by number, found by what a change names, and
 // as they were before the last advance.
 
+#include <deque>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -35,11 +36,11 @@ class Population {
 
   const DeviceRecord& device(std::uint32_t number, When when) const {
     const DeviceRecord& record = devices_[number];
-    return when == When::before && record.touched == epoch_ ? devices_before_.at(number) : record;
+    return when == When::before && record.touched == epoch_ ? devices_before_[record.before] : record;
   }
   const PrincipalRecord& principal(std::uint32_t number, When when) const {
     const PrincipalRecord& record = principals_[number];
-    return when == When::before && record.touched == epoch_ ? principals_before_.at(number) : record;
+    return when == When::before && record.touched == epoch_ ? principals_before_[record.before] : record;
   }
   std::uint32_t find(const DeviceId& id) const;
   std::uint32_t find(const SessionId& id) const;
@@ -92,8 +93,8 @@ class Population {
   std::vector<std::uint32_t> queue_;
   std::vector<std::uint64_t> queued_;  ///< by principal: the advance it was last queued in
   std::vector<std::uint32_t> touched_devices_, touched_principals_;
-  std::unordered_map<std::uint32_t, DeviceRecord> devices_before_;
-  std::unordered_map<std::uint32_t, PrincipalRecord> principals_before_;
+  std::deque<DeviceRecord> devices_before_;
+  std::deque<PrincipalRecord> principals_before_;
 };
 
 }  // namespace cordon::policy::engine

@@ -42,7 +42,9 @@ struct PrincipalRecord {
   Timestamp changes_at = kNever;                ///< by time alone
   std::shared_ptr<const SessionFacts> session;  ///< null: the device itself
   const Session* in_world = nullptr;            ///< as of the last time it was looked up
+  const User* user = nullptr;                   ///< users stay in the world
   std::uint64_t touched = 0;                    ///< the last advance that changed it
+  std::uint32_t before = kNone;                 ///< where what it was before that is kept
 };
 
 struct DeviceRecord {
@@ -58,6 +60,7 @@ struct DeviceRecord {
   std::vector<std::uint32_t> sessions;
   std::vector<std::string> tags;  ///< that it is listed under
   std::uint64_t touched = 0;
+  std::uint32_t before = kNone;
 };
 
 }  // namespace cordon::policy::engine

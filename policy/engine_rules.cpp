@@ -137,32 +137,32 @@ Concerned RuleBook::change(const World& world) {
   concern_segments(concerned, from, to, segment_numbers_);
 
   const bool trust_changed = !same(from.trust, to.trust);
-  std::vector<std::uint32_t> numbers;
-  numbers.reserve(to.rules.size());
+  std::vector<SelectedRule> rules;
+  rules.reserve(to.rules.size());
   std::size_t i = 0;  // both are by name
   const auto gone = [&](std::size_t position) {
     concern(concerned, from, from.rules[position], segment_numbers_);
-    drop(by_position_[position]);
+    drop(by_position_[position].number);
   };
   for (const Rule& rule : to.rules) {
     for (; i < from.rules.size() && from.rules[i].name < rule.name; ++i) gone(i);
     auto reaches = reaches_of(rule);
     if (i < from.rules.size() && from.rules[i].name == rule.name) {
       const std::size_t was = i++;
-      const KnownRule& known = rules_[by_position_[was]];
+      const KnownRule& known = rules_[by_position_[was].number];
       const bool stays = same(from.rules[was], rule) && same(known.reaches, reaches) &&
                          !meaning_changed(from, to, rule, trust_changed);
       if (stays) {
-        numbers.push_back(by_position_[was]);
+        rules.push_back(selected_rule(rule, by_position_[was].number));
         continue;
       }
       gone(was);
     }
-    numbers.push_back(add(world, rule, std::move(reaches)));
+    rules.push_back(selected_rule(rule, add(world, rule, std::move(reaches))));
     concern(concerned, to, rule, segment_numbers_);
   }
   for (; i < from.rules.size(); ++i) gone(i);
-  by_position_ = std::move(numbers);
+  by_position_ = std::move(rules);
 
   selectors_ = std::make_unique<Selectors>(to);
   segment_by_position_.clear();
@@ -173,8 +173,7 @@ Concerned RuleBook::change(const World& world) {
 std::vector<SelectedRule> RuleBook::selected(const Positions& positions) const {
   std::vector<SelectedRule> out;
   out.reserve(positions.size());
-  for (const std::uint32_t position : positions)
-    out.push_back({.rule = &policy_->rules[position], .number = by_position_[position]});
+  for (const std::uint32_t position : positions) out.push_back(by_position_[position]);
   return out;
 }
 

@@ -81,7 +81,7 @@ class RuleBook {
   PolicyPtr policy_ = std::make_shared<const Policy>();
   std::unique_ptr<Selectors> selectors_ = std::make_unique<Selectors>(*policy_);
   std::deque<KnownRule> rules_;
-  std::vector<std::uint32_t> by_position_;
+  std::vector<SelectedRule> by_position_;
   std::vector<std::uint32_t> segment_by_position_;
   std::deque<KnownSegment> segments_;
   std::unordered_map<std::string, std::uint32_t> segment_numbers_;

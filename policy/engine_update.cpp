@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <set>
+#include <utility>
 
 namespace cordon::policy::engine {
 namespace {
@@ -43,6 +44,11 @@ Changes::Mark& Changes::mark(std::uint32_t device) {
   if (mark.epoch != groups_.epoch()) {
     mark = {.epoch = groups_.epoch()};
     marked_.push_back(device);
+    if (const std::uint32_t number = population_.device(device, When::now).group; number != kNone) {
+      TargetGroup& group = groups_.targets(number);
+      if (std::exchange(group.marked_in, groups_.epoch()) != groups_.epoch()) group.marked = 0;
+      ++group.marked;
+    }
   }
   return mark;
 }
@@ -56,7 +62,6 @@ std::vector<std::uint32_t> Changes::find() {
   for (const std::uint32_t device : population_.touched_devices()) mark_device(device);
   make_set(moved_in_groups_);
   for (const std::uint32_t principal : population_.touched_principals()) mark_principal(principal);
-  for (const std::uint32_t group : touched_groups_) mark_members(group);
   for (const std::uint32_t group : groups_.retargeted())
     for (const std::uint32_t member : groups_.principals(group).members)
       mark(population_.principal(member, When::now).device).own = true;
@@ -64,11 +69,14 @@ std::vector<std::uint32_t> Changes::find() {
   std::vector<std::uint32_t> out;
   out.reserve(marked_.size());
   for (const std::uint32_t device : marked_) {
-    if (population_.device(device, When::now).group == kNone) continue;
+    const std::uint32_t group = population_.device(device, When::now).group;
+    if (group == kNone) continue;
     const Mark& mark = marks_[device];
-    const bool sure = mark.own ? own_differs(device) : mark.sure;
+    const bool others = mark.sure || groups_.targets(group).moved_in == groups_.epoch();
+    const bool sure = mark.own ? own_differs(device) : others;
     if (sure || !of(device)->empty()) out.push_back(device);
   }
+  for (const std::uint32_t group : touched_groups_) add_members(group, out);
   return out;
 }
 
@@ -149,9 +157,12 @@ void Changes::mark_principal(std::uint32_t number) {
     for (const std::uint32_t group : groups_.observing()) mark_here(group, number);
 }
 
-void Changes::mark_members(std::uint32_t number) {
+/// Those that weren't marked one by one: each node is in one target group.
+void Changes::add_members(std::uint32_t number, std::vector<std::uint32_t>& out) const {
   const TargetGroup& group = groups_.targets(number);
-  for (const std::uint32_t member : group.members) mark(member).sure = true;
+  const bool some_marked = group.marked_in == groups_.epoch() && group.marked > 0;
+  for (const std::uint32_t member : group.members)
+    if (!some_marked || !is_marked(member)) out.push_back(member);
 }
 
 /// Something that it has in any case, or a class of its own, is another; else it takes a closer look.
@@ -236,7 +247,18 @@ void Changes::add_moved_reach(Scope& scope, const NodeView& before, const NodeVi
   }
 }
 
-Scope Changes::scope_of(const NodeView& before, const NodeView& now, const Mark& mark) const {
+/// The groups of its principals.
+std::vector<std::uint32_t> Changes::groups_on(std::uint32_t device) const {
+  std::vector<std::uint32_t> out;
+  population_.each_principal_on(device, When::now, [&](std::uint32_t number) {
+    const std::uint32_t group = population_.principal(number, When::now).group;
+    if (group != kNone) out.push_back(group);
+  });
+  make_set(out);
+  return out;
+}
+
+Scope Changes::scope_of(const NodeView& before, const NodeView& now, bool own) const {
   if (!before.active()) {
     Scope all;
     now.add_everything(all);
@@ -253,7 +275,7 @@ Scope Changes::scope_of(const NodeView& before, const NodeView& now, const Mark&
       for (const When when : {When::before, When::now})
         scope.peers.push_back(population_.principal(principal, when).device);
   }
-  if (mark.own) {
+  if (own) {
     scope.own = true;
     before.add_rules(scope, moved);
     now.add_rules(scope, moved);
@@ -265,28 +287,36 @@ Scope Changes::scope_of(const NodeView& before, const NodeView& now, const Mark&
 }
 
 Changes::Delta Changes::of(std::uint32_t device) const {
-  const Mark& mark = marks_[device];
+  const bool own = is_marked(device) && marks_[device].own;
+  Shared& common = shared(population_.device(device, When::now).group);
+  // Nodes of one target group differ only by what their own principals reach, unless their own part changed.
+  Delta* known = nullptr;
+  bool like_others = false;
+  if (!own) {
+    like_others = is_like_others(device, common);
+    known = &common.deltas[like_others ? std::vector<std::uint32_t>{} : groups_on(device)];
+    if (*known) return *known;
+  }
   const NodeView before = view(device, When::before);
   const NodeView now = view(device, When::now);
-  const auto delta = [&](const Scope& scope) {
-    Entries was, is;
-    before.collect(scope, was);
-    now.collect(scope, is);
-    return std::make_shared<const std::vector<Change>>(difference(std::move(was), std::move(is)));
-  };
-  const std::uint32_t group = population_.device(device, When::now).group;
-  Shared& common = shared(group);
-  if (!mark.own && is_like_others(device, common)) {
-    if (!common.delta) common.delta = delta(common.scope);
-    return common.delta;
+  Scope scope = common.scope;
+  if (!like_others) {
+    const Scope more = scope_of(before, now, own);
+    scope.own = more.own;
+    scope.whole_group = more.whole_group;
+    append(scope.principals, more.principals);
+    append(scope.targets, more.targets);
+    append(scope.peers, more.peers);
+    append(scope.classes, more.classes);
+    append(scope.rules, more.rules);
+    scope.make_sets();
   }
-  Scope scope = scope_of(before, now, mark);
-  append(scope.principals, common.scope.principals);
-  append(scope.peers, common.scope.peers);
-  append(scope.classes, common.scope.classes);
-  append(scope.rules, common.scope.rules);
-  scope.make_sets();
-  return delta(scope);
+  Entries was, is;
+  before.collect(scope, was);
+  now.collect(scope, is);
+  auto delta = std::make_shared<const std::vector<Change>>(difference(std::move(was), std::move(is)));
+  if (known != nullptr) *known = delta;
+  return delta;
 }
 
 }  // namespace cordon::policy::engine

@@ -2,6 +2,7 @@
 // What an advance changed: which nodes, and at each of them what.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -34,19 +35,24 @@ class Changes {
   struct Shared {
     Scope scope;
     std::vector<std::uint32_t> peers_in;  ///< target groups of the peers concerned
-    Delta delta;                          ///< once somebody asked
+    /// Once somebody asked; by the principal groups on the node, none when they make no difference.
+    std::map<std::vector<std::uint32_t>, Delta> deltas;
   };
   Mark& mark(std::uint32_t device);
   void mark_principal(std::uint32_t principal);
   void mark_here(std::uint32_t target_group, std::uint32_t principal);
-  void mark_members(std::uint32_t target_group);
+  void add_members(std::uint32_t target_group, std::vector<std::uint32_t>& out) const;
+  bool is_marked(std::uint32_t device) const {
+    return device < marks_.size() && marks_[device].epoch == groups_.epoch();
+  }
   void mark_device(std::uint32_t device);
   void mark_reaching(std::uint32_t target_group, bool sure);
   bool own_differs(std::uint32_t device) const;
   Shared& shared(std::uint32_t target_group) const;
   bool is_like_others(std::uint32_t device, const Shared& shared) const;
   bool may_reach(std::uint32_t device, std::uint32_t target_group) const;
-  Scope scope_of(const NodeView& before, const NodeView& now, const Mark& mark) const;
+  std::vector<std::uint32_t> groups_on(std::uint32_t device) const;
+  Scope scope_of(const NodeView& before, const NodeView& now, bool own) const;
   void add_moved_reach(Scope& scope, const NodeView& before, const NodeView& now) const;
 
   const World& world_;

@@ -75,7 +75,7 @@ void Relations::add_sessions() {
 void Relations::add_principal(Principal principal, const Positions& rules, const User* user) {
   std::vector<SelectedRule> selected;
   for (const std::uint32_t rule : rules)
-    selected.push_back({.rule = &selectors_.policy().rules[rule], .number = rule});
+    selected.push_back(selected_rule(selectors_.policy().rules[rule], rule));
   const Asker asker{.device = principal.device, .session = principal.session, .user = user};
   Standing standing = standing_of(selectors_.policy(), selected, asker,
                                   principal.session ? principal.session->ends_at : kNever, now_);

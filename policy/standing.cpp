@@ -14,7 +14,7 @@ struct Holding {
   Timestamp ends_at;
   Timestamp deadline;  ///< the earlier of that and its lease from now on
 
-  Seconds lease() const { return selected.rule->lease; }
+  Seconds lease() const { return selected.lease; }
 };
 
 /// A forbid that holds now (`begins_at` is now), or from then on.
@@ -22,11 +22,6 @@ struct Coming {
   SelectedRule selected;
   Timestamp begins_at;
 };
-
-/// Most rules have no conditions: those needn't be asked.
-bool is_plain(const Rule& rule) {
-  return rule.from.device_classes.empty() && !rule.unless && rule.when.empty();
-}
 
 /// When the order of two allows' deadlines changes, if it does: while both leases run out first the longer
 /// lease is ahead, until it meets its own end and the other passes it.
@@ -112,22 +107,42 @@ Pattern pattern_of(const std::vector<Holding>& allows, const std::vector<Coming>
 
 }  // namespace
 
+SelectedRule selected_rule(const Rule& rule, std::uint32_t number) {
+  return {.rule = &rule,
+          .number = number,
+          .forbids = rule.effect == Effect::forbid,
+          .plain = rule.from.device_classes.empty() && !rule.unless && rule.when.empty(),
+          .lease = rule.lease};
+}
+
+std::size_t PatternHash::operator()(const Pattern& pattern) const {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, by words
+  const auto mix = [&](std::uint64_t word) { hash = (hash ^ word) * 0x100000001b3; };
+  for (const Pattern::Allow& allow : pattern.allows) mix(std::uint64_t{allow.number} << 8 | allow.slot);
+  mix(UINT64_MAX);
+  for (const Pattern::Forbid& forbid : pattern.forbids) {
+    mix(std::uint64_t{forbid.number} << 32 | forbid.ties);
+    mix(std::uint64_t{forbid.slot} << 1 | (forbid.holds ? 1 : 0));
+  }
+  return static_cast<std::size_t>(hash ^ hash >> 32);
+}
+
 Standing standing_of(const Policy& policy, std::span<const SelectedRule> rules, const Asker& asker,
                      Timestamp ends_at, Timestamp now) {
   Standing standing{.changes_at = ends_at};
   std::vector<Holding> allows;
   std::vector<Coming> forbids;
   for (const SelectedRule& selected : rules) {
-    const Rule& rule = *selected.rule;
-    const Outlook seen = is_plain(rule) ? Outlook{.holds = true} : outlook(policy, rule, asker, now);
+    const Outlook seen =
+        selected.plain ? Outlook{.holds = true} : outlook(policy, *selected.rule, asker, now);
     standing.changes_at = std::min(standing.changes_at, seen.until);
-    if (rule.effect == Effect::forbid) {
+    if (selected.forbids) {
       const Timestamp begins_at = seen.holds ? now : seen.until;
       if (begins_at < ends_at) forbids.push_back({.selected = selected, .begins_at = begins_at});
     } else if (seen.holds) {
       const Timestamp until = std::min(seen.until, ends_at);
       allows.push_back(
-          {.selected = selected, .ends_at = until, .deadline = std::min(until, now + rule.lease)});
+          {.selected = selected, .ends_at = until, .deadline = std::min(until, now + selected.lease)});
     }
   }
   drop_idle(forbids, allows);

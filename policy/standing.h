@@ -13,11 +13,16 @@
 
 namespace cordon::policy {
 
-/// A rule that selects the principal, and the number that its keeper knows it by.
+/// A rule that selects the principal, and the number that its keeper knows it by. What most rules are judged
+/// by stands here, so that the rule itself needn't be looked at.
 struct SelectedRule {
   const Rule* rule = nullptr;
   std::uint32_t number = 0;
+  bool forbids = false;
+  bool plain = false;  ///< without conditions: it holds always
+  Seconds lease{0};
 };
+SelectedRule selected_rule(const Rule& rule, std::uint32_t number);
 
 /// No times in it: principals whose times differ but stand in the same order share it, and so their tables.
 struct Pattern {
@@ -37,6 +42,9 @@ struct Pattern {
   std::vector<Forbid> forbids;  ///< by name; none that changes nothing
   auto operator<=>(const Pattern&) const = default;
   bool empty() const { return allows.empty(); }
+};
+struct PatternHash {
+  std::size_t operator()(const Pattern& pattern) const;
 };
 
 struct Standing {
