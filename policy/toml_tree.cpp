@@ -69,6 +69,22 @@ class Copier {
   const std::string& file_;
 };
 
+/// The parser's "Error while parsing array: expected ..." in our words; it may quote a key of any length.
+std::string syntax_message(std::string_view description) {
+  constexpr std::string_view kStart = "Error while parsing ";
+  constexpr std::size_t kLongest = 300;
+  const std::size_t colon = description.find(": ");
+  std::string out =
+      description.starts_with(kStart) && colon != std::string_view::npos
+          ? fmt::format("invalid TOML in {}{}", description.substr(kStart.size(), colon - kStart.size()),
+                        description.substr(colon))
+          : fmt::format("invalid TOML: {}", description);
+  if (out.size() <= kLongest) return out;
+  std::size_t end = kLongest;
+  while ((static_cast<unsigned char>(out[end]) & 0xc0) == 0x80) --end;  // not within a character
+  return out.substr(0, end) + "…";
+}
+
 }  // namespace
 
 std::string_view describe(TomlNode::Kind kind) {
@@ -107,7 +123,7 @@ TomlResult read_toml(const SourceFile& file, std::size_t& values_left) {
   } catch (const toml::parse_error& error) {
     return {.root = std::nullopt,
             .problem = Diagnostic{.place = Copier(file.name).place(error.source()),
-                                  .message = fmt::format("invalid TOML: {}", error.description())}};
+                                  .message = syntax_message(error.description())}};
   } catch (const std::exception& error) {
     return {.root = std::nullopt,
             .problem = Diagnostic{.place = {file.name, 0, 0},

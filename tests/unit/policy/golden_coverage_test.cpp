@@ -26,6 +26,8 @@ constexpr std::array kElsewhere{
     "the file can't be read: {}",
     "a policy holds at most {} values, and here are more",
     "{} more are not told",
+    "Error while parsing ",  // of the parser
+    "invalid TOML: {}",      // should the parser begin otherwise one day
     "\"hours\" holds {} windows; at most {} are read",
     "this machine has no time zones: install tzdata",
     "a value",    // of no kind that there is

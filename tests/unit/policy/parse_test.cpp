@@ -218,6 +218,14 @@ TEST(ParseLimits, RefusesMoreWindowsThanADecisionCanLookAt) {
             "p.toml:9:1: error: \"hours\" holds 101 windows; at most 100 are read");
 }
 
+TEST(ParseLimits, MessagesOfTheParserAreCut) {
+  const std::string key = repeated("\u00e4", 1'000'000);
+  const std::string told = first_error("[\"" + key + "\"]\n[\"" + key + "\"]\n");
+  EXPECT_LT(told.size(), 400u);
+  EXPECT_TRUE(told.starts_with("p.toml:2:1: error: invalid TOML in table header: cannot redefine")) << told;
+  EXPECT_TRUE(told.ends_with("ä…")) << told;
+}
+
 TEST(ParseLimits, RefusesLargeFiles) {
   EXPECT_EQ(
       first_error(std::string(kMaxFileBytes / 8 + 1, ' ')),
