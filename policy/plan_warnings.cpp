@@ -6,6 +6,7 @@
 #include <set>
 
 #include "policy/coverage.h"
+#include "policy/plan_absent.h"
 #include "policy/plan_later.h"
 #include "policy/plan_words.h"
 #include "policy/recorded_askers.h"
@@ -228,38 +229,6 @@ void warn_enforcing(const PlanContext& c, Warnings& out) {
   }
 }
 
-/// What people hold who aren't here isn't in the plan; that it changes is.
-void warn_absent(const PlanContext& c, Warnings& out) {
-  std::set<SubjectId> here;
-  for (const PlanWho& who : c.groups.principals())
-    if (who.asker.user != nullptr) here.insert(who.asker.user->id);
-  const Session none;
-  const auto rules = [&](const PlanSide& side, const User& user) {
-    std::multiset<std::tuple<std::string, Effect, std::size_t>> out;
-    for (const std::uint32_t i : side.rules_that_select({.session = &none, .user = &user})) {
-      const Rule& rule = side.policy().rules[i];
-      std::size_t said = 0;
-      for (const Offering& o : side.offerings(i))
-        said = said * 31 + std::hash<std::string>{}(o.segment + "/" + o.service + " " + to_string(o.access));
-      out.emplace(rule.name, rule.effect, said);
-    }
-    return out;
-  };
-  std::vector<std::string> names;
-  std::size_t count = 0;
-  for (const auto& [id, user] : c.world.users) {
-    if (user.disabled || here.contains(id) || rules(c.before, user) == rules(c.after, user)) continue;
-    ++count;
-    if (names.size() < kMostLines) names.push_back(user.name.empty() ? id.value : user.name);
-  }
-  if (count == 0) return;
-  out.push_back(
-      {.kind = Kind::not_signed_in,
-       .text = fmt::format("the rules change for {} not signed in now, which this plan doesn't count: {}",
-                           counted(count, "person who is", "people who are"), listed(names, count, 5)),
-       .lines = {}});
-}
-
 }  // namespace
 
 std::vector<const ObservedFlow*> dropped_when_enforced(const PlanContext& c) {
@@ -289,7 +258,7 @@ std::vector<PlanWarning> plan_warnings(const PlanContext& context, const Plan& p
   warn_segments_without_rules(context, out);
   warn_enforcing(context, out);
   for (PlanWarning& warning : later_changes(context)) out.push_back(std::move(warning));
-  warn_absent(context, out);
+  if (auto absent = absent_people(context)) out.push_back(std::move(*absent));
   return out;
 }
 

@@ -288,16 +288,26 @@ when = { hours = "* 17:00-06:00", timezone = "UTC" }
 
 TEST_F(PlanTest, PeopleWhoAreNotHereAreTold) {
   world.user("away@acme.example");
-  const Plan absent = plan_to(std::string(kSegments) + kAllow + R"(
+  world.user("ill@acme.example");
+  world.user("disabled@acme.example").disabled = true;
+  const std::string rule = R"(
 [[allow]]
 name = "away-to-web"
-from = { users = ["away@acme.example"] }
+from = { users = ["away@acme.example", "ill@acme.example", "disabled@acme.example"] }
 to = ["settlement/web"]
-)");
+when = { assurance = "aal3" }
+)";
+  const Plan absent = plan_to(std::string(kSegments) + kAllow + rule);
   EXPECT_TRUE(absent.changes_nothing());
   EXPECT_EQ(warnings(absent, PlanWarning::Kind::not_signed_in),
-            (Lines{"the rules change for 1 person who is not signed in now, which this plan doesn't count: "
-                   "away@acme.example"}));
+            (Lines{"the rules change for 2 people who are not signed in now, whom this plan doesn't count"}));
+  EXPECT_EQ(absent.warnings.back().lines,
+            (Lines{"away@acme.example, ill@acme.example: gains settlement/web tcp/443, gains settlement/web "
+                   "tcp/8000-8099"}));
+  world.policy(std::string(kSegments) + kAllow + rule);
+  EXPECT_EQ(plan_to(std::string(kSegments) + kAllow).warnings.back().lines,
+            (Lines{"away@acme.example, ill@acme.example: loses settlement/web tcp/443, loses settlement/web "
+                   "tcp/8000-8099"}));
 }
 
 }  // namespace
