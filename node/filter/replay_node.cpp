@@ -26,8 +26,8 @@ namespace cordon::node {
 namespace {
 
 constexpr int kAccept = -1;  // TCX_NEXT
-/// A principal may own so many flows at a time (ebpf/budget.bpf.h); here none falls silent, so that account is
-/// begun anew before it is full.
+/// A principal may own so many flows at a time (ebpf/budget.bpf.h); here none falls silent, so that account
+/// is begun anew before it is full.
 constexpr std::size_t kRunsPerBudget = 2048;
 /// Grants run out this long after the start: never, as far as a replay is concerned.
 constexpr BootNs kStandStillNs = 10ull * 365 * 24 * 3600 * 1'000'000'000;
