@@ -98,12 +98,12 @@ std::string_view as_text(ByteView bytes) {
 }
 
 std::string to_hex(ByteView bytes) {
-  constexpr std::string_view digits = "0123456789abcdef";
+  constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;
   out.reserve(bytes.size() * 2);
   for (const std::uint8_t b : bytes) {
-    out += digits[b >> 4];
-    out += digits[b & 15];
+    out += kDigits[b >> 4];
+    out += kDigits[b & 15];
   }
   return out;
 }
