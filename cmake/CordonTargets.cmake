@@ -16,8 +16,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
                          $<$<COMPILE_LANGUAGE:CXX>:-Wno-mismatched-new-delete>
                          $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>)
 else()
+  # libstdc++ 12's stable_sort calls std::get_temporary_buffer, which it calls deprecated itself.
   target_compile_options(cordon_flags INTERFACE -Wno-missing-field-initializers
-                         -Wno-missing-designated-field-initializers)
+                         -Wno-missing-designated-field-initializers
+                         $<$<COMPILE_LANGUAGE:CXX>:-Wno-deprecated-declarations>)
 endif()
 target_include_directories(cordon_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 
