@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <numeric>
 
 namespace cordon::policy::engine {
 namespace {
@@ -40,6 +41,7 @@ NodeView::NodeView(const World& world, const RuleBook& rules, const GroupBook& g
       record_(population.device(device, when)) {}
 
 bool NodeView::reaches(std::uint32_t target_group) const {
+  if (reach_) return std::ranges::binary_search(*reach_, target_group);
   const TargetGroup& target = groups_.targets(target_group);
   if (!groups_.exists(target, when_)) return false;
   if (target.observes && active() && !record_.isolated) return true;
@@ -143,6 +145,8 @@ void NodeView::add_everything(Scope& scope) const {
 
 void NodeView::collect(const Scope& scope, Entries& out) const {
   if (!active()) return;
+  constexpr std::size_t kMany = 16;
+  if (scope.targets.size() + scope.peers.size() > kMany) reach_ = reach();
   if (scope.own) collect_own(out);
   for (const std::uint32_t principal : scope.principals) collect_principal(principal, out);
   for (const std::uint32_t device : scope.targets) collect_target(device, out);
@@ -251,30 +255,39 @@ void NodeView::collect_rule(const RuleId& rule, Entries& out) const {
   if (named) out.emplace_back(RuleKey{rule}, RuleValue{.name = *name});
 }
 
+namespace {
+
+/// Where each key stands, in the order of the keys, each key once. Entries are large: they stay where they
+/// are.
+std::vector<std::uint32_t> in_order(const Entries& entries) {
+  std::vector<std::uint32_t> places(entries.size());
+  std::iota(places.begin(), places.end(), 0u);
+  const auto key = [&](std::uint32_t place) -> const Key& { return entries[place].first; };
+  std::ranges::sort(places, {}, key);
+  const auto repeated = std::ranges::unique(places, {}, key);
+  places.erase(repeated.begin(), repeated.end());
+  return places;
+}
+
+}  // namespace
+
 std::vector<Change> difference(Entries before, Entries now) {
-  const auto put_in_order = [](Entries& entries) {
-    const auto key = [](const Entries::value_type& entry) -> const Key& { return entry.first; };
-    std::ranges::sort(entries, {}, key);
-    const auto repeated = std::ranges::unique(entries, {}, key);
-    entries.erase(repeated.begin(), repeated.end());
-  };
-  put_in_order(before);
-  put_in_order(now);
+  const auto was = in_order(before);
+  const auto is = in_order(now);
   std::vector<Change> removals, upserts;
-  auto a = before.begin();
-  auto b = now.begin();
-  while (a != before.end() || b != now.end()) {
-    const bool gone = b == now.end() || (a != before.end() && a->first < b->first);
-    if (gone) {
-      removals.push_back({.key = std::move(a->first), .value = std::nullopt});
-      ++a;
+  auto a = was.begin();
+  auto b = is.begin();
+  while (a != was.end() || b != is.end()) {
+    const bool left = a != was.end();
+    if (left && (b == is.end() || before[*a].first < now[*b].first)) {
+      removals.push_back({.key = std::move(before[*a++].first), .value = std::nullopt});
       continue;
     }
-    const bool same_key = a != before.end() && a->first == b->first;
-    if (!same_key || a->second != b->second)
-      upserts.push_back({.key = std::move(b->first), .value = std::move(b->second)});
+    auto& [key, value] = now[*b++];
+    const bool same_key = left && before[*a].first == key;
+    if (!same_key || before[*a].second != value)
+      upserts.push_back({.key = std::move(key), .value = std::move(value)});
     if (same_key) ++a;
-    ++b;
   }
   removals.insert(removals.end(), std::make_move_iterator(upserts.begin()),
                   std::make_move_iterator(upserts.end()));

@@ -72,6 +72,7 @@ class NodeView {
   const std::uint32_t device_;
   const When when_;
   const DeviceRecord& record_;
+  mutable std::optional<std::vector<std::uint32_t>> reach_;  ///< worked out when asked for often
 };
 
 /// What turns one into the other: removals first, then upserts, each by key.

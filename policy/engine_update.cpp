@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <set>
 #include <utility>
 
 namespace cordon::policy::engine {
@@ -23,13 +22,6 @@ void append(std::vector<T>& to, const std::vector<T>& from) {
 bool same_elsewhere(const PrincipalRecord& a, const PrincipalRecord& b) {
   return a.there == b.there && a.device == b.device && a.addresses == b.addresses &&
          a.deadlines == b.deadlines;
-}
-
-std::set<ClassId> class_ids(const NodeView& view) {
-  std::set<ClassId> out;
-  for (const LocalClass* held : view.local_classes())
-    if (held->id != ClassId{0}) out.insert(held->id);
-  return out;
 }
 
 bool same_as_peer(const DeviceRecord& a, const DeviceRecord& b) {
@@ -165,6 +157,21 @@ void Changes::add_members(std::uint32_t number, std::vector<std::uint32_t>& out)
     if (!some_marked || !is_marked(member)) out.push_back(member);
 }
 
+/// The classes by which targets know what the principal holds, the node's own last: of them its own class is
+/// made.
+std::vector<ClassId> Changes::holds(const PrincipalRecord& principal, std::uint32_t own, When when) const {
+  std::vector<ClassId> out;
+  if (principal.group == kNone) return out;
+  const PrincipalGroup& group = groups_.principals(principal.group);
+  for (const auto& [number, link] : group.targets)
+    if (groups_.exists(groups_.targets(number), when)) out.push_back(link->ingress);
+  std::ranges::sort(out);
+  const Link* at_home = group.find(own);
+  out.push_back(at_home == nullptr ? ClassId{0} : at_home->ingress);
+  if (out.size() == 1) out.clear();  // nothing is held
+  return out;
+}
+
 /// Something that it has in any case, or a class of its own, is another; else it takes a closer look.
 bool Changes::own_differs(std::uint32_t device) const {
   const NodeView before = view(device, When::before);
@@ -178,14 +185,13 @@ bool Changes::own_differs(std::uint32_t device) const {
   const auto compare = [&](std::uint32_t number) {
     const PrincipalRecord& a = population_.principal(number, When::before);
     const PrincipalRecord& b = population_.principal(number, When::now);
-    if (b.session == nullptr)
-      differs = differs || !same_elsewhere(a, b);
-    else if (a.live || b.live)
-      differs = differs || a.live != b.live || !same_elsewhere(a, b);
+    if (b.session != nullptr && !a.live && !b.live) return;
+    differs = differs || a.live != b.live || !same_elsewhere(a, b) ||
+              holds(a, was.group, When::before) != holds(b, is.group, When::now);
   };
   population_.each_principal_on(device, When::before, compare);
   population_.each_principal_on(device, When::now, compare);
-  return differs || class_ids(before) != class_ids(now);
+  return differs;
 }
 
 bool Changes::may_reach(std::uint32_t device, std::uint32_t target_group) const {

@@ -48,6 +48,7 @@ class Changes {
   void mark_device(std::uint32_t device);
   void mark_reaching(std::uint32_t target_group, bool sure);
   bool own_differs(std::uint32_t device) const;
+  std::vector<ClassId> holds(const PrincipalRecord& principal, std::uint32_t own, When when) const;
   Shared& shared(std::uint32_t target_group) const;
   bool is_like_others(std::uint32_t device, const Shared& shared) const;
   bool may_reach(std::uint32_t device, std::uint32_t target_group) const;
