@@ -160,8 +160,7 @@ policy::World company(const CompanySize& size) {
   for (std::uint32_t i = 0; i < size.servers(); ++i) {
     policy::Device server = device(server_id(i), i + 1);
     server.tags = {fmt::format("t{}", i % size.segments())};
-    // Whole segments are in the big one too, so that there are not many more sets of segments.
-    if (i % size.segments() < size.big() / 20) server.tags.insert("big");
+    if (size.in_big(i)) server.tags.insert("big");
     world.devices.emplace(server.id, std::move(server));
   }
   for (std::uint32_t i = 0; i < size.devices - size.servers(); ++i) {

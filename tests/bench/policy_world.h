@@ -16,8 +16,9 @@ struct CompanySize {
   std::uint32_t sessions() const { return devices / 5; }
   std::uint32_t rules() const { return devices / 20; }
   std::uint32_t groups() const { return rules() / 10; }
-  /// Servers that have the tag of one big segment as well.
-  std::uint32_t big() const { return devices / 100; }
+  /// Whole segments whose servers are in one big segment too: 1 % of all devices.
+  std::uint32_t big_segments() const { return (devices / 100 + 19) / 20; }
+  bool in_big(std::uint32_t server) const { return server % segments() < big_segments(); }
 };
 
 inline constexpr std::int64_t kCompanyNowUs = 1'767'607'200'000'000;  // 2026-01-05T10:00:00Z, a Monday
