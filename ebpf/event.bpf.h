@@ -31,7 +31,7 @@ static __always_inline int take_token(__u32 which, __u64 now) {
 /* Counts a denial that isn't sent, and keeps it: the last one stands for all when they are told. */
 static __always_inline void suppress(struct cordon_limit* limit, const struct tuple* tuple,
                                      const struct happening* what) {
-  limit->suppressed++;
+  __sync_fetch_and_add(&limit->suppressed, 1);
   limit->destination = tuple->destination;
   limit->rule = what->rule;
   limit->source_port = tuple->source_port;
@@ -42,7 +42,7 @@ static __always_inline void suppress(struct cordon_limit* limit, const struct tu
 }
 
 /* True when this denial may be sent; then what->suppressed is how many weren't before it. Two CPUs may both
- * take the last place: a limit, not an account. */
+ * take the last place of a second; what isn't sent is counted exactly. */
 static __always_inline int denial_allowed(const struct tuple* tuple, struct happening* what) {
   struct cordon_limit_key key = {.source = tuple->source, .reason = what->reason};
   __u64 now = what->now_ns;
@@ -66,8 +66,7 @@ static __always_inline int denial_allowed(const struct tuple* tuple, struct happ
     return 0;
   }
   limit->sent++;
-  what->suppressed = limit->suppressed;
-  limit->suppressed = 0;
+  what->suppressed = __sync_lock_test_and_set(&limit->suppressed, 0);
   return 1;
 }
 
@@ -93,15 +92,23 @@ static __always_inline int send_event(const struct tuple* tuple, const struct ha
   return 1;
 }
 
+/* Asked before an opening is made an event of; a closing may always be told, as it is told once. */
+static __always_inline int opening_allowed(__u64 now) {
+  if (take_token(CORDON_BUCKET_OPENED, now)) return 1;
+  count_event(CORDON_EVENTS_SUPPRESSED);
+  return 0;
+}
+
+static __always_inline int is_denial(const struct happening* what) {
+  return what->kind == CORDON_EVENT_DENIED || what->kind == CORDON_EVENT_UNDERLAY;
+}
+
 /* Functions that are not static are verified once, by their types, and not again for each path that leads to
  * them. Their pointers may be null as far as the verifier knows; what they point to must be initialised,
  * padding included; they must return a number. */
 __noinline int emit(const struct tuple* tuple, struct happening* what) {
   if (!tuple || !what) return 0;
-  int allowed = what->kind == CORDON_EVENT_CLOSED   ? 1 /* as many as were opened */
-                : what->kind == CORDON_EVENT_OPENED ? take_token(CORDON_BUCKET_OPENED, what->now_ns)
-                                                    : denial_allowed(tuple, what);
-  if (!allowed)
+  if (is_denial(what) && !denial_allowed(tuple, what))
     count_event(CORDON_EVENTS_SUPPRESSED);
   else if (!send_event(tuple, what))
     count_event(CORDON_EVENTS_LOST);

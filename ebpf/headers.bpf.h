@@ -56,7 +56,7 @@ __noinline int walk_extensions(struct __sk_buff* skb, struct packet* p) {
 /* As parse_l4, wherever it lies. */
 __noinline int read_l4(struct __sk_buff* skb, struct packet* p) {
   __u8 l4[20] = {};
-  if (!p || is_other_familys(p)) return CORDON_REASON_malformed;
+  if (!p || is_no_protocol(p)) return CORDON_REASON_malformed;
   __u32 need = l4_needs(p->tuple.protocol);
   if (!need) return CORDON_REASON_none;
   if (p->l4_bytes < need) return CORDON_REASON_malformed;
@@ -116,7 +116,7 @@ __noinline int read_quoted(struct __sk_buff* skb, const struct packet* p, struct
   quote->l4_bytes = p->l4_bytes - 8;
   if (!(p->is_v6 ? read_quoted_v6(skb, quote) : read_quoted_v4(skb, quote))) return 0;
   if (quote->tuple.source.word[0] != p->tuple.destination.word[0] ||
-      quote->tuple.source.word[1] != p->tuple.destination.word[1] || is_other_familys(quote))
+      quote->tuple.source.word[1] != p->tuple.destination.word[1] || is_no_protocol(quote))
     return 0;
   if (l4_needs(quote->tuple.protocol)) {
     if (quote->l4_bytes < 8 || bpf_skb_load_bytes(skb, quote->l4_offset, l4, 8)) return 0;

@@ -154,8 +154,10 @@ static __always_inline __u32 l4_needs(__u8 protocol) {
   return protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP || protocol == PROTOCOL_ICMPV6 ? 8 : 0;
 }
 
-static __always_inline int is_other_familys(const struct packet* p) {
-  return p->tuple.protocol == (p->is_v6 ? IPPROTO_ICMP : PROTOCOL_ICMPV6);
+/* The other family's ICMP, and 0, which is IPv6's hop-by-hop options alone and "any" in a grant. */
+static __always_inline int is_no_protocol(const struct packet* p) {
+  __u8 protocol = p->tuple.protocol;
+  return protocol == (p->is_v6 ? IPPROTO_ICMP : PROTOCOL_ICMPV6) || !protocol;
 }
 
 /* From so many bytes as l4_needs(), 8 at least. */
@@ -176,7 +178,7 @@ static __always_inline __u32 take_l4(const __u8* l4, struct packet* p) {
 /* Reads the layer-4 header where it lies. */
 static __always_inline __u32 parse_l4(struct __sk_buff* skb, struct packet* p) {
   void* data_end = (void*)(long)skb->data_end;
-  if (is_other_familys(p)) return CORDON_REASON_malformed;
+  if (is_no_protocol(p)) return CORDON_REASON_malformed;
   __u32 need = l4_needs(p->tuple.protocol);
   if (!need) return CORDON_REASON_none;
   __u32 offset = p->l4_offset & 127; /* at most 74; the mask tells the verifier */

@@ -92,13 +92,13 @@ static long visit_limit(void* map, const struct cordon_limit_key* key, struct co
   /* The event is one of them itself. */
   struct happening denied = {
       .now_ns = work->now_ns, .rule = limit->rule, .kind = limit->kind, .reason = key->reason};
-  __u32 suppressed = limit->suppressed;
+  __u32 suppressed = __sync_lock_test_and_set(&limit->suppressed, 0);
+  if (!suppressed) return 0;
   denied.suppressed = suppressed - 1;
-  if (!send_event(&last, &denied)) {
-    work->events_lost++;
+  if (!send_event(&last, &denied)) { /* no room now: the next time */
+    __sync_fetch_and_add(&limit->suppressed, suppressed);
     return 0;
   }
-  __sync_fetch_and_sub(&limit->suppressed, suppressed);
   work->denials_told++;
   return 0;
 }

@@ -105,7 +105,8 @@ __noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view,
   if (!answer.reason && !reversed && !owned(skb, &tuple, &answer)) answer.reason = CORDON_REASON_wrong_owner;
   if (!reversed) p->rule = answer.rule;
   if (answer.reason) return answer.reason;
-  if (!remember(skb, &tuple, view, &answer)) return CORDON_REASON_none;
+  int remembered = remember(skb, &tuple, view, &answer);
+  if (!answer.observed && !(remembered && opening_allowed(view->now_ns))) return CORDON_REASON_none;
   struct happening opened = {
       .now_ns = view->now_ns,
       .rule = answer.rule,

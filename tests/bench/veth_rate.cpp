@@ -2,6 +2,7 @@
 //   c-bench-s0  100.64.0.20 ===== 100.64.0.10  c-bench-r0   unfiltered
 //   c-bench-s1  100.64.0.20 ===== 100.64.0.10  c-bench-r1   the filter at its end of the pair
 //   c-bench-s2  100.64.0.20 ===== 100.64.0.10  c-bench-r2   nftables: conntrack, one set
+//   c-bench-s3  100.64.0.20 ===== 100.64.0.10  c-bench-r3   a chain of 1000 rules, the last one matches
 #include "tests/bench/veth_rate.h"
 
 #include <arpa/inet.h>
@@ -21,7 +22,8 @@
 namespace cordon::bench {
 namespace {
 
-constexpr int kTurns = 7;
+constexpr int kPairs = 4, kTurns = 7;
+constexpr unsigned kChainRules = 1000;
 constexpr auto kTurn = std::chrono::milliseconds(700);
 constexpr unsigned kBatch = 64;
 constexpr std::uint16_t kPort = kFirstPort;  // udp of the first class: within % 2 == 1 is port kFirstPort
@@ -58,13 +60,13 @@ class Namespaces {
  public:
   ~Namespaces() { clear(); }
   static void clear() {
-    for (int i = 0; i < 3; ++i)
+    for (int i = 0; i < kPairs; ++i)
       for (const auto& name : {sender(i), receiver(i)})
         (void)std::system(fmt::format("ip netns del {} 2>/dev/null", name).c_str());
   }
   static Result<> make() {
     clear();
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < kPairs; ++i) {
       const std::string s = sender(i), r = receiver(i);
       CORDON_TRY(
           shell(fmt::format("ip netns add {0} && ip netns add {1} && "
@@ -92,6 +94,28 @@ Result<> load_nftables(unsigned grants) {
   auto loaded = shell(fmt::format("ip netns exec {} nft -f {}", receiver(2), path));
   ::unlink(path.c_str());
   return loaded;
+}
+
+/// As people write it without sets: by iptables where it is installed, else by nftables, rule after rule.
+Result<std::string> load_chain() {
+  const bool iptables = std::system("command -v iptables-restore >/dev/null 2>&1") == 0;
+  const std::string path = fmt::format("/tmp/c-bench-{}.chain", ::getpid());
+  {
+    std::ofstream out(path);
+    out << (iptables ? "*filter\n:INPUT DROP [0:0]\n"
+                     : "table ip bench {\n chain in { type filter hook input priority 0; policy drop;\n");
+    for (unsigned i = 1; i <= kChainRules; ++i) {
+      const std::string from = i == kChainRules ? "100.64.0.20" : other_client(i).to_string();
+      out << (iptables ? fmt::format("-A INPUT -s {} -p udp --dport {} -j ACCEPT\n", from, kPort)
+                       : fmt::format("  ip saddr {} udp dport {} accept\n", from, kPort));
+    }
+    out << (iptables ? "COMMIT\n" : " }\n}\n");
+  }
+  auto loaded = shell(
+      fmt::format("ip netns exec {} {} {}", receiver(3), iptables ? "iptables-restore" : "nft -f", path));
+  ::unlink(path.c_str());
+  CORDON_TRY(loaded);
+  return std::string(iptables ? "iptables" : "nftables");
 }
 
 Result<node::Descriptor> udp_socket() {
@@ -159,19 +183,20 @@ Result<Rates> measure_veth(node::KernelFilter& filter, unsigned grants) {
   const Namespaces cleanup;
   CORDON_TRY(Namespaces::make());
   CORDON_TRY(load_nftables(grants));
+  Rates out;
+  CORDON_ASSIGN(out.chain_by, load_chain());
   {
     const Inside inside(receiver(1));
     CORDON_TRY(filter.attach_overlay(::if_nametoindex("c-w")));
   }
   std::vector<Pair> pairs;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < kPairs; ++i) {
     CORDON_ASSIGN(Pair pair, Pair::make(i));
     pairs.push_back(std::move(pair));
   }
-  std::vector<double> rates[3];
-  Rates out;
+  std::vector<double> rates[kPairs];
   for (int turn = 0; turn < kTurns; ++turn) {
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < kPairs; ++i) {
       CORDON_ASSIGN(const double rate, pairs[static_cast<std::size_t>(i)].run());
       rates[i].push_back(rate);
     }
@@ -181,6 +206,7 @@ Result<Rates> measure_veth(node::KernelFilter& filter, unsigned grants) {
   out.unfiltered = sample_of(rates[0]);
   out.cordon = sample_of(rates[1]);
   out.nftables = sample_of(rates[2]);
+  out.chain = sample_of(rates[3]);
   return out;
 }
 

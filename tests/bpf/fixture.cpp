@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <unistd.h>
 
+#include <array>
 #include <ostream>
 
 namespace cordon::test {
@@ -154,10 +155,10 @@ std::vector<node::FlowEvent> FilterTest::events() {
   return out;
 }
 
-void FilterTest::forget_flows() {
-  const int fd = filter_->objects().map("flows");
-  cordon_flow_key key{};
-  while (bpf_map_get_next_key(fd, nullptr, &key) == 0) bpf_map_delete_elem(fd, &key);
+void FilterTest::forget(const char* map) {
+  const int fd = filter_->objects().map(map);
+  std::array<std::uint8_t, 64> key{};  // of any of them
+  while (bpf_map_get_next_key(fd, nullptr, key.data()) == 0) bpf_map_delete_elem(fd, key.data());
 }
 
 void FilterTest::add_principal(std::string_view text, std::uint64_t class_id,

@@ -63,7 +63,9 @@ class FilterTest : public testing::Test {
   std::vector<node::FlowEvent> events();
 
   /// A known flow is another question than a new one.
-  void forget_flows();
+  void forget_flows() { forget("flows"); }
+  /// Empties a hash map.
+  void forget(const char* map);
 
   void add_principal(std::string_view address, std::uint64_t class_id,
                      std::array<Timestamp, policy::kDeadlineSlots> deadlines = never());

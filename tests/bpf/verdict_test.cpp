@@ -242,6 +242,12 @@ TEST_P(FourTest, OptionsMoveTheLayerFourHeader) {
   EXPECT_EQ(in(packet), dropped("malformed packet"));
 }
 
+TEST_P(FourTest, ProtocolZeroIsNone) {
+  add_grant({.protocol = 0, .port_bits = 0, .rule = 9});
+  write();
+  EXPECT_EQ(in(ip(client(), server(), 0, Packet(8))), dropped("malformed packet"));
+}
+
 TEST_P(FourTest, EthernetProgramsReadBehindTheLinkHeader) {
   write();
   EXPECT_EQ(run("overlay_in_eth", ethernet(tcp(to_server(5432), kSyn))), accepted(1));
