@@ -86,7 +86,7 @@ void Agent::report_checks(wire::Heartbeat& heartbeat) {
   if (parts_.config.health_report.empty()) return;
   const auto passing = read_check_report(parts_.config.health_report, parts_.config.health_max_age,
                                          parts_.clock.now(), ::geteuid());
-  health_alarm_ = passing ? "" : "health is not reported: " + passing.error().what;
+  health_alarm_ = passing ? "" : "health is not reported: " + passing.error().message();
   if (!passing) return;
   auto& report = *heartbeat.mutable_checks();
   for (const std::string& name : *passing) report.add_passing(name);
