@@ -24,6 +24,7 @@ struct Goal {
 
 std::string suggestion(std::string_view text, const auto& named, std::string_view otherwise) {
   std::vector<std::string_view> names;
+  names.reserve(named.size());
   for (const auto& [name, value] : named) names.push_back(name);
   const std::string near = nearest(text, names);
   return near.empty() ? std::string(otherwise) : fmt::format("did you mean \"{}\"?", near);

@@ -47,6 +47,7 @@ std::vector<Draft> changes_of(const std::vector<ReachMap::Difference>& differenc
     add_access(draft.accesses, difference.access);
   }
   std::vector<Draft> out;
+  out.reserve(by_service.size());
   for (auto& [key, draft] : by_service) out.push_back(std::move(draft));
   return out;
 }
@@ -176,6 +177,7 @@ class Planner {
     PlanEntry entry{.principals = {}, .principal_count = members.size(), .changes = {}};
     for (const Draft& draft : drafts) entry.changes.push_back(named(draft));
     std::vector<std::tuple<bool, PlanPrincipal, std::uint32_t>> order;  // those with cut flows first
+    order.reserve(members.size());
     for (const std::uint32_t member : members)
       order.emplace_back(!cuts_.contains(member), name_of(member), member);
     std::ranges::sort(order);
