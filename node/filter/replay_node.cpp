@@ -216,7 +216,8 @@ Result<ReplayNode::Verdict> ReplayNode::run(policy::Direction direction, std::sp
   kernel_->begin_account(source);
   const bool out = direction == policy::Direction::egress;
   const bpf_program* program = out ? kernel_->bpf->progs.overlay_out : kernel_->bpf->progs.overlay_in;
-  LIBBPF_OPTS(bpf_test_run_opts, options);
+  bpf_test_run_opts options{};
+  options.sz = sizeof options;
   options.data_in = packet.data();
   options.data_size_in = static_cast<__u32>(packet.size());
   options.repeat = 1;
