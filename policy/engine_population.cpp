@@ -73,6 +73,7 @@ std::uint32_t Population::new_principal(std::uint32_t device) {
   if (free_principals_.empty()) {
     principals_.emplace_back();
     queued_.push_back(0);
+    seen_.emplace_back();
   } else {
     number = free_principals_.back();
     free_principals_.pop_back();
@@ -85,8 +86,13 @@ void Population::queue(std::uint32_t principal) {
   if (std::exchange(queued_[principal], epoch_) != epoch_) queue_.push_back(principal);
 }
 
+void Population::queue_with_new_facts(std::uint32_t principal) {
+  seen_[principal].clear();
+  queue(principal);
+}
+
 void Population::queue_all_on(std::uint32_t device) {
-  each_principal_on(device, When::now, [&](std::uint32_t principal) { queue(principal); });
+  each_principal_on(device, When::now, [&](std::uint32_t principal) { queue_with_new_facts(principal); });
 }
 
 void Population::touch_device(const DeviceId& id) {
@@ -175,7 +181,7 @@ void Population::look_at_session(std::uint32_t number) {
   record.user = user == world_.users.end() ? nullptr : &user->second;
   record.uid = session.uid;
   record.ends_at = session.ends_at;
-  queue(number);
+  queue_with_new_facts(number);
 }
 
 void Population::list_session(std::uint32_t number, bool add) {
@@ -191,7 +197,7 @@ void Population::drop_session(std::uint32_t number) {
   std::erase(change_device(principals_[number].device).sessions, number);
   change_principal(number).in_world = nullptr;
   gone_principals_.push_back(number);
-  queue(number);
+  queue_with_new_facts(number);
 }
 
 void Population::touch_user(const SubjectId& id) {
@@ -264,7 +270,7 @@ void Population::settle(Timestamp now) {
   queue_.clear();
 }
 
-Standing Population::standing(const PrincipalRecord& record, Timestamp now) const {
+Standing Population::standing(const PrincipalRecord& record, Timestamp now, SeenOutlooks& seen) const {
   const Selectors& selectors = rules_.selectors();
   const Device& device = *devices_[record.device].in_world;
   Asker asker{.device = &device, .session = record.in_world, .user = nullptr};
@@ -275,7 +281,7 @@ Standing Population::standing(const PrincipalRecord& record, Timestamp now) cons
   } else {
     positions = selectors.rules_of(device, selectors.segments_of(device));
   }
-  return standing_of(rules_.policy(), rules_.selected(positions), asker, record.ends_at, now);
+  return standing_of(rules_.policy(), rules_.selected(positions), asker, record.ends_at, now, &seen);
 }
 
 /// What a principal holds from now on.
@@ -291,7 +297,7 @@ void Population::judge(std::uint32_t number, Timestamp now) {
     record.addresses = is_device ? device.addresses : record.in_world->addresses;
   Standing standing;
   if (record.live) standing.changes_at = record.ends_at;
-  if (record.there) standing = this->standing(record, now);
+  if (record.there) standing = this->standing(record, now, seen_[number]);
   record.deadlines = standing.deadlines;
   const std::uint32_t group = standing.pattern.empty() ? kNone : groups_.principal_group(standing.pattern);
   if (group != record.group) move_principal(record, number, group);

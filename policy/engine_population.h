@@ -72,9 +72,10 @@ class Population {
   void drop_session(std::uint32_t number);
   void list_session(std::uint32_t number, bool add);
   void queue(std::uint32_t principal);
+  void queue_with_new_facts(std::uint32_t principal);
   void queue_all_on(std::uint32_t device);
   void judge(std::uint32_t number, Timestamp now);
-  Standing standing(const PrincipalRecord& record, Timestamp now) const;
+  Standing standing(const PrincipalRecord& record, Timestamp now, SeenOutlooks& seen) const;
   void move_principal(PrincipalRecord& record, std::uint32_t number, std::uint32_t group);
   void set_due(PrincipalRecord& record, std::uint32_t number, Timestamp at);
 
@@ -92,6 +93,7 @@ class Population {
 
   std::vector<std::uint32_t> queue_;
   std::vector<std::uint64_t> queued_;  ///< by principal: the advance it was last queued in
+  std::vector<SeenOutlooks> seen_;     ///< by principal: of its facts as they are
   std::vector<std::uint32_t> touched_devices_, touched_principals_;
   std::deque<DeviceRecord> devices_before_;
   std::deque<PrincipalRecord> principals_before_;

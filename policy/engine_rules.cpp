@@ -26,11 +26,17 @@ bool same(const Subject& a, const Subject& b) {
          a.segments == b.segments && a.tags == b.tags;
 }
 
-/// What they say by themselves; where they reach is compared apart.
+bool same(const std::vector<Destination>& a, const std::vector<Destination>& b) {
+  return std::ranges::equal(a, b, [](const Destination& x, const Destination& y) {
+    return x.segment == y.segment && x.service == y.service && x.accesses == y.accesses;
+  });
+}
+
+/// What they say by themselves; what services are is compared apart.
 bool same(const Rule& a, const Rule& b) {
   if (a.unless.has_value() != b.unless.has_value() || (a.unless && !same(*a.unless, *b.unless))) return false;
   return a.effect == b.effect && a.name == b.name && a.lease == b.lease && a.responders == b.responders &&
-         same(a.from, b.from) && same(a.when, b.when);
+         same(a.from, b.from) && same(a.when, b.when) && same(a.to, b.to);
 }
 
 bool same(const DeviceClass& a, const DeviceClass& b) {
@@ -43,12 +49,6 @@ bool same(const TrustSettings& a, const TrustSettings& b) {
          a.weights.device == b.weights.device && a.weights.behaviour == b.weights.behaviour &&
          a.identity == b.identity && a.tpm_points == b.tpm_points &&
          a.unattested_health_max == b.unattested_health_max;
-}
-
-bool same(const std::vector<KnownRule::At>& a, const std::vector<KnownRule::At>& b) {
-  return std::ranges::equal(a, b, [](const KnownRule::At& x, const KnownRule::At& y) {
-    return x.segment == y.segment && x.accesses == y.accesses;
-  });
 }
 
 /// Does what it means hang on something outside the rule that is another now?
@@ -76,6 +76,7 @@ void add_differences(Set& to, const Set& a, const Set& b) {
 void concern_groups(Concerned& concerned, const Policy& from, const Policy& to) {
   static const Group kNobody;
   const auto compare = [&](const Group& a, const Group& b) {
+    if (a.users == b.users && a.claims == b.claims) return;
     add_differences(concerned.users, a.users, b.users);
     add_differences(concerned.claims, a.claims, b.claims);
   };
@@ -111,6 +112,16 @@ void concern_segments(Concerned& concerned, const Policy& from, const Policy& to
     if (!from.segments.contains(name)) compare(name, kNone, segment);
 }
 
+/// Segments that offer something else now.
+std::set<std::string> remade_segments(const Policy& from, const Policy& to) {
+  std::set<std::string> out;
+  for (const auto& [name, segment] : to.segments)
+    if (const auto was = from.segments.find(name);
+        was == from.segments.end() || was->second.services != segment.services)
+      out.insert(name);
+  return out;
+}
+
 }  // namespace
 
 void RuleBook::concern(Concerned& concerned, const Policy& policy, const Rule& rule,
@@ -137,6 +148,12 @@ Concerned RuleBook::change(const World& world) {
   concern_segments(concerned, from, to, segment_numbers_);
 
   const bool trust_changed = !same(from.trust, to.trust);
+  const std::set<std::string> remade = remade_segments(from, to);
+  const auto reaches_remade = [&](const Rule& rule) {
+    return !remade.empty() && std::ranges::any_of(rule.to, [&](const Destination& destination) {
+      return remade.contains(destination.segment);
+    });
+  };
   std::vector<SelectedRule> rules;
   rules.reserve(to.rules.size());
   std::size_t i = 0;  // both are by name
@@ -146,11 +163,9 @@ Concerned RuleBook::change(const World& world) {
   };
   for (const Rule& rule : to.rules) {
     for (; i < from.rules.size() && from.rules[i].name < rule.name; ++i) gone(i);
-    auto reaches = reaches_of(rule);
     if (i < from.rules.size() && from.rules[i].name == rule.name) {
       const std::size_t was = i++;
-      const KnownRule& known = rules_[by_position_[was].number];
-      const bool stays = same(from.rules[was], rule) && same(known.reaches, reaches) &&
+      const bool stays = same(from.rules[was], rule) && !reaches_remade(rule) &&
                          !meaning_changed(from, to, rule, trust_changed);
       if (stays) {
         rules.push_back(selected_rule(rule, by_position_[was].number));
@@ -158,7 +173,7 @@ Concerned RuleBook::change(const World& world) {
       }
       gone(was);
     }
-    rules.push_back(selected_rule(rule, add(world, rule, std::move(reaches))));
+    rules.push_back(selected_rule(rule, add(world, rule, reaches_of(rule))));
     concern(concerned, to, rule, segment_numbers_);
   }
   for (; i < from.rules.size(); ++i) gone(i);

@@ -87,6 +87,13 @@ void drop_idle(std::vector<Coming>& forbids, const std::vector<Holding>& allows)
   });
 }
 
+/// Null when it must be looked at anew.
+const Outlook* find(const SeenOutlooks& seen, std::uint32_t rule, Timestamp now) {
+  for (const auto& [number, outlook] : seen)
+    if (number == rule) return outlook.until > now ? &outlook : nullptr;
+  return nullptr;
+}
+
 Pattern pattern_of(const std::vector<Holding>& allows, const std::vector<Coming>& forbids,
                    const DeadlineSlots& slots, Timestamp now) {
   Pattern out;
@@ -128,13 +135,18 @@ std::size_t PatternHash::operator()(const Pattern& pattern) const {
 }
 
 Standing standing_of(const Policy& policy, std::span<const SelectedRule> rules, const Asker& asker,
-                     Timestamp ends_at, Timestamp now) {
+                     Timestamp ends_at, Timestamp now, SeenOutlooks* last) {
   Standing standing{.changes_at = ends_at};
   std::vector<Holding> allows;
   std::vector<Coming> forbids;
+  SeenOutlooks looked_at;
   for (const SelectedRule& selected : rules) {
-    const Outlook seen =
-        selected.plain ? Outlook{.holds = true} : outlook(policy, *selected.rule, asker, now);
+    Outlook seen{.holds = true};
+    if (!selected.plain) {
+      const Outlook* known = last != nullptr ? find(*last, selected.number, now) : nullptr;
+      seen = known != nullptr ? *known : outlook(policy, *selected.rule, asker, now);
+      if (last != nullptr) looked_at.emplace_back(selected.number, seen);
+    }
     standing.changes_at = std::min(standing.changes_at, seen.until);
     if (selected.forbids) {
       const Timestamp begins_at = seen.holds ? now : seen.until;
@@ -145,6 +157,7 @@ Standing standing_of(const Policy& policy, std::span<const SelectedRule> rules, 
           {.selected = selected, .ends_at = until, .deadline = std::min(until, now + selected.lease)});
     }
   }
+  if (last != nullptr) *last = std::move(looked_at);
   drop_idle(forbids, allows);
   by_preference(allows);
   standing.changes_at = std::min(standing.changes_at, next_preference(allows, forbids, now));

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "policy/conditions.h"
@@ -53,8 +54,12 @@ struct Standing {
   Timestamp changes_at = kNever;  ///< the first moment after now at which this may be another, by time alone
 };
 
-/// `rules` are in the order of their names. `ends_at`: the session's end; later than now.
+/// What was found of rules with conditions when they were last looked at, by their numbers.
+using SeenOutlooks = std::vector<std::pair<std::uint32_t, Outlook>>;
+
+/// `rules` are in the order of their names. `ends_at`: the session's end; later than now. `seen`: of the same
+/// facts; what holds of it still isn't looked at again, and it is brought up to date.
 Standing standing_of(const Policy& policy, std::span<const SelectedRule> rules, const Asker& asker,
-                     Timestamp ends_at, Timestamp now);
+                     Timestamp ends_at, Timestamp now, SeenOutlooks* seen = nullptr);
 
 }  // namespace cordon::policy
