@@ -17,9 +17,10 @@
 namespace cordon::bench {
 namespace {
 
-constexpr unsigned kRepeat = 500'000, kNewFlowRepeat = 48'000;
+constexpr unsigned kRepeat = 500'000, kNewFlowRepeat = 20'000, kNewRuns = 3;
 constexpr double kKnownGoal = 50, kNewGoal = 280;
 constexpr std::uint32_t kFlows = 1u << 18;
+constexpr unsigned kTableGrants = 1000, kVethGrants = 100'000;
 
 struct Family {
   const char* name;
@@ -57,8 +58,8 @@ Result<> forget_flows(const node::KernelFilter& filter) {
   }
 }
 
-/// `runs` of new flows, each run to another granted port, so that none of its flows is known yet.
-Result<Sample> time_new(int program, const Family& family, unsigned first_run, unsigned runs) {
+/// New flows, each run to another granted port, so that none of its flows is known yet.
+Result<Sample> time_new(int program, const Family& family, unsigned first_run, unsigned runs = kNewRuns) {
   CORDON_ASSIGN(const NewFlowEach each, NewFlowEach::load(program, family.where));
   std::vector<double> ns;
   for (unsigned run = first_run; run < first_run + runs; ++run) {
@@ -70,26 +71,38 @@ Result<Sample> time_new(int program, const Family& family, unsigned first_run, u
   return sample_of(std::move(ns));
 }
 
-/// First into a table with room, as on most days; then, on request, into one that is full and evicts. Beside
-/// each what the write alone costs in the same state of the table.
+/// Into a table with room that was never used, as the goal has it.
 Result<> measure_new_flows(Report& report, const node::KernelFilter& filter, const Family& family,
-                           const std::string& suffix, int empty, bool full_too) {
-  const int program = filter.objects().program("overlay_in");
-  CORDON_TRY(forget_flows(filter));
-  CORDON_ASSIGN(const LoneWrite alone, LoneWrite::load(kFlows, family.where));
-  CORDON_ASSIGN(const Sample nothing, time_new(empty, family, 0, 3));
-  CORDON_ASSIGN(const Sample room, time_new(program, family, 0, 3));
+                           const std::string& suffix, int empty) {
+  CORDON_ASSIGN(const Sample nothing, time_new(empty, family, 0));
+  CORDON_ASSIGN(const Sample room, time_new(filter.objects().program("overlay_in"), family, 0));
   report.add(row_of("new flow, " + suffix, room, nothing.median, kNewGoal));
-  if (!full_too) return forget_flows(filter);
-  CORDON_ASSIGN(const Sample write, time_new(alone.fd(), family, 0, 3));
-  report.add(row_of("  of it the write to the table, " + suffix, write, nothing.median, 0));
-  CORDON_TRY(time_new(program, family, 3, 3));
-  CORDON_TRY(time_new(alone.fd(), family, 3, 3));
-  CORDON_ASSIGN(const Sample full, time_new(program, family, 6, 3));
-  report.add(row_of("new flow, table full, " + suffix, full, nothing.median, 0));
-  CORDON_ASSIGN(const Sample full_write, time_new(alone.fd(), family, 6, 3));
-  report.add(row_of("  of it the write to the table, full, " + suffix, full_write, nothing.median, 0));
-  return forget_flows(filter);
+  return {};
+}
+
+/// Where a new flow's time goes: the same write alone, to a table like it, when it is new, when it is full
+/// and evicts, and when it was emptied (entries lie in no order then, so none is in a cache).
+Result<> measure_table(Report& report, const node::KernelFilter& filter, const Family& family, int empty) {
+  constexpr unsigned kFill = kFlows / kNewFlowRepeat + 2;
+  const int program = filter.objects().program("overlay_in");
+  CORDON_ASSIGN(const LoneWrite alone, LoneWrite::load(kFlows, family.where));
+  CORDON_ASSIGN(const Sample nothing, time_new(empty, family, 0));
+  const auto both = [&](const std::string& table, unsigned first_run) -> Result<> {
+    if (first_run > 0) {
+      CORDON_ASSIGN(const Sample flow, time_new(program, family, first_run));
+      report.add(row_of("new flow, " + table + " table", flow, nothing.median, 0));
+    }
+    CORDON_ASSIGN(const Sample write, time_new(alone.fd(), family, first_run));
+    report.add(row_of("  the write alone, " + table + " table", write, nothing.median, 0));
+    return {};
+  };
+  CORDON_TRY(both("new", 0));
+  CORDON_TRY(time_new(program, family, kNewRuns, kFill));
+  CORDON_TRY(time_new(alone.fd(), family, kNewRuns, kFill));
+  CORDON_TRY(both("full", kNewRuns + kFill));
+  CORDON_TRY(forget_flows(filter));
+  CORDON_TRY(alone.empty_table());
+  return both("emptied", 2 * kNewRuns + kFill);
 }
 
 Result<> measure_programs(Report& report, const node::KernelFilter& filter, unsigned grants, int empty) {
@@ -100,7 +113,7 @@ Result<> measure_programs(Report& report, const node::KernelFilter& filter, unsi
     const test::Flow flow{family.ends.client, family.ends.server, 40000, kFirstPort};
     CORDON_ASSIGN(const Sample base, time_program(empty, test::tcp(flow, test::kSyn), kRepeat));
     report.add(row_of("empty program, " + suffix, base, base.median, 0));
-    CORDON_TRY(measure_new_flows(report, filter, family, suffix, empty, grants == 10));
+    CORDON_TRY(measure_new_flows(report, filter, family, suffix, empty));
     CORDON_TRY(time_once(program, test::tcp(flow, test::kSyn), 1));
     CORDON_TRY(time_once(back, test::tcp(flow.reversed(), test::kSyn | test::kAck), 1));
     CORDON_ASSIGN(const Sample known, time_program(program, test::tcp(flow, test::kAck), kRepeat));
@@ -108,6 +121,8 @@ Result<> measure_programs(Report& report, const node::KernelFilter& filter, unsi
     const test::Flow denied{family.ends.client, family.ends.server, 40000, 9};
     CORDON_ASSIGN(const Sample deny, time_program(program, test::tcp(denied, test::kSyn), kRepeat));
     report.add(row_of("denied, " + suffix, deny, base.median, 0));
+    if (grants == kTableGrants && family.ends.client.is_v4())
+      CORDON_TRY(measure_table(report, filter, family, empty));
   }
   return {};
 }
@@ -154,26 +169,32 @@ Result<> load(Report& report, node::KernelFilter& filter, unsigned grants, const
   return {};
 }
 
-Result<> run(Report& report) {
+/// With a filter of its own, so that each starts with new tables.
+Result<> run_with(Report& report, unsigned grants, int empty) {
   node::FilterConfig config;
   config.sizes.flows = kFlows;
-  config.pin_directory = fmt::format("/sys/fs/bpf/cordon-bench-{}", ::getpid());
+  config.pin_directory = fmt::format("/sys/fs/bpf/cordon-bench-{}-{}", ::getpid(), grants);
   CORDON_ASSIGN(auto filter, node::KernelFilter::open(config));
   const auto measure = [&]() -> Result<> {
-    CORDON_ASSIGN(const auto empty, load_empty_program());
-    for (unsigned grants : {10u, 1000u, 2'000'000u, 100'000u}) {
-      const TimeBase base{.sent_boot_ns = system_clock().boot_ns(), .controller_time = system_clock().now()};
-      CORDON_TRY(load(report, *filter, grants, base));
-      CORDON_TRY(filter->confirm(base.sent_boot_ns));
-      CORDON_TRY(measure_programs(report, *filter, grants, empty.get()));
-    }
-    CORDON_ASSIGN(const Rates rates, measure_veth(*filter, 100'000));
+    const TimeBase base{.sent_boot_ns = system_clock().boot_ns(), .controller_time = system_clock().now()};
+    CORDON_TRY(load(report, *filter, grants, base));
+    CORDON_TRY(filter->confirm(base.sent_boot_ns));
+    CORDON_TRY(measure_programs(report, *filter, grants, empty));
+    if (grants != kVethGrants) return {};
+    CORDON_ASSIGN(const Rates rates, measure_veth(*filter, grants));
     report_rates(report, rates);
     return {};
   };
   auto measured = measure();
   CORDON_TRY(filter->remove_all());
   return measured;
+}
+
+Result<> run(Report& report) {
+  CORDON_ASSIGN(const auto empty, load_empty_program());
+  for (unsigned grants : {10u, kTableGrants, kVethGrants, 2'000'000u})
+    CORDON_TRY(run_with(report, grants, empty.get()));
+  return {};
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
 
@@ -98,6 +99,18 @@ Result<LoneWrite> LoneWrite::load(std::uint32_t entries, const Where& where) {
   code[4].off = static_cast<__s16>(code.size() - 2 - 5);
   CORDON_ASSIGN(out.program_, bench::load(code));
   return out;
+}
+
+Result<> LoneWrite::empty_table() const {
+  std::array<std::uint8_t, 40> key{}, next{};
+  bool more = bpf_map_get_next_key(map_.get(), nullptr, next.data()) == 0;
+  while (more) {
+    key = next;
+    more = bpf_map_get_next_key(map_.get(), key.data(), next.data()) == 0;
+    if (bpf_map_delete_elem(map_.get(), key.data()) != 0 && errno != ENOENT)
+      return fail_errno("can't empty the benchmark's map", errno);
+  }
+  return {};
 }
 
 Result<double> time_once(int program_fd, const test::Packet& packet, unsigned repeat) {

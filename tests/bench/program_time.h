@@ -32,6 +32,7 @@ class LoneWrite {
  public:
   static Result<LoneWrite> load(std::uint32_t entries, const Where& where);
   int fd() const { return program_.get(); }
+  Result<> empty_table() const;
 
  private:
   node::Descriptor map_, program_;
