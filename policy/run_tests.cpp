@@ -116,7 +116,6 @@ World world_of(const PolicyPtr& policy, const PolicyTest& test) {
   World world;
   world.policy = policy;
   world.at = test.at;
-  for (const Rule& rule : policy->rules) world.rule_ids.emplace(rule.name, RuleId{world.next_rule++});
   Device target = test.target;
   target.state = DeviceState::active;
   join(world, target, test);
@@ -133,7 +132,6 @@ World world_of(const PolicyPtr& policy, const PolicyTest& test) {
     world.users.emplace(user, User{.id = user, .issuer = "test", .name = test.user});
     world.sessions.emplace(session.id, std::move(session));
   }
-  number_targets(world);
   return world;
 }
 

@@ -29,7 +29,7 @@ std::vector<TestResult> run_tests(const PolicyPtr& policy);
 /// The failed ones as errors at their places.
 std::vector<Diagnostic> failures(const std::vector<TestResult>& results);
 
-/// A world of just what the test gives.
+/// A world of just what the test gives; nothing is numbered, as evaluate() needs no numbers.
 World world_of(const PolicyPtr& policy, const PolicyTest& test);
 /// The device in it that is asked for; a member may have to have a certain id.
 DeviceId target_in(const World& world, const PolicyTest& test);
