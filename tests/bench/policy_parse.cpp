@@ -1,9 +1,10 @@
 // What it costs to parse and validate 5,000 rules in 200 files, and what the TOML parser alone costs of that.
+// Times are of the CPU: it is one thread that waits for nothing, so they are what an idle core takes.
 
 #include <fmt/format.h>
+#include <time.h>
 #include <toml++/toml.h>
 
-#include <chrono>
 #include <string_view>
 #include <vector>
 
@@ -70,10 +71,13 @@ std::string file(int number) {
   return out;
 }
 
-double milliseconds(const auto& work) {
-  const auto start = std::chrono::steady_clock::now();
+double microseconds_on_cpu(const auto& work) {
+  timespec start{}, end{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
   work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+  return 1e6 * static_cast<double>(end.tv_sec - start.tv_sec) +
+         1e-3 * static_cast<double>(end.tv_nsec - start.tv_nsec);
 }
 
 int run(bool json) {
@@ -92,12 +96,11 @@ int run(bool json) {
   std::vector<double> all, parser;
   std::size_t sum = 0;
   for (int i = 0; i < kRuns; ++i) {
-    all.push_back(1000 *
-                  milliseconds([&] { sum += policy::parse(files, system_time_zones()).diagnostics.size(); }));
-    parser.push_back(1000 * milliseconds([&] {
-                       for (const SourceFile& one : files)
-                         sum += toml::parse(std::string_view(one.text)).size();
-                     }));
+    all.push_back(
+        microseconds_on_cpu([&] { sum += policy::parse(files, system_time_zones()).diagnostics.size(); }));
+    parser.push_back(microseconds_on_cpu([&] {
+      for (const SourceFile& one : files) sum += toml::parse(std::string_view(one.text)).size();
+    }));
   }
   if (sum == 0) return 1;
   Report report("policy", json);
