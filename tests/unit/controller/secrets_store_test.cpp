@@ -86,8 +86,9 @@ TEST_F(Secrets, AKeyThatIsGoneIsNotMadeAnew) {
 }
 
 TEST_F(Secrets, ABrokenOrOpenKeyFileIsRefused) {
-  for (const std::string text : {"", "abc", std::string(63, 'a').c_str(), std::string(66, 'a').c_str(),
-                                 std::string(64, 'x').c_str()}) {
+  const std::vector<std::string> broken = {"", "abc", std::string(63, 'a'), std::string(66, 'a'),
+                                           std::string(64, 'x')};
+  for (const std::string& text : broken) {
     must(write_file(dir / "data.key", text, 0600));
     EXPECT_FALSE(open()) << text;
   }
