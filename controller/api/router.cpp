@@ -62,6 +62,11 @@ Result<boost::json::object> decode_query(std::string_view text, const Fields& fi
       return fail(ErrorCode::invalid, fmt::format("parameter \"{}\" is given twice", field->name));
     CORDON_ASSIGN(query[name], decode_parameter(value, *field));
   }
+  for (const Field& field : fields) {
+    if (!field.required || query.contains(field.name)) continue;
+    return fail(ErrorCode::invalid, fmt::format("parameter \"{}\" is missing", field.name),
+                fmt::format("add it: {}", field.about));
+  }
   return query;
 }
 
