@@ -67,7 +67,8 @@ TEST(World, ARecordThatDoesNotFollowOnLeavesItUntouched) {
 
 TEST(World, AnActorHasAName) {
   auto h = with_token();
-  for (const std::string actor : {"", "a\nb", "\xff", std::string(256, 'a').c_str()}) {
+  const std::vector<std::string> nobody = {"", "a\nb", "\xff", std::string(256, 'a')};
+  for (const std::string& actor : nobody) {
     EXPECT_FALSE(check(h.world, encode(actor, TimeAdvanced{}), h.now + Seconds(1), system_time_zones()));
   }
 }
