@@ -37,6 +37,7 @@ std::string toml_key(const std::string& name) {
 template <class Names>
 std::string list(const Names& names) {
   std::vector<std::string> out;
+  out.reserve(names.size());
   for (const std::string& name : names) out.push_back(toml_text(name));
   return fmt::format("[{}]", fmt::join(out, ", "));
 }

@@ -15,6 +15,7 @@ constexpr std::size_t kMostAccesses = 6;
 std::vector<std::string> texts(const std::vector<Access>& accesses) {
   const bool others = accesses.size() > 1;
   std::vector<std::string> out;
+  out.reserve(accesses.size());
   for (const Access& access : accesses)
     out.push_back(access.protocol || !others ? to_string(access) : "every other protocol");
   return out;
@@ -68,6 +69,7 @@ std::string in_words(const AccessChange& change) {
   out += " " + listed(accesses, accesses.size(), kMostAccesses);
   if (change.whole_segment) return out;
   std::vector<std::string> names;
+  names.reserve(change.targets.size());
   for (const DeviceId& device : change.targets) names.push_back(device.value);
   return out + " at " + listed(names, change.target_count, kMostNames);
 }

@@ -172,7 +172,7 @@ Fields learn_fields() {
            .type = Type::integer,
            .about = "how far back (default: as long as flows are kept)",
            .minimum = 1,
-           .maximum = 366 * 86'400},
+           .maximum = std::int64_t{366} * 86'400},
           {.name = "one_off",
            .type = Type::integer,
            .about = "what a source did at most so often on a port is left out (default 1)",
