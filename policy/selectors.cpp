@@ -29,6 +29,10 @@ bool may_name_anybody(const Policy& policy, const Rule& rule) {
 Selectors::Selectors(const Policy& policy)
     : policy_(policy), rules_by_group_(policy.groups.size()), rules_by_segment_(policy.segments.size()) {
   std::unordered_map<std::string_view, std::uint32_t> group_positions;
+  group_positions.reserve(policy.groups.size());
+  std::size_t users = 0;  // growing by rehashing would cost as much again
+  for (const auto& [name, group] : policy.groups) users += group.users.size();
+  groups_by_user_.reserve(users);
   for (const auto& [name, group] : policy.groups) {
     const auto position = static_cast<std::uint32_t>(group_positions.size());
     group_positions.emplace(name, position);
