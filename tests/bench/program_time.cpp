@@ -114,7 +114,8 @@ Result<> LoneWrite::empty_table() const {
 }
 
 Result<double> time_once(int program_fd, const test::Packet& packet, unsigned repeat) {
-  LIBBPF_OPTS(bpf_test_run_opts, options);
+  bpf_test_run_opts options{};
+  options.sz = sizeof options;
   options.data_in = packet.data();
   options.data_size_in = static_cast<__u32>(packet.size());
   options.repeat = static_cast<int>(repeat);

@@ -143,8 +143,7 @@ class SequenceTest : public FilterTest {
       }
     for (int i = 0; i < 30; ++i) add_some_grant();
     write();
-    forget_flows();
-    forget("fragments");
+    for (const char* map : {"flows", "flow_budgets", "fragments"}) forget(map);
     flows_.clear();
   }
 
