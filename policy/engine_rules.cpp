@@ -73,19 +73,24 @@ void add_differences(Set& to, const Set& a, const Set& b) {
   std::ranges::set_symmetric_difference(a, b, std::inserter(to, to.end()));
 }
 
-void concern_groups(Concerned& concerned, const Policy& from, const Policy& to) {
+/// False: nothing about groups changed.
+bool concern_groups(Concerned& concerned, const Policy& from, const Policy& to) {
   static const Group kNobody;
+  bool changed = from.groups.size() != to.groups.size();
   const auto compare = [&](const Group& a, const Group& b) {
     if (a.users == b.users && a.claims == b.claims) return;
+    changed = true;
     add_differences(concerned.users, a.users, b.users);
     add_differences(concerned.claims, a.claims, b.claims);
   };
   for (const auto& [name, group] : from.groups) {
     const auto other = to.groups.find(name);
+    changed = changed || other == to.groups.end();
     compare(group, other == to.groups.end() ? kNobody : other->second);
   }
   for (const auto& [name, group] : to.groups)
     if (!from.groups.contains(name)) compare(kNobody, group);
+  return changed;
 }
 
 void concern_members(Concerned& concerned, const std::vector<Member>& members,
@@ -144,7 +149,7 @@ Concerned RuleBook::change(const World& world) {
   const Policy& from = *last;
   const Policy& to = *policy_;
   for (const auto& [name, segment] : to.segments) segment_number(name);
-  concern_groups(concerned, from, to);
+  const bool groups_changed = concern_groups(concerned, from, to);
   concern_segments(concerned, from, to, segment_numbers_);
 
   const bool trust_changed = !same(from.trust, to.trust);
@@ -179,7 +184,11 @@ Concerned RuleBook::change(const World& world) {
   for (; i < from.rules.size(); ++i) gone(i);
   by_position_ = std::move(rules);
 
-  selectors_ = std::make_unique<Selectors>(to);
+  if (groups_changed) {
+    membership_ = std::make_shared<const Membership>(to.groups);
+    members_of_ = policy_;
+  }
+  selectors_ = std::make_unique<Selectors>(to, membership_);
   segment_by_position_.clear();
   for (const auto& [name, segment] : to.segments) segment_by_position_.push_back(segment_numbers_.at(name));
   return concerned;

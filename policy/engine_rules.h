@@ -79,7 +79,9 @@ class RuleBook {
                       const std::unordered_map<std::string, std::uint32_t>& segments);
 
   PolicyPtr policy_ = std::make_shared<const Policy>();
-  std::unique_ptr<Selectors> selectors_ = std::make_unique<Selectors>(*policy_);
+  PolicyPtr members_of_ = policy_;  ///< the policy whose groups these are; those in force are the same
+  std::shared_ptr<const Membership> membership_ = std::make_shared<const Membership>(policy_->groups);
+  std::unique_ptr<Selectors> selectors_ = std::make_unique<Selectors>(*policy_, membership_);
   std::deque<KnownRule> rules_;
   std::vector<SelectedRule> by_position_;
   std::vector<std::uint32_t> segment_by_position_;

@@ -1,6 +1,7 @@
 #include "policy/selectors.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace cordon::policy {
 namespace {
@@ -26,19 +27,30 @@ bool may_name_anybody(const Policy& policy, const Rule& rule) {
 
 }  // namespace
 
+Membership::Membership(const std::map<std::string, Group>& groups) {
+  std::size_t users = 0;  // growing by rehashing would cost as much again
+  for (const auto& [name, group] : groups) users += group.users.size();
+  by_user.reserve(users);
+  std::uint32_t position = 0;
+  for (const auto& [name, group] : groups) {
+    for (const std::string& user : group.users) by_user[user].push_back(position);
+    for (const std::string& claim : group.claims) by_claim[claim].push_back(position);
+    ++position;
+  }
+}
+
 Selectors::Selectors(const Policy& policy)
-    : policy_(policy), rules_by_group_(policy.groups.size()), rules_by_segment_(policy.segments.size()) {
+    : Selectors(policy, std::make_shared<const Membership>(policy.groups)) {}
+
+Selectors::Selectors(const Policy& policy, std::shared_ptr<const Membership> membership)
+    : policy_(policy),
+      membership_(std::move(membership)),
+      rules_by_group_(policy.groups.size()),
+      rules_by_segment_(policy.segments.size()) {
   std::unordered_map<std::string_view, std::uint32_t> group_positions;
   group_positions.reserve(policy.groups.size());
-  std::size_t users = 0;  // growing by rehashing would cost as much again
-  for (const auto& [name, group] : policy.groups) users += group.users.size();
-  groups_by_user_.reserve(users);
-  for (const auto& [name, group] : policy.groups) {
-    const auto position = static_cast<std::uint32_t>(group_positions.size());
-    group_positions.emplace(name, position);
-    for (const std::string& user : group.users) groups_by_user_[user].push_back(position);
-    for (const std::string& claim : group.claims) groups_by_claim_[claim].push_back(position);
-  }
+  for (const auto& [name, group] : policy.groups)
+    group_positions.emplace(name, static_cast<std::uint32_t>(group_positions.size()));
   for (const auto& [name, segment] : policy.segments) {
     const auto position = static_cast<std::uint32_t>(segments_.size());
     segments_.push_back(&segment);
@@ -78,8 +90,8 @@ Positions Selectors::segments_of(const Device& device) const {
 
 Positions Selectors::rules_of(const Session& session, const User& user) const {
   Positions groups;
-  append(groups, groups_by_user_, user.name);
-  for (const std::string& claim : session.claims) append(groups, groups_by_claim_, claim);
+  append(groups, membership_->by_user, user.name);
+  for (const std::string& claim : session.claims) append(groups, membership_->by_claim, claim);
   make_set(groups);
   Positions out;
   append(out, rules_by_user_, user.name);

@@ -2,6 +2,9 @@
 // A policy turned inside out: from a session or a device to the rules and segments that select it.
 
 #include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -14,10 +17,22 @@ namespace cordon::policy {
 /// Positions in Policy::rules, or of segments by name; sorted, each once.
 using Positions = std::vector<std::uint32_t>;
 
+/// From people to the groups that they are in.
+struct Membership {
+  using Index = std::unordered_map<std::string_view, Positions>;
+  Index by_user, by_claim;  ///< positions of groups by name
+
+  /// The groups must outlive this.
+  explicit Membership(const std::map<std::string, Group>& groups);
+};
+
 class Selectors {
  public:
   /// The policy must outlive this.
   explicit Selectors(const Policy& policy);
+  /// With the membership of a policy that has the same groups, and that outlives this too.
+  Selectors(const Policy& policy, std::shared_ptr<const Membership> membership);
+  const std::shared_ptr<const Membership>& membership() const { return membership_; }
 
   const Policy& policy() const { return policy_; }
   const Segment& segment(std::uint32_t position) const { return *segments_[position]; }
@@ -30,7 +45,7 @@ class Selectors {
   std::uint32_t position_of(std::string_view segment) const { return segment_positions_.at(segment); }
 
  private:
-  using Index = std::unordered_map<std::string_view, Positions>;
+  using Index = Membership::Index;
   static void append(Positions& out, const Index& index, std::string_view key);
 
   const Policy& policy_;
@@ -38,7 +53,7 @@ class Selectors {
   std::vector<const std::string*> segment_names_;
   std::unordered_map<std::string_view, std::uint32_t> segment_positions_;
   Index segments_by_tag_, segments_by_device_;
-  Index groups_by_user_, groups_by_claim_;
+  std::shared_ptr<const Membership> membership_;
   std::vector<Positions> rules_by_group_, rules_by_segment_;
   Index rules_by_user_, rules_by_tag_;
 };
