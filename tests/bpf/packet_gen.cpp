@@ -8,7 +8,12 @@
 namespace cordon::test {
 namespace {
 
-constexpr std::size_t kLeast = 14;  // BPF_PROG_TEST_RUN takes no fewer bytes
+constexpr std::size_t kEthernet = 14, kLeast = kEthernet;  // BPF_PROG_TEST_RUN takes no fewer bytes
+
+/// And where bytes 12 and 13 could be an Ethernet type of IP, it wants an IP header behind them.
+bool looks_like_ethernet(const Packet& packet) {
+  return (packet[12] == 0x08 && packet[13] == 0x00) || (packet[12] == 0x86 && packet[13] == 0xdd);
+}
 
 }  // namespace
 
@@ -71,6 +76,7 @@ Packet PacketGen::about(const Flow& flow, std::uint8_t protocol) {
   if (chance(30))
     for (std::uint32_t i = 1 + pick_(3); i > 0; --i)
       packet[pick_(static_cast<std::uint32_t>(packet.size()))] = static_cast<std::uint8_t>(pick_(256));
+  if (packet.size() < kEthernet + 40 && looks_like_ethernet(packet)) packet[13] = 1;
   return packet;
 }
 
