@@ -3,6 +3,7 @@
 #include "proto/canonical_json.h"
 #include "proto/checks.h"
 #include "proto/codec.h"
+#include "proto/features.h"
 
 namespace cordon::wire {
 namespace {
@@ -68,6 +69,9 @@ Result<> check_body(const Heartbeat& m) {
   for (const auto& name : m.checks().passing()) {
     if (!is_id(name, kLongestCheck)) return refuse("heartbeat check", "is no check's name");
   }
+  CORDON_TRY(check_count("heartbeat sessions", m.sessions_size(), kMostToldSessions));
+  for (const auto& told : m.sessions())
+    CORDON_TRY(check_name("heartbeat session", told.session(), kLongestId));
   return {};
 }
 

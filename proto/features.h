@@ -2,12 +2,15 @@
 // What a node may say it understands. A state that needs more is refused with a NACK that names it.
 
 #include <array>
+#include <cstddef>
 #include <string_view>
 
 namespace cordon::wire {
 
 inline constexpr std::string_view kFeatureState1 =
     "state/1";  ///< the entries of cordon.proto as of this release
-inline constexpr std::array kFeatures = {kFeatureState1};
+inline constexpr std::string_view kFeatureActivity1 = "activity/1";  ///< Heartbeat.sessions
+inline constexpr std::array kFeatures = {kFeatureState1, kFeatureActivity1};
+inline constexpr std::size_t kMostToldSessions = 4096;  ///< in one heartbeat
 
 }  // namespace cordon::wire

@@ -142,6 +142,14 @@ TEST(Messages, ToControllerFieldsOutOfRangeAreRefusedByName) {
            [](auto& m) {
              for (int i = 0; i < 65; ++i) m.mutable_heartbeat()->mutable_checks()->add_passing("x");
            }},
+          {ToController::kHeartbeat, "heartbeat session",
+           [](auto& m) { m.mutable_heartbeat()->mutable_sessions(0)->clear_session(); }},
+          {ToController::kHeartbeat, "heartbeat session",
+           [](auto& m) { m.mutable_heartbeat()->mutable_sessions(0)->set_session("s\n1"); }},
+          {ToController::kHeartbeat, "heartbeat sessions",
+           [](auto& m) {
+             for (int i = 0; i < 4096; ++i) m.mutable_heartbeat()->add_sessions()->set_session("s-1");
+           }},
           {ToController::kLogin, "login user", [](auto& m) { m.mutable_login()->clear_user(); }},
           {ToController::kLogin, "login password",
            [&](auto& m) { m.mutable_login()->set_password(long_text); }},

@@ -75,6 +75,9 @@ void add_session(std::vector<ToController>& out) {
   peer.set_last_handshake_age_s(-1);
   heartbeat.add_alarms("filter detached");
   heartbeat.mutable_checks()->add_passing("os_updates");
+  SessionActivity& activity = *heartbeat.add_sessions();
+  activity.set_session("s-0000000000000001");
+  activity.set_silent_s(75);
 }
 
 void add_requests(std::vector<ToController>& out) {
