@@ -233,14 +233,23 @@ class WallTable {
     Seconds local;
   };
   sys_seconds first(Seconds local) const {
-    return std::ranges::find_if(rows_, [&](const Row& row) { return row.local >= local; })->moment;
+    const auto [known, is_new] = first_.try_emplace(local);
+    if (is_new)
+      known->second = std::ranges::find_if(rows_, [&](const Row& row) { return row.local >= local; })->moment;
+    return known->second;
   }
   sys_seconds last(Seconds local) const {
+    const auto [known, is_new] = last_.try_emplace(local);
+    if (is_new) known->second = look_for_last(local);
+    return known->second;
+  }
+  sys_seconds look_for_last(Seconds local) const {
     for (auto row = rows_.rbegin(); row != rows_.rend(); ++row)
       if (row->local == local) return row->moment;
     return first(local);  // it was skipped
   }
   std::vector<Row> rows_;
+  mutable std::map<Seconds, sys_seconds> first_, last_;  ///< the same few are asked for again and again
 };
 
 /// Also where the wall jumps; and from edge to edge nothing is left out and nothing invented.
