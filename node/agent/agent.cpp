@@ -177,6 +177,7 @@ void Agent::tick() {
     if (std::ranges::find(filter_alarms_, line) == filter_alarms_.end())
       log::error(kArea, "filter: {}", line);
   filter_alarms_ = std::move(found);
+  activity_.look(parts_.filter, states_.state(), parts_.clock.boot_ns());
   renew_if_due();
   for (std::size_t i = 0; i < kReportsATick && !flows_.empty() && session_.connected(); ++i) send_flows();
   if (++ticks_ % kTicksBetweenSaves == 0) save_state();
@@ -218,7 +219,7 @@ void Agent::save_state() {
 std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
   for (const std::string* alarm : {&states_.head_alarm(), &tunnel_alarm_, &link_alarm_, &disk_alarm_,
-                                   &health_alarm_, &interfaces_.alarm()})
+                                   &health_alarm_, &interfaces_.alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   for (const std::string& line : filter_alarms_) out.push_back("filter: " + line);
   return out;

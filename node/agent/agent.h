@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "node/agent/activity.h"
 #include "node/agent/applier.h"
 #include "node/agent/config.h"
 #include "node/agent/desk.h"
@@ -98,6 +99,7 @@ class Agent : private SessionHandler, private DeskBackend {
   Interfaces interfaces_;
   Renewal renewal_;
   FlowBuffer flows_;
+  Activity activity_;
   Session session_;
   Desk desk_;
   local::Server server_;

@@ -78,6 +78,7 @@ void Agent::fill_heartbeat(wire::Heartbeat& heartbeat) {
     }
   }
   report_checks(heartbeat);
+  activity_.tell(heartbeat, parts_.clock.boot_ns());
   for (const std::string& alarm : alarms()) heartbeat.add_alarms(alarm);
 }
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -96,6 +97,9 @@ class Filter {
 
   virtual Result<std::map<std::string, Counter>> drop_counters() const = 0;  ///< by reason name
   virtual Result<std::map<RuleId, Counter>> rule_counters() const = 0;
+  /// When the last packet, of either direction, of a flow that one of these began was seen; without those
+  /// that have no flow.
+  virtual Result<std::map<Address, BootNs>> last_packets(const std::set<Address>& of) const = 0;
 
   /// Are the programs attached, first in their chains, and the pins there? Restores what is missing; each
   /// thing found wrong is one line. To be called once a second.

@@ -31,6 +31,7 @@ class KernelFilter final : public Filter {
   std::uint64_t events_lost() const override;
   Result<std::map<std::string, Counter>> drop_counters() const override;
   Result<std::map<RuleId, Counter>> rule_counters() const override;
+  Result<std::map<Address, BootNs>> last_packets(const std::set<Address>& of) const override;
   std::vector<std::string> check() override;
   Result<> remove_all() override;
 

@@ -94,6 +94,14 @@ class FakeFilter : public Filter {
     return std::map<std::string, Counter>{{"no grant", {.packets = 7, .bytes = 700}}};
   }
   Result<std::map<RuleId, Counter>> rule_counters() const override { return std::map<RuleId, Counter>{}; }
+  Result<std::map<Address, BootNs>> last_packets(const std::set<Address>& of) const override {
+    ++asked_for_packets;
+    if (packets_broken) return fail(ErrorCode::io, "no such map");
+    std::map<Address, BootNs> out;
+    for (const auto& [address, at] : packets)
+      if (of.contains(address)) out.emplace(address, at);
+    return out;
+  }
   std::vector<std::string> check() override { return wrong; }
   Result<> remove_all() override { return step("filter.remove_all"); }
 
@@ -101,6 +109,9 @@ class FakeFilter : public Filter {
   std::vector<unsigned> underlay;
   std::vector<FlowEvent> events;
   std::size_t events_at_once = SIZE_MAX;
+  std::map<Address, BootNs> packets;
+  mutable int asked_for_packets = 0;
+  bool packets_broken = false;
   std::vector<std::string> wrong;
   BootNs confirmed = 0;
   bool verified = true, underlay_broken = false;

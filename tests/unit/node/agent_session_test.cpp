@@ -145,6 +145,31 @@ class AgentSession : public ::testing::Test {
   std::unique_ptr<Agent> agent;
 };
 
+TEST_F(AgentSession, TellsWhenItsSessionsWereActive) {
+  enrolled();
+  policy::NodeState state = base_state();
+  state.entries[policy::LocalSessionKey{SessionId{"s-0000000000000001"}}] = test::session(::getuid());
+  filter.packets[test::session().v4] = system_clock().boot_ns();
+  std::atomic<bool> told = false;
+  serve([&](FakeLink& link) {
+    if (!welcome(link)) return;
+    send_state(link, state, 1, 2);
+    while (const auto message = link.read()) {
+      if (!message->has_heartbeat()) continue;
+      answer_heartbeat(link, message->heartbeat(), 2);
+      if (message->heartbeat().sessions_size() != 1) continue;
+      EXPECT_EQ(message->heartbeat().sessions(0).session(), "s-0000000000000001");
+      EXPECT_LT(message->heartbeat().sessions(0).silent_s(), 30u);
+      told = true;
+    }
+  });
+  run_agent();
+  EXPECT_TRUE(until([&] { return told.load(); }));
+  const auto& features = last_hello.features();
+  EXPECT_NE(std::ranges::find(features, "activity/1"), features.end());
+  agent->stop();
+}
+
 TEST_F(AgentSession, HoldsAStateConfirmsItsLeasesAndAnswersPeople) {
   enrolled();
   std::atomic<bool> acked = false;
