@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "controller/core/places.h"
 #include "controller/core/runtime.h"
 
 namespace {
@@ -42,6 +43,10 @@ int main(int argc, char** argv) {
   if (file.empty()) return usage(stderr, 2);
   const auto config = cordon::controller::read_controller_config(file);
   if (!config) return complain(config.error());
+  if (check && !config->places_database.empty()) {
+    const auto places = cordon::controller::Places::open(config->places_database);
+    if (!places) return complain(places.error());
+  }
   if (check) return std::puts("the configuration is right") >= 0 ? 0 : 1;
   std::signal(SIGPIPE, SIG_IGN);
   const auto controller = cordon::controller::start_controller(*config);

@@ -84,6 +84,10 @@ const json::value* Fields::value(std::string_view key) {
   return problem_.empty() ? found : nullptr;
 }
 
+bool Fields::has(std::string_view key) {
+  return object_ != nullptr && object_->contains(json::string_view(key.data(), key.size()));
+}
+
 bool Fields::is_null(std::string_view key) {
   const auto* found = value(key);
   return found != nullptr && found->is_null();

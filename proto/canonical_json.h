@@ -37,6 +37,7 @@ class Fields {
   /// Null when the key is missing or an error was met before.
   const boost::json::value* value(std::string_view key);
   bool is_null(std::string_view key);
+  bool has(std::string_view key);  ///< of keys that may be left out
 
   /// Records an error of the caller's own about `key`.
   void refuse(std::string_view key, std::string_view why);

@@ -272,6 +272,7 @@ std::vector<Field> Parser::root_fields() {
                         number("max_bytes", 1 << 20, std::int64_t{1} << 50,
                                [&c](std::int64_t v) { c.flows_max_bytes = static_cast<std::uint64_t>(v); })}),
       section("metrics", {text("listen", metrics)}),
+      section("places", {path("database", c.places_database)}),
       section("limits", {number("nodes", 1, 1'000'000,
                                 [&c](std::int64_t v) { c.max_nodes = static_cast<std::size_t>(v); })}),
   };

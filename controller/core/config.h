@@ -31,6 +31,7 @@ struct ControllerConfig {
   Seconds flows_keep{7 * 24 * 3600};
   std::uint64_t flows_max_bytes = 1u << 30;
   std::optional<Endpoint> metrics_listen;
+  std::filesystem::path places_database;  ///< countries of addresses; empty: none
   std::size_t max_nodes = 10'000;
 
   std::filesystem::path admin_socket() const { return run_directory / "admin.sock"; }

@@ -17,6 +17,7 @@
 #include "controller/core/change_log_writer.h"
 #include "controller/core/metrics.h"
 #include "controller/core/metrics_listener.h"
+#include "controller/core/places.h"
 #include "controller/core/policy_watch.h"
 #include "controller/core/services.h"
 #include "controller/core/state_directory.h"
@@ -80,6 +81,7 @@ class RunningController final : public Runtime {
   const ControllerConfig config_;
   StateDirectory directory_;
   Metrics metrics_;
+  std::unique_ptr<Places> places_;
   std::unique_ptr<SecretStore> secrets_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<LogStore> store_;
@@ -101,6 +103,10 @@ class RunningController final : public Runtime {
 };
 
 Result<> RunningController::open_storage() {
+  if (!config_.places_database.empty()) {
+    CORDON_ASSIGN(places_, Places::open(config_.places_database));
+    log::info(kArea, "countries of addresses are those of {}", places_->version());
+  }
   const std::filesystem::path& state = config_.state_directory;
   CORDON_ASSIGN(secrets_, open_secret_store(state / "secrets.db", state / "data.key"));
   AuthorityConfig authority{.trust_domain = config_.trust_domain,
@@ -184,7 +190,8 @@ Result<> RunningController::listen() {
                              .secrets = *secrets_,
                              .authority = *authority_,
                              .flows = *flows_,
-                             .metrics = metrics_});
+                             .metrics = metrics_,
+                             .places = places_.get()});
   std::error_code error;
   std::filesystem::create_directories(config_.run_directory, error);
   if (error) return fail_errno("can't make " + config_.run_directory.string(), error.value());

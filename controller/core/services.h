@@ -17,6 +17,7 @@ class FlowStore;
 class Identity;
 class LogStore;
 class Metrics;
+class Places;
 class SecretStore;
 struct ControllerConfig;
 
@@ -33,6 +34,7 @@ struct Services {
   Authority& authority;
   FlowStore& flows;  ///< SQLite: called on `strand`
   Metrics& metrics;
+  const Places* places = nullptr;        ///< countries of addresses; null: nobody knows any
   Distribution* distribution = nullptr;  ///< set before any request is served
   Identity* identity = nullptr;          ///< set before any request is served
 };

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "controller/core/change_log.h"
+#include "controller/core/places.h"
 #include "policy/trust.h"
 
 namespace cordon::controller {
@@ -27,8 +28,8 @@ bool same(const policy::Device& device, const kinds::DeviceFacts& facts) {
 }  // namespace
 
 /// What an earlier process recorded counts as told now: its devices have their time to tell it again.
-FactIntake::FactIntake(ChangeLog& log, const Clock& clock, RateLimitSpec records)
-    : log_(log), clock_(clock), records_(records) {
+FactIntake::FactIntake(ChangeLog& log, const Clock& clock, RateLimitSpec records, const Places* places)
+    : log_(log), clock_(clock), records_(records), places_(places) {
   for (const auto& [id, device] : log_.world().devices) {
     if (device.state == policy::DeviceState::active && (device.checks || device.source)) known(device);
   }
@@ -38,7 +39,12 @@ FactIntake::Known& FactIntake::known(const policy::Device& device) {
   const auto [entry, fresh] = known_.try_emplace(device.id);
   if (fresh) {
     const BootNs now = clock_.boot_ns();
-    entry->second = {.checks = device.checks, .checks_at = now, .source = device.source, .source_at = now};
+    entry->second = {.checks = device.checks,
+                     .checks_at = now,
+                     .source = device.source,
+                     .country = device.country,
+                     .country_database = {},
+                     .source_at = now};
   }
   return entry->second;
 }
@@ -49,6 +55,9 @@ void FactIntake::connected(const DeviceId& device, const Address& source) {
   Known& known = this->known(*found);
   known.connected = known.proved = true;
   known.source = source;
+  // Asked at every connection: after a restart the database may be another.
+  known.country = places_ != nullptr ? places_->country_of(source) : std::nullopt;
+  known.country_database = places_ != nullptr ? places_->version() : std::string();
   settle(device);
 }
 
@@ -85,9 +94,12 @@ kinds::DeviceFacts FactIntake::wanted(const policy::Device& device, Known& known
                            .attestation = device.attestation,
                            .source = known.source,
                            .country = {}};
+  if (facts.source) {
+    facts.country = known.country;
+    facts.country_database = known.country_database;
+  }
   // More than software needs proof of another kind; it isn't lost by proving less.
   if (!facts.attestation && known.proved) facts.attestation = policy::Attestation::software;
-  if (facts.source == device.source) facts.country = device.country;
   return facts;
 }
 

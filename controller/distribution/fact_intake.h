@@ -15,10 +15,12 @@
 namespace cordon::controller {
 
 class ChangeLog;
+class Places;
 
 class FactIntake : public std::enable_shared_from_this<FactIntake> {
  public:
-  FactIntake(ChangeLog& log, const Clock& clock, RateLimitSpec records);
+  /// `places`: where countries are asked; null: no country is known.
+  FactIntake(ChangeLog& log, const Clock& clock, RateLimitSpec records, const Places* places = nullptr);
 
   /// The device proved its key from `source` (P12); what it proves by that is software attestation.
   void connected(const DeviceId& device, const Address& source);
@@ -36,7 +38,9 @@ class FactIntake : public std::enable_shared_from_this<FactIntake> {
     std::optional<std::set<std::string>> checks;
     BootNs checks_at = 0;
     std::optional<Address> source;
-    BootNs source_at = 0;  ///< while it is away: when it was seen last
+    std::optional<std::string> country;  ///< of `source`
+    std::string country_database;        ///< that was asked for it; empty: none, since this process started
+    BootNs source_at = 0;                ///< while it is away: when it was seen last
     bool connected = false;
     bool proved = false;  ///< its key, since this process started
     BootNs risen_at = 0;  ///< since when its health is better than what is recorded; 0: it isn't
@@ -50,6 +54,7 @@ class FactIntake : public std::enable_shared_from_this<FactIntake> {
   ChangeLog& log_;
   const Clock& clock_;
   RateLimiter records_;
+  const Places* const places_;
   std::map<DeviceId, Known> known_;
 };
 

@@ -46,7 +46,7 @@ Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<R
       addresses_(services.log.world()),
       flows_(services.flows, services.metrics, services.clock, limits_),
       observations_(limits_.observations),
-      reports_(std::make_shared<FactIntake>(services.log, services.clock, limits_.facts)),
+      reports_(std::make_shared<FactIntake>(services.log, services.clock, limits_.facts, services.places)),
       enrolment_(std::make_shared<Enrolment>(services, limits_)),
       started_(services.clock.now()),
       tick_(services.strand),

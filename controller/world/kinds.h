@@ -68,6 +68,8 @@ struct DeviceFacts {
   std::optional<policy::Attestation> attestation;
   std::optional<Address> source;
   std::optional<std::string> country;
+  /// Version of the database that `country` was asked of; empty: none was, it is as an earlier record says.
+  std::string country_database{};
 };
 struct DeviceIsolated {
   DeviceId device;

@@ -113,15 +113,19 @@ void read(Fields& f, DeviceClassified& k) {
   k.ownership = ownership(f);
 }
 
-// {"attestation":"software"|"tpm"|null,"checks":["os_updates"]|null,"country":"TW"|null,"device":"ledger",
-//  "source":"198.51.100.20"|null}
+// {"attestation":"software"|"tpm"|null,"checks":["os_updates"]|null,"country":"TW"|null,
+//  "country_database":"GeoLite2-Country 1800000000" or left
+//  out,"device":"ledger","source":"198.51.100.20"|null}
 json::object write(const DeviceFacts& k) {
-  return {{"attestation", text_or_null(k.attestation ? std::optional(std::string(to_string(*k.attestation)))
-                                                     : std::nullopt)},
-          {"checks", k.checks ? json::value(list(*k.checks)) : json::value(nullptr)},
-          {"country", text_or_null(k.country)},
-          {"device", k.device.value},
-          {"source", text_or_null(k.source ? std::optional(k.source->to_string()) : std::nullopt)}};
+  json::object out{
+      {"attestation",
+       text_or_null(k.attestation ? std::optional(std::string(to_string(*k.attestation))) : std::nullopt)},
+      {"checks", k.checks ? json::value(list(*k.checks)) : json::value(nullptr)},
+      {"country", text_or_null(k.country)},
+      {"device", k.device.value},
+      {"source", text_or_null(k.source ? std::optional(k.source->to_string()) : std::nullopt)}};
+  if (!k.country_database.empty()) out["country_database"] = k.country_database;
+  return out;
 }
 void read(Fields& f, DeviceFacts& k) {
   if (!f.is_null("attestation")) {
@@ -136,6 +140,7 @@ void read(Fields& f, DeviceFacts& k) {
     const bool is_code = std::ranges::all_of(*k.country, [](char c) { return c >= 'A' && c <= 'Z'; });
     if (!is_code) f.refuse("country", "must be two capital letters (ISO 3166)");
   }
+  if (f.has("country_database")) k.country_database = f.text("country_database", 128);
   k.device.value = f.id("device");
   if (!f.is_null("source")) {
     const auto source = Address::parse(f.text("source", 64));

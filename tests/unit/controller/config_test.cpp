@@ -14,6 +14,7 @@ TEST(ControllerConfig, HasDefaults) {
   EXPECT_FALSE(config->overlay_v4);
   EXPECT_FALSE(config->overlay_v6);
   EXPECT_FALSE(config->node_lease);
+  EXPECT_TRUE(config->places_database.empty());
   EXPECT_EQ(config->max_nodes, 10'000u);
 }
 
@@ -40,6 +41,8 @@ keep = "1d"
 max_bytes = 10485760
 [metrics]
 listen = "127.0.0.1:9464"
+[places]
+database = "/usr/share/GeoIP/GeoLite2-Country.mmdb"
 [limits]
 nodes = 5
 )",
@@ -52,6 +55,7 @@ nodes = 5
   EXPECT_EQ(config->node_lease, Seconds(60));
   EXPECT_EQ(config->session_longest, Seconds(8 * 3600));
   EXPECT_EQ(config->metrics_listen->port, 9464);
+  EXPECT_EQ(config->places_database, "/usr/share/GeoIP/GeoLite2-Country.mmdb");
   EXPECT_EQ(config->max_nodes, 5u);
 }
 
@@ -76,6 +80,11 @@ TEST(ControllerConfig, SaysWhereAndWhat) {
       {"[overlay]\nv6 = \"2001:db8::/48\"", "f.toml:4:6", ""},
       {"state_directory = \"here\"", "f.toml:3:19", "absolute"},
       {"[advertise]\naddresses = [\"x\"]", "f.toml:4:14", ""},
+      {"[places]\ndatabase = \"countries.mmdb\"", "f.toml:4:12", "no absolute path"},
+      {"[places]\ndatabase = \"\"", "f.toml:4:12", "no absolute path"},
+      {"[places]\ndatabase = true", "f.toml:4:12", "expected a text"},
+      {"[places]\ndatabases = \"/x\"", "f.toml:4:1", "did you mean \"database\"?"},
+      {"[place]\ndatabase = \"/x\"", "f.toml:3:", "did you mean \"places\"?"},
       {"[advertise]\nnames = [1]", "f.toml:4:10", "a number"},
   };
   for (const Bad& bad : cases) {

@@ -2,9 +2,15 @@
 // is told any more.
 #include <gtest/gtest.h>
 
+#include "base/files.h"
+#include "controller/core/places.h"
 #include "controller/distribution/fact_intake.h"
+#include "policy/evaluate.h"
+#include "tests/support/controller_rig.h"
+#include "tests/support/country_database.h"
 #include "tests/support/log_runner.h"
 #include "tests/support/memory_log_store.h"
+#include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
 namespace {
@@ -14,6 +20,45 @@ using namespace kinds;
 
 const DeviceId kLaptop("laptop");
 using Checks = std::set<std::string>;
+
+const Address kOffice = must(Address::parse("198.51.100.20"));
+const Address kHome = must(Address::parse("203.0.113.9"));
+
+std::unique_ptr<Places> places_of(const CountryDatabase& database) {
+  const TempDir dir;
+  must(write_file(dir / "countries.mmdb", database.bytes()));
+  return must(Places::open(dir / "countries.mmdb"));
+}
+
+/// What the facts of devices say, as the log holds them.
+std::vector<DeviceFacts> recorded_facts(LogStore& store) {
+  std::vector<DeviceFacts> out;
+  for (const auto& record : must(store.read(Revision(0), 1000))) {
+    const auto kind = must(decode(record.kind, record.version, record.payload));
+    if (const auto* facts = std::get_if<DeviceFacts>(&kind)) out.push_back(*facts);
+  }
+  return out;
+}
+
+/// Machines tagged "web" may reach those tagged "ledger" as long as they are seen from Taiwan.
+constexpr const char* kFromTaiwan = R"(
+[segments.web]
+members = ["tag:web"]
+[segments.ledger]
+members = ["tag:ledger"]
+[segments.ledger.services]
+db = ["tcp/5432"]
+[[allow]]
+name = "from-taiwan"
+from = { segments = ["web"] }
+to   = ["ledger/db"]
+when = { countries = ["TW"] }
+)";
+
+bool may_reach_ledger(const policy::World& world, const DeviceId& device) {
+  const policy::Query query{.principal = device, .target = DeviceId("ledger"), .port = 5432};
+  return policy::evaluate(world, query, world.at).verdict == policy::Verdict::allow;
+}
 
 class Facts : public ::testing::Test {
  protected:
@@ -28,7 +73,7 @@ class Facts : public ::testing::Test {
     must(log.propose(PolicyApplied{{{"p.toml", "[health]\n" + health + "\n[trust]\n" + trust + "\n"}}}));
   }
   void restart(RateLimitSpec records = {.burst = 100}) {
-    intake = std::make_shared<FactIntake>(*log, clock, records);
+    intake = std::make_shared<FactIntake>(*log, clock, records, places.get());
   }
   const policy::Device& laptop() { return log->world().devices.at(kLaptop); }
   bool until_checks(const std::optional<Checks>& checks) {
@@ -39,21 +84,15 @@ class Facts : public ::testing::Test {
     must(log.propose(TimeAdvanced{}));
     return log->world().revision;
   }
-  std::size_t records_of_facts() {
-    std::size_t count = 0;
-    for (const auto& record : must(store.read(Revision(0), 1000))) count += record.kind == "device facts";
-    return count;
-  }
+  std::size_t records_of_facts() { return recorded_facts(store).size(); }
 
   TestAuthority authority;
   ManualClock clock;
   MemoryLogStore store;
   LogRunner log{store, authority, clock};
+  std::unique_ptr<Places> places;
   std::shared_ptr<FactIntake> intake;
 };
-
-const Address kOffice = must(Address::parse("198.51.100.20"));
-const Address kHome = must(Address::parse("203.0.113.9"));
 
 TEST_F(Facts, AConnectionTellsTheSourceAndProvesTheKey) {
   intake->connected(kLaptop, kOffice);
@@ -64,6 +103,93 @@ TEST_F(Facts, AConnectionTellsTheSourceAndProvesTheKey) {
   intake->disconnected(kLaptop);
   intake->connected(kLaptop, kHome);
   ASSERT_TRUE(log.until([&] { return laptop().source == kHome; }));
+}
+
+TEST_F(Facts, ACountryIsThatOfTheSourceWithTheDatabasesVersion) {
+  places = places_of(CountryDatabase("Test-Country", 1).add("198.51.100.0/24", "TW"));
+  restart();
+  intake->connected(kLaptop, kOffice);
+  ASSERT_TRUE(log.until([&] { return laptop().country == "TW"; }));
+  EXPECT_EQ(laptop().source, kOffice);
+  intake->connected(kLaptop, kHome);
+  ASSERT_TRUE(log.until([&] { return laptop().source == kHome; }));
+  EXPECT_EQ(laptop().country, std::nullopt) << "the database doesn't know it";
+  intake->connected(kLaptop, kOffice);
+  ASSERT_TRUE(log.until([&] { return laptop().country == "TW"; }));
+  for (const DeviceFacts& facts : recorded_facts(store)) EXPECT_EQ(facts.country_database, "Test-Country 1");
+  intake->disconnected(kLaptop);
+  clock.advance(std::chrono::minutes(10));
+  intake->check();
+  ASSERT_TRUE(log.until([&] { return !laptop().source; }));
+  EXPECT_EQ(laptop().country, std::nullopt) << "it goes with the source";
+  EXPECT_EQ(recorded_facts(store).back().country_database, "");
+}
+
+TEST_F(Facts, AfterARestartTheCountryIsAskedAnewAtTheNextConnection) {
+  places = places_of(CountryDatabase("Test-Country", 1).add("198.51.100.0/24", "TW"));
+  restart();
+  intake->connected(kLaptop, kOffice);
+  ASSERT_TRUE(log.until([&] { return laptop().country == "TW"; }));
+  places = places_of(CountryDatabase("Test-Country", 2).add("198.51.100.0/24", "JP"));
+  restart();
+  intake->check();
+  settled();
+  EXPECT_EQ(laptop().country, "TW");
+  intake->connected(kLaptop, kOffice);
+  ASSERT_TRUE(log.until([&] { return laptop().country == "JP"; }));
+  EXPECT_EQ(recorded_facts(store).back().country_database, "Test-Country 2");
+  const std::size_t before = records_of_facts();
+  places = places_of(CountryDatabase("Test-Country", 3).add("198.51.100.0/24", "JP"));
+  restart();
+  intake->connected(kLaptop, kOffice);
+  settled();
+  EXPECT_EQ(records_of_facts(), before) << "another version that says the same changes nothing";
+  places.reset();
+  restart();
+  intake->connected(kLaptop, kOffice);
+  ASSERT_TRUE(log.until([&] { return laptop().country == std::nullopt; }));
+  EXPECT_EQ(laptop().source, kOffice);
+}
+
+TEST_F(Facts, ACountryMakesARuleHold) {
+  must(log.propose(enrolled("ledger", "t-1", 2)));
+  must(log.propose(DeviceTagged{DeviceId("ledger"), {"ledger"}}));
+  must(log.propose(PolicyApplied{{{"p.toml", kFromTaiwan}}}));
+  places = places_of(CountryDatabase().add("198.51.100.0/24", "TW").add("203.0.113.0/24", "JP"));
+  restart();
+  EXPECT_FALSE(may_reach_ledger(log->world(), kLaptop));
+  intake->connected(kLaptop, kOffice);
+  EXPECT_TRUE(log.until([&] { return may_reach_ledger(log->world(), kLaptop); }));
+  intake->connected(kLaptop, kHome);
+  EXPECT_TRUE(log.until([&] { return !may_reach_ledger(log->world(), kLaptop); }));
+  EXPECT_EQ(laptop().country, "JP");
+}
+
+TEST(FactsOfConnections, TheCountryIsAskedOfTheDatabaseThatTheControllerHas) {
+  const auto places = places_of(CountryDatabase().add("127.0.0.0/8", "TW"));
+  ControllerRig rig;
+  const FakeDevice web = rig.add_device("web", {"web"});
+  rig.add_device("ledger", {"ledger"});
+  rig.apply_policy(kFromTaiwan);
+  const auto web_may = [&] { return may_reach_ledger(rig.log->world(), DeviceId("web")); };
+  {
+    FakeNode node(rig.port(), &web);
+    ASSERT_TRUE(node.hello());
+    ASSERT_TRUE(
+        rig.eventually([&] { return rig.log->world().devices.at(DeviceId("web")).source.has_value(); }));
+    EXPECT_FALSE(rig.on_strand(web_may)) << "there is no database";
+  }
+  rig.on_strand([&] {
+    rig.server->stop();
+    rig.services->places = places.get();
+    rig.server =
+        must(start_distribution(*rig.services, rig.dir() / "receipts-of-the-next.db", quick_limits()));
+    return 0;
+  });
+  FakeNode node(rig.port(), &web);
+  ASSERT_TRUE(node.hello());
+  EXPECT_TRUE(rig.eventually(web_may));
+  EXPECT_EQ(recorded_facts(rig.store).back().country_database, "Test-Country 1800000000");
 }
 
 TEST_F(Facts, AreRecordedOnlyWhenTheyChange) {

@@ -64,6 +64,12 @@ std::vector<Sample> samples() {
                           policy::Attestation::tpm, must(Address::parse("198.51.100.20")), "TW"},
        "device facts",
        R"({"attestation":"tpm","checks":["configuration","os_updates"],"country":"TW","device":"ledger","source":"198.51.100.20"})"},
+      {kinds::DeviceFacts{.device = ledger,
+                          .source = must(Address::parse("2001:db8::7")),
+                          .country = "TW",
+                          .country_database = "Test-Country 5"},
+       "device facts",
+       R"({"attestation":null,"checks":null,"country":"TW","country_database":"Test-Country 5","device":"ledger","source":"2001:db8::7"})"},
       {kinds::DeviceFacts{.device = ledger}, "device facts",
        R"({"attestation":null,"checks":null,"country":null,"device":"ledger","source":null})"},
       {kinds::DeviceIsolated{ledger, ""}, "device isolated", R"({"device":"ledger","reason":""})"},
@@ -117,6 +123,7 @@ TEST(Kinds, RefuseEveryMissingKeyByName) {
   for (const auto& sample : samples()) {
     const auto object = boost::json::parse(sample.payload).as_object();
     for (const auto& [key, value] : object) {
+      if (key == "country_database") continue;  // may be left out
       auto less = object;
       less.erase(key);
       const auto decoded = kinds::decode(sample.name, sample.version, wire::canonical(less));
@@ -162,6 +169,9 @@ TEST(Kinds, RefuseUnknownKindsVersionsAndTextThatIsNotCanonical) {
       "device facts", 1, R"({"attestation":null,"checks":null,"country":"tw","device":"x","source":null})"));
   EXPECT_FALSE(kinds::decode(
       "device facts", 1, R"({"attestation":"sgx","checks":null,"country":null,"device":"x","source":null})"));
+  EXPECT_FALSE(kinds::decode(
+      "device facts", 1,
+      R"({"attestation":null,"checks":null,"country":null,"country_database":"","device":"x","source":null})"));
   EXPECT_FALSE(kinds::decode("session signals", 1,
                              R"({"session":"s-1","signals":[{"cost":101,"name":"x","until":1}]})"));
   EXPECT_FALSE(kinds::decode("user disabled", 1, R"({"user":"u-1","disabled":true})"));
