@@ -13,6 +13,7 @@
 #include "controller/world/kinds.h"
 #include "proto/codec.h"
 #include "proto/cordon.pb.h"
+#include "proto/features.h"
 #include "proto/frame.h"
 
 namespace cordon::controller {
@@ -47,6 +48,7 @@ Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<R
       flows_(services.flows, services.metrics, services.clock, limits_),
       observations_(limits_.observations),
       reports_(std::make_shared<FactIntake>(services.log, services.clock, limits_.facts, services.places)),
+      idle_(std::make_shared<IdleWatch>(services.log, services.clock)),
       enrolment_(std::make_shared<Enrolment>(services, limits_)),
       started_(services.clock.now()),
       tick_(services.strand),
@@ -346,11 +348,18 @@ std::vector<ReceiptStatus> Hub::receipts(Revision revision) const {
   return all;
 }
 
+bool Hub::cannot_tell_activity(const DeviceId& device) const {
+  const auto known = facts_.find(device);
+  return sessions_.contains(device) && known != facts_.end() && known->second.features &&
+         !known->second.features->contains(std::string(wire::kFeatureActivity1));
+}
+
 void Hub::tick() {
   const auto now = NodeSession::Time::clock::now();
   const auto sessions = sessions_;  // a session that ends takes itself out
   for (const auto& [device, session] : sessions) session->check(now);
   reports_->check();
+  idle_->check([this](const DeviceId& device) { return cannot_tell_activity(device); });
   if (const auto flushed = ledger_->flush(services_.clock.now()); !flushed) {
     services_.metrics.count("receipts_unwritten");
     log::warning(kArea, "can't keep receipts: {}", flushed.error().message());

@@ -14,6 +14,7 @@
 #include "controller/distribution/enrolment.h"
 #include "controller/distribution/fact_intake.h"
 #include "controller/distribution/flow_intake.h"
+#include "controller/distribution/idle_watch.h"
 #include "controller/distribution/node_session.h"
 #include "controller/distribution/requests.h"
 
@@ -58,6 +59,7 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   const AddressBook& addresses() const { return addresses_; }
   EndpointTable& endpoints() { return endpoints_; }
   FactIntake& reports() { return *reports_; }
+  IdleWatch& idle() { return *idle_; }
   NodeStatus& facts(const DeviceId& device);
   void acked(const NodeSession& session, const SignedReceipt& receipt);
   void nacked(const NodeSession& session, const std::string& reason);
@@ -80,6 +82,7 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   void wait(Revision revision, std::chrono::milliseconds timeout,
             std::function<void(std::vector<ReceiptStatus>)> done);
   void learn_endpoint(const DeviceId& device, const wire::Hello& hello, const Peer& peer);
+  bool cannot_tell_activity(const DeviceId& device) const;
   void tick();
   void watch_time();
 
@@ -92,6 +95,7 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   EndpointTable endpoints_;
   RateLimiter observations_;
   std::shared_ptr<FactIntake> reports_;
+  std::shared_ptr<IdleWatch> idle_;
   std::shared_ptr<Enrolment> enrolment_;
   std::shared_ptr<NodeRequests> requests_;
   std::map<DeviceId, std::shared_ptr<NodeSession>> sessions_;

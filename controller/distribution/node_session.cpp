@@ -147,6 +147,8 @@ void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
     const auto& passing = heartbeat.checks().passing();
     hub_.reports().report_facts(device_, {passing.begin(), passing.end()});
   }
+  for (const wire::SessionActivity& told : heartbeat.sessions())
+    hub_.idle().heard(device_, SessionId(told.session()), Seconds(told.silent_s()));
   wire::ToNode out;
   wire::HeartbeatAnswer& answer = *out.mutable_heartbeat();
   answer.set_echo_boot_ns(heartbeat.sent_boot_ns());

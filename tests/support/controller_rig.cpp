@@ -48,8 +48,8 @@ controller::DistributionLimits quick_limits() {
   return limits;
 }
 
-ControllerRig::ControllerRig(const controller::DistributionLimits& limits)
-    : StrandRig({.clock = system_clock(), .dns_names = {}, .ip_addresses = {}, .plain_names = true}),
+ControllerRig::ControllerRig(const controller::DistributionLimits& limits, const Clock& clock)
+    : StrandRig({.clock = clock, .dns_names = {}, .ip_addresses = {}, .plain_names = true}),
       identity_(std::make_unique<FakeIdentity>(*services)) {
   services->identity = identity_.get();
   begin();

@@ -30,7 +30,8 @@ controller::DistributionLimits quick_limits();
 
 class ControllerRig : public StrandRig {
  public:
-  explicit ControllerRig(const controller::DistributionLimits& limits = quick_limits());
+  explicit ControllerRig(const controller::DistributionLimits& limits = quick_limits(),
+                         const Clock& clock = system_clock());
   ~ControllerRig();
 
   Revision add(const controller::kinds::Kind& kind) { return must(propose(kind)).record.revision; }
