@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "ebpf/abi_state.h"
+#include "ebpf/abi.h"
 #include "node/filter/image.h"
 #include "node/filter/kernel_filter.h"
 
