@@ -46,8 +46,9 @@ static __always_inline void look(struct view* view, __u64 now_ns) {
     view->reason = CORDON_REASON_node_lease_over;
 }
 
-/* Does this entry settle the search? Then the answer holds rule and deadline, or reason `forbidden`. An allow
- * that doesn't hold leaves in answer->reason why, for the case that nothing wider does either. */
+/* Does this entry settle the search? Then the answer holds rule and deadline, or reason `forbidden` or `grant
+ * expired`: the most specific entry is what the policy says of its ports, whole. One that isolation passes
+ * over leaves in answer->reason why, for the case that nothing wider does either. */
 static __always_inline int settles(const struct cordon_grant* grant, const struct cordon_principal* principal,
                                    const struct view* view, struct answer* answer) {
   if (grant->flags & CORDON_GRANT_DENY) {
@@ -62,9 +63,12 @@ static __always_inline int settles(const struct cordon_grant* grant, const struc
   __u64 deadline = view->confirmed_ns + grant->lease_s * CORDON_SECOND_NS;
   __u64 slot = principal->deadline_ns[grant->slot & (CORDON_DEADLINE_SLOTS - 1)];
   if (slot < deadline) deadline = slot;
+  /* Not searched on: a wider entry doesn't know what ended this one. A forbid that began cuts it out of the
+   * wider one too. */
   if (view->now_ns >= deadline) {
     answer->reason = CORDON_REASON_grant_expired;
-    return 0;
+    answer->rule = 0;
+    return 1;
   }
   answer->deadline_ns = deadline;
   answer->rule = grant->rule;
@@ -148,7 +152,7 @@ __noinline int decide(const struct tuple* tuple, const struct view* view, struct
   }
   answer->reason = CORDON_REASON_no_grant;
   if (search(tuple, target->id, principal, view, answer)) {
-    if (answer->reason != CORDON_REASON_forbidden) return 0;
+    if (answer->reason != CORDON_REASON_forbidden) return 0; /* accepted, or expired: not only observed */
   } else {
     answer->rule = 0;
   }

@@ -62,7 +62,8 @@ TableVerdict look_up(const NodeState& state, Direction direction, const Address&
       return verdict;
     }
     const Timestamp ends = principal->deadlines[grant->slot];
-    if (at >= ends || (isolated && !grant->responder)) continue;
+    if (isolated && !grant->responder) continue;
+    if (at >= ends) return verdict;  // a wider entry doesn't know what ended this one
     verdict.accept = true;
     verdict.rule = grant->rule;
     verdict.deadline = std::min(ends, at + Seconds(grant->lease_s));

@@ -274,6 +274,35 @@ TEST_F(Compile, TheNextChangeIsTheFirstSessionEnd) {
   EXPECT_EQ(policy::next_change_at(world, kNow), kNever);
 }
 
+// P7, P9: a forbid that begins takes its ports out of wider grants too, with no controller at hand.
+TEST_F(Compile, AForbidThatBeginsCutsWhatAWiderGrantGoesOnAllowing) {
+  builder.policy(R"(
+[segments.settlement]
+members = ["tag:settlement"]
+[[allow]]
+name = "everything"
+from = { users = ["trader"] }
+to   = ["settlement any"]
+[[forbid]]
+name = "closing"
+from = { users = ["trader"] }
+to   = ["settlement tcp/5432"]
+when = { valid_from = "2026-01-05T10:05:00Z" }
+)");
+  builder.session("s-closing", "trader", "trader");
+  const auto states = compile(builder.world(), kNow);
+  const NodeState& ledger = states.at(DeviceId{"ledger"});
+  const Address from = builder.world().sessions.at(SessionId{"s-closing"}).addresses.v6;
+  const Address to = builder.world().devices.at(DeviceId{"ledger"}).addresses.v6;
+  const auto accepts = [&](std::uint16_t port, Timestamp at) {
+    return look_up(ledger, Direction::ingress, from, to, kTcp, port, at).accept;
+  };
+  EXPECT_TRUE(accepts(5432, kNow));
+  EXPECT_TRUE(accepts(5432, kNow + minutes(5) - std::chrono::microseconds(1)));
+  EXPECT_FALSE(accepts(5432, kNow + minutes(5)));
+  EXPECT_TRUE(accepts(5433, kNow + minutes(5)));
+}
+
 TEST_F(Compile, LookUpTriesExactThenPrefixThenPortsThenProtocols) {
   NodeState state;
   const Address source = Address::parse("fd00::1").value(), target = Address::parse("fd00::2").value();
