@@ -74,89 +74,89 @@ Truth both(Truth a, Truth b) {
 
 }  // namespace
 
-std::string_view to_string(Key key) {
+std::string_view to_string(ConditionKey key) {
   constexpr std::array<std::string_view, kKeys.size()> kNames{
       "assurance", "auth_age_max", "trust_min",   "health_min",      "require",  "attestation",
       "hours",     "valid_from",   "valid_until", "source_networks", "countries"};
   return kNames[static_cast<std::size_t>(key)];
 }
 
-bool given(const Conditions& conditions, Key key) {
+bool given(const Conditions& conditions, ConditionKey key) {
   switch (key) {
-    case Key::assurance:
+    case ConditionKey::assurance:
       return conditions.assurance.has_value();
-    case Key::auth_age_max:
+    case ConditionKey::auth_age_max:
       return conditions.auth_age_max.has_value();
-    case Key::trust_min:
+    case ConditionKey::trust_min:
       return conditions.trust_min.has_value();
-    case Key::health_min:
+    case ConditionKey::health_min:
       return conditions.health_min.has_value();
-    case Key::require:
+    case ConditionKey::require:
       return !conditions.require.empty();
-    case Key::attestation:
+    case ConditionKey::attestation:
       return conditions.attestation.has_value();
-    case Key::hours:
+    case ConditionKey::hours:
       return conditions.hours.has_value();
-    case Key::valid_from:
+    case ConditionKey::valid_from:
       return conditions.valid_from.has_value();
-    case Key::valid_until:
+    case ConditionKey::valid_until:
       return conditions.valid_until.has_value();
-    case Key::source_networks:
+    case ConditionKey::source_networks:
       return !conditions.source_networks.empty();
-    case Key::countries:
+    case ConditionKey::countries:
       return !conditions.countries.empty();
   }
   return false;
 }
 
-Truth truth_of(const Question& question, Key key, Timestamp now) {
+Truth truth_of(const Question& question, ConditionKey key, Timestamp now) {
   const auto& [policy, conditions, asker] = question;
   const Device& device = *asker.device;
   switch (key) {
-    case Key::assurance:
+    case ConditionKey::assurance:
       return has_assurance(*conditions.assurance, asker);
-    case Key::auth_age_max:
+    case ConditionKey::auth_age_max:
       return is_young(*conditions.auth_age_max, asker, now);
-    case Key::trust_min:
+    case ConditionKey::trust_min:
       return is_trusted(question, now);
-    case Key::health_min:
+    case ConditionKey::health_min:
       return has_health(policy, *conditions.health_min, device);
-    case Key::require:
+    case ConditionKey::require:
       return policy.trust.method == TrustMethod::score ? Truth::ignored
                                                        : has_checks(conditions.require, device);
-    case Key::attestation:
+    case ConditionKey::attestation:
       return is_attested(*conditions.attestation, device);
-    case Key::hours:
+    case ConditionKey::hours:
       return truth(in_hours(*conditions.hours, now));
-    case Key::valid_from:
+    case ConditionKey::valid_from:
       return truth(now >= *conditions.valid_from);
-    case Key::valid_until:
+    case ConditionKey::valid_until:
       return truth(now < *conditions.valid_until);
-    case Key::source_networks:
+    case ConditionKey::source_networks:
       return of_fact(device.source, [&](const Address& source) {
         return std::ranges::any_of(conditions.source_networks,
                                    [&](const Prefix& network) { return network.contains(source); });
       });
-    case Key::countries:
+    case ConditionKey::countries:
       return of_fact(device.country,
                      [&](const std::string& country) { return conditions.countries.contains(country); });
   }
   return Truth::missing;
 }
 
-Timestamp next_change(const Question& question, Key key, Timestamp now) {
+Timestamp next_change(const Question& question, ConditionKey key, Timestamp now) {
   const auto& conditions = question.conditions;
   const auto if_ahead = [&](Timestamp moment) { return now < moment ? moment : kNever; };
   switch (key) {
-    case Key::auth_age_max:
+    case ConditionKey::auth_age_max:
       return age_changes(*conditions.auth_age_max, question.asker, now);
-    case Key::trust_min:
+    case ConditionKey::trust_min:
       return trust_changes(question, now);
-    case Key::hours:
+    case ConditionKey::hours:
       return outlook_of(*conditions.hours, now).until;
-    case Key::valid_from:
+    case ConditionKey::valid_from:
       return if_ahead(*conditions.valid_from);
-    case Key::valid_until:
+    case ConditionKey::valid_until:
       return if_ahead(*conditions.valid_until);
     default:
       return kNever;  // facts of the device and of the login, which time alone doesn't change

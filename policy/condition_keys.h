@@ -10,7 +10,7 @@
 namespace cordon::policy {
 
 /// In the order of the language's page.
-enum class Key {
+enum class ConditionKey {
   assurance,
   auth_age_max,
   trust_min,
@@ -23,10 +23,12 @@ enum class Key {
   source_networks,
   countries,
 };
-inline constexpr std::array kKeys{Key::assurance,   Key::auth_age_max,    Key::trust_min, Key::health_min,
-                                  Key::require,     Key::attestation,     Key::hours,     Key::valid_from,
-                                  Key::valid_until, Key::source_networks, Key::countries};
-std::string_view to_string(Key key);  ///< as it is written: "auth_age_max"
+inline constexpr std::array kKeys{
+    ConditionKey::assurance,       ConditionKey::auth_age_max, ConditionKey::trust_min,
+    ConditionKey::health_min,      ConditionKey::require,      ConditionKey::attestation,
+    ConditionKey::hours,           ConditionKey::valid_from,   ConditionKey::valid_until,
+    ConditionKey::source_networks, ConditionKey::countries};
+std::string_view to_string(ConditionKey key);  ///< as it is written: "auth_age_max"
 
 /// `missing`: a fact that it needs is absent (P3). `ignored`: the policy's method leaves it out (P5).
 enum class Truth { no, missing, ignored, yes };
@@ -38,12 +40,12 @@ struct Question {
   const Asker& asker;
 };
 
-bool given(const Conditions& conditions, Key key);
+bool given(const Conditions& conditions, ConditionKey key);
 /// The two below are for keys that are given.
-Truth truth_of(const Question& question, Key key, Timestamp now);
+Truth truth_of(const Question& question, ConditionKey key, Timestamp now);
 /// The first moment after `now` at which truth_of() may say otherwise; kNever: it won't. `no` and `missing`
 /// count as one.
-Timestamp next_change(const Question& question, Key key, Timestamp now);
+Timestamp next_change(const Question& question, ConditionKey key, Timestamp now);
 
 /// Is the device of one of the rule's classes (`from.devices`)? Time doesn't change it.
 Truth in_classes(const Policy& policy, const Subject& from, const Device& device);

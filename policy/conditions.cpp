@@ -32,7 +32,7 @@ Spell both(const Spell& a, const Spell& b) {
 template <class Counts>
 Spell all_of(const Question& question, Timestamp now, Counts count) {
   Spell all;
-  for (const Key key : kKeys)
+  for (const ConditionKey key : kKeys)
     if (given(question.conditions, key))
       all = both(all, {count(truth_of(question, key, now)), next_change(question, key, now)});
   return all;
@@ -58,7 +58,7 @@ Spell spell(const Policy& policy, const Rule& rule, const Asker& asker, Timestam
 
 template <class Counts>
 bool all_hold(const Question& question, Timestamp now, Counts count) {
-  return std::ranges::all_of(kKeys, [&](Key key) {
+  return std::ranges::all_of(kKeys, [&](ConditionKey key) {
     return !given(question.conditions, key) || count(truth_of(question, key, now));
   });
 }

@@ -59,59 +59,59 @@ std::string join_networks(const std::vector<Prefix>& networks) {
   return fmt::format("{}", fmt::join(words, " or "));
 }
 
-std::string needed(const Conditions& conditions, Key key) {
+std::string needed(const Conditions& conditions, ConditionKey key) {
   switch (key) {
-    case Key::assurance:
+    case ConditionKey::assurance:
       return std::string(to_string(*conditions.assurance));
-    case Key::auth_age_max:
+    case ConditionKey::auth_age_max:
       return format_duration(*conditions.auth_age_max);
-    case Key::trust_min:
+    case ConditionKey::trust_min:
       return std::to_string(*conditions.trust_min);
-    case Key::health_min:
+    case ConditionKey::health_min:
       return tenths(*conditions.health_min);
-    case Key::require:
+    case ConditionKey::require:
       return fmt::format("{}", fmt::join(conditions.require, ", "));
-    case Key::attestation:
+    case ConditionKey::attestation:
       return std::string(to_string(*conditions.attestation));
-    case Key::hours:
+    case ConditionKey::hours:
       return to_string(*conditions.hours);
-    case Key::valid_from:
+    case ConditionKey::valid_from:
       return format_rfc3339(*conditions.valid_from);
-    case Key::valid_until:
+    case ConditionKey::valid_until:
       return format_rfc3339(*conditions.valid_until);
-    case Key::source_networks:
+    case ConditionKey::source_networks:
       return join_networks(conditions.source_networks);
-    case Key::countries:
+    case ConditionKey::countries:
       return fmt::format("{}", fmt::join(conditions.countries, " or "));
   }
   return {};
 }
 
-std::string found(const Question& question, Key key, Timestamp now) {
+std::string found(const Question& question, ConditionKey key, Timestamp now) {
   const auto& [policy, conditions, asker] = question;
   const Device& device = *asker.device;
   switch (key) {
-    case Key::assurance:
+    case ConditionKey::assurance:
       return found(asker.session ? asker.session->assurance : std::nullopt,
                    [](Assurance has) { return to_string(has); });
-    case Key::auth_age_max:
+    case ConditionKey::auth_age_max:
       return found_age(asker, now);
-    case Key::trust_min:
+    case ConditionKey::trust_min:
       return found_trust(question, now);
-    case Key::health_min:
+    case ConditionKey::health_min:
       return found_health(policy, device);
-    case Key::require:
+    case ConditionKey::require:
       return found_checks(conditions.require, device);
-    case Key::attestation:
+    case ConditionKey::attestation:
       return found_attestation(device);
-    case Key::hours:
+    case ConditionKey::hours:
       return wall_time(*conditions.hours->zone, now);
-    case Key::valid_from:
-    case Key::valid_until:
+    case ConditionKey::valid_from:
+    case ConditionKey::valid_until:
       return format_rfc3339(now);
-    case Key::source_networks:
+    case ConditionKey::source_networks:
       return found(device.source, [](const Address& source) { return source.to_string(); });
-    case Key::countries:
+    case ConditionKey::countries:
       return found(device.country, [](const std::string& country) { return country; });
   }
   return {};
@@ -160,7 +160,7 @@ std::vector<FailedCondition> failed(const Policy& policy, const Rule& rule, cons
   const Truth classes = in_classes(policy, rule.from, *asker.device);
   if (classes != Truth::yes) all.push_back(failed_classes(policy, rule.from, *asker.device));
   const Question question{policy, rule.when, asker};
-  for (const Key key : kKeys) {
+  for (const ConditionKey key : kKeys) {
     if (!given(rule.when, key)) continue;
     const Truth truth = truth_of(question, key, now);
     if (truth == Truth::no || truth == Truth::missing)
