@@ -156,11 +156,10 @@ expect = "deny"
 
     def full_disk(self):
         filler = self.dir / "state" / "filler"
-        with open(filler, "wb") as out:
+        with open(filler, "wb", buffering=0) as out:  # nothing is left for close() to write
             try:
                 while True:
                     out.write(bytes(1 << 16))
-                    out.flush()
             except OSError:
                 pass
 
