@@ -20,22 +20,29 @@ def _look(path):
 
 
 @contextlib.contextmanager
-def _notes(path=NOTES):
-    """The notes, for one process at a time; written back, or removed when no lab is left."""
+def locked(path):
+    """The open file, for one process at a time; its holder may remove it."""
     while True:
         with open(path, "a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not path.exists() or path.stat().st_ino != os.fstat(file.fileno()).st_ino:
                 continue  # whoever had the lock before us removed this file
-            file.seek(0)
-            notes = json.loads(file.read() or '{"labs": []}')
-            yield notes
-            file.truncate(0)
-            if notes["labs"]:
-                file.write(json.dumps(notes))
-            else:
-                path.unlink()
+            yield file
             return
+
+
+@contextlib.contextmanager
+def _notes(path=NOTES):
+    """The notes, for one process at a time; written back, or removed when no lab is left."""
+    with locked(path) as file:
+        file.seek(0)
+        notes = json.loads(file.read() or '{"labs": []}')
+        yield notes
+        file.truncate(0)
+        if notes["labs"]:
+            file.write(json.dumps(notes))
+        else:
+            path.unlink()
 
 
 def borrow(lab, tun=TUN, sockets=WIREGUARD_SOCKETS, path=NOTES):

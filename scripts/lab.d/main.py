@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """The lab's verbs."""
 import argparse
-import fcntl
 import json
 import os
 import sys
 from pathlib import Path
 
+import machine
 import services
 import story
 import topology
@@ -142,18 +142,24 @@ def parse():
     return parser.parse_args()
 
 
+def run(lab, options):
+    if options.verb not in ("up", "down", "story"):
+        return options.function(lab, options)
+    lock = Path(f"/run/cordon-lab-{options.name}.lock")
+    with machine.locked(lock):  # one at a time per name; others wait here
+        try:
+            options.function(lab, options)
+        finally:
+            if not lab.exists():
+                lock.unlink(missing_ok=True)
+
+
 def main():
     options = parse()
     lab = None
     try:
         lab = Lab(options.name)
-        if options.verb in ("up", "down", "story"):
-            # One at a time per name; others wait here.
-            lock = open(f"/run/cordon-lab-{options.name}.lock", "w")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        options.function(lab, options)
-        if options.verb in ("down", "story"):
-            Path(f"/run/cordon-lab-{options.name}.lock").unlink(missing_ok=True)
+        run(lab, options)
     except LabError as error:
         sys.exit(f"lab: {error}")
     except KeyboardInterrupt:

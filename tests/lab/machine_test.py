@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 import tempfile
+import threading
 import unittest
 from pathlib import Path
 
@@ -64,6 +65,27 @@ class Borrowed(unittest.TestCase):
         self.borrow("a")
         self.give_back("a")
         self.assertEqual(os.listdir(self.notes.parent), [])
+
+
+class Locked(unittest.TestCase):
+    def test_who_waited_holds_the_file_that_is_there(self):
+        with tempfile.TemporaryDirectory(prefix="cordon-test-") as scratch:
+            path = Path(scratch) / "lock"
+            held = []
+
+            def wait():
+                with machine.locked(path) as file:
+                    held.append(os.fstat(file.fileno()).st_ino == path.stat().st_ino)
+                    path.unlink()
+
+            with machine.locked(path):
+                waiter = threading.Thread(target=wait)
+                waiter.start()
+                path.unlink()
+                self.assertEqual(held, [])
+            waiter.join(10)
+            self.assertEqual(held, [True])
+            self.assertFalse(path.exists())
 
 
 unittest.main()
