@@ -36,10 +36,21 @@ function(cordon_headers name)
   endif()
 endfunction()
 
-# cordon_library(NAME DEPS ... [PCH header ... | PCH_OF NAME]): all *.cpp of the calling folder and, with
-# SUBDIRS, of the named subfolders; main.cpp is left out.
+# Several sources in one unit read their headers once and expand the same templates once: half the time of a whole
+# build, paid for by a change that compiles its neighbours too (CORDON_UNITY=OFF is for daily work). Names in
+# unnamed namespaces must therefore be unique in a target.
+function(cordon_unity name batch)
+  if(CORDON_UNITY AND batch)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${batch})
+    # GCC takes a source that is included by a unit for a header.
+    target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
+  endif()
+endfunction()
+
+# cordon_library(NAME DEPS ... [PCH header ... | PCH_OF NAME] [UNITY batch]): all *.cpp of the calling folder and,
+# with SUBDIRS, of the named subfolders; main.cpp is left out. OBJECT: no archive of its own.
 function(cordon_library name)
-  cmake_parse_arguments(A "" "PCH_OF" "DEPS;PRIVATE_DEPS;SUBDIRS;PCH;EXCLUDE" ${ARGN})
+  cmake_parse_arguments(A "OBJECT" "PCH_OF;UNITY" "DEPS;PRIVATE_DEPS;SUBDIRS;PCH;EXCLUDE" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   foreach(dir ${A_SUBDIRS})
     file(GLOB more CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${dir}/*.cpp)
@@ -53,8 +64,13 @@ function(cordon_library name)
     file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/empty.cpp CONTENT "")  # a folder of headers alone
     set(sources ${CMAKE_BINARY_DIR}/empty.cpp)
   endif()
-  add_library(${name} STATIC ${sources})
+  set(type STATIC)
+  if(A_OBJECT)
+    set(type OBJECT)
+  endif()
+  add_library(${name} ${type} ${sources})
   set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  cordon_unity(${name} "${A_UNITY}")
   target_link_libraries(${name} PUBLIC cordon_flags ${A_DEPS} PRIVATE ${A_PRIVATE_DEPS})
   if(CORDON_PCH AND A_PCH)
     target_precompile_headers(${name} PRIVATE ${A_PCH})
@@ -75,10 +91,10 @@ cordon_headers(cordon_test_headers DEPS fmt::fmt GTest::gmock_main GTest::gtest 
   PCH <gtest/gtest.h> <gmock/gmock.h> <rapidcheck.h> <rapidcheck/gtest.h> <fmt/format.h> <string> <vector> <map> <set>
       <expected> <variant> <chrono> <algorithm> <ranges> <functional>)
 
-# cordon_tests(NAME folder LABEL label DEPS ... [SUPPORT file ...]): one GoogleTest binary from folder/*.cpp and these
+# cordon_tests(NAME folder LABEL label DEPS ... [SUPPORT file ...] [UNITY batch]): one GoogleTest binary from folder/*.cpp and these
 # of tests/support.
 function(cordon_tests name folder)
-  cmake_parse_arguments(A "" "LABEL;TIMEOUT" "DEPS;SUPPORT" ${ARGN})
+  cmake_parse_arguments(A "" "LABEL;TIMEOUT;UNITY" "DEPS;SUPPORT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.cpp)
   if(NOT sources)
     return()
@@ -91,6 +107,7 @@ function(cordon_tests name folder)
   if(CORDON_PCH)
     target_precompile_headers(${name} REUSE_FROM cordon_test_headers)
   endif()
+  cordon_unity(${name} "${A_UNITY}")
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 120)
   endif()

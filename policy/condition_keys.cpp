@@ -68,7 +68,7 @@ Timestamp trust_changes(const Question& question, Timestamp now) {
 }
 
 /// Kleene's and: one `no` decides, else one `missing`.
-Truth both(Truth a, Truth b) {
+Truth both_truths(Truth a, Truth b) {
   return std::min(a, b);
 }
 
@@ -166,15 +166,15 @@ Timestamp next_change(const Question& question, ConditionKey key, Timestamp now)
 Truth in_class(const Policy& policy, const DeviceClass& needed, const Device& device) {
   Truth all = Truth::yes;
   if (!needed.ownership.empty())
-    all = both(all,
+    all = both_truths(all,
                of_fact(device.ownership, [&](Ownership owner) { return needed.ownership.contains(owner); }));
   if (!needed.tags.empty())
-    all = both(all, truth(std::ranges::any_of(needed.tags,
+    all = both_truths(all, truth(std::ranges::any_of(needed.tags,
                                               [&](const auto& tag) { return device.tags.contains(tag); })));
-  if (needed.health_min) all = both(all, has_health(policy, *needed.health_min, device));
+  if (needed.health_min) all = both_truths(all, has_health(policy, *needed.health_min, device));
   if (!needed.require.empty() && policy.trust.method != TrustMethod::score)  // P5: else it counts as met
-    all = both(all, has_checks(needed.require, device));
-  if (needed.attestation) all = both(all, is_attested(*needed.attestation, device));
+    all = both_truths(all, has_checks(needed.require, device));
+  if (needed.attestation) all = both_truths(all, is_attested(*needed.attestation, device));
   return all;
 }
 

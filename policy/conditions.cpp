@@ -3,12 +3,10 @@
 #include <algorithm>
 
 #include "policy/condition_keys.h"
+#include "policy/week_watch.h"
 
 namespace cordon::policy {
 namespace {
-
-/// So many edges are looked at before an earlier moment is told.
-constexpr int kMostEdges = 64;
 
 /// P3: a missing fact never helps access, and neither does what the method ignores (P5).
 bool counts(Truth truth, Effect effect) {
@@ -20,10 +18,11 @@ bool counts(Truth truth, Effect effect) {
 struct Spell {
   bool holds = true;
   Timestamp until = kNever;
+  Timestamp once = kNever;  ///< the next change of a condition that, unlike hours, doesn't repeat
 };
 
 /// All of them. What holds together ends with the first; what doesn't waits for the last that fails.
-Spell both(const Spell& a, const Spell& b) {
+Spell both_spells(const Spell& a, const Spell& b) {
   if (a.holds && b.holds) return {true, std::min(a.until, b.until)};
   if (a.holds != b.holds) return a.holds ? b : a;
   return {false, std::max(a.until, b.until)};
@@ -34,7 +33,7 @@ Spell all_of(const Question& question, Timestamp now, Counts count) {
   Spell all;
   for (const ConditionKey key : kKeys)
     if (given(question.conditions, key))
-      all = both(all, {count(truth_of(question, key, now)), next_change(question, key, now)});
+      all = both_spells(all, {count(truth_of(question, key, now)), next_change(question, key, now)});
   return all;
 }
 
@@ -53,7 +52,11 @@ Spell spell(const Policy& policy, const Rule& rule, const Asker& asker, Timestam
       all_of({policy, rule.when, asker}, now, [&](Truth truth) { return counts(truth, rule.effect); });
   if (!rule.unless) return when;
   const Spell unless = all_of({policy, *rule.unless, asker}, now, counts_in_unless);
-  return both(when, {!unless.holds, unless.until});
+  return both_spells(when, {!unless.holds, unless.until});
+}
+
+const TimeZone* zone_of(const Conditions& conditions) {
+  return conditions.hours ? conditions.hours->zone.get() : nullptr;
 }
 
 template <class Counts>
@@ -76,12 +79,13 @@ Outlook outlook(const Policy& policy, const Rule& rule, const Asker& asker, Time
   if (!meets_classes(policy, rule, asker)) return {.holds = false, .until = kNever};
   const Spell first = spell(policy, rule, asker, now);
   Spell last = first;
-  for (int edge = 0; edge < kMostEdges && last.holds == first.holds && last.until != kNever; ++edge) {
-    const Timestamp moment = last.until;
-    last = spell(policy, rule, asker, moment);
-    if (last.holds != first.holds) return {first.holds, moment};
+  WeekWatch weeks({zone_of(rule.when), rule.unless ? zone_of(*rule.unless) : nullptr}, now);
+  for (;;) {
+    const Timestamp at = weeks.next(last.until, last.once);
+    if (at == kNever) return {first.holds, kNever};
+    last = spell(policy, rule, asker, at);
+    if (last.holds != first.holds) return {first.holds, at};
   }
-  return {first.holds, last.until};
 }
 
 }  // namespace cordon::policy

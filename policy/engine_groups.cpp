@@ -4,6 +4,7 @@
 #include <set>
 
 #include "policy/guard_ports.h"
+#include "policy/ordered_set.h"
 
 namespace cordon::policy::engine {
 namespace {
@@ -30,13 +31,6 @@ std::uint32_t take_out(std::vector<std::uint32_t>& members, std::uint32_t place)
 bool alike(const TargetGroup& a, const TargetGroup& b) {
   return a.segments == b.segments && a.id == b.id && a.isolated == b.isolated && a.observes == b.observes &&
          a.underlay == b.underlay && a.guards == b.guards;
-}
-
-template <class T>
-void make_set(std::vector<T>& all) {
-  std::ranges::sort(all);
-  const auto repeated = std::ranges::unique(all);
-  all.erase(repeated.begin(), repeated.end());
 }
 
 std::vector<RuleId> rules_in(const std::vector<PortGrant>& table) {

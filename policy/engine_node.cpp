@@ -4,6 +4,8 @@
 #include <iterator>
 #include <numeric>
 
+#include "policy/ordered_set.h"
+
 namespace cordon::policy::engine {
 namespace {
 
@@ -11,13 +13,6 @@ template <class Visit>
 void each_address(const OverlayAddresses& addresses, Visit visit) {
   for (const Address* address : {&addresses.v4, &addresses.v6})
     if (!address->is_unspecified()) visit(*address);
-}
-
-template <class T>
-void make_set(std::vector<T>& all) {
-  std::ranges::sort(all);
-  const auto repeated = std::ranges::unique(all);
-  all.erase(repeated.begin(), repeated.end());
 }
 
 }  // namespace
@@ -182,7 +177,10 @@ void NodeView::collect_own(Entries& out) const {
                                          .v4 = principal.addresses.v4,
                                          .v6 = principal.addresses.v6,
                                          .ends_at = principal.ends_at});
-    PrincipalValue value{.class_id = ClassId{0}, .isolated = record_.isolated, .uid = principal.uid};
+    PrincipalValue value{.class_id = ClassId{0},
+                         .isolated = record_.isolated,
+                         .uid = principal.uid,
+                         .check_owner = !device_itself};
     if (principal.there) {
       value.deadlines = principal.deadlines;
       if (const LocalClass* held = local_class(number)) value.class_id = held->id;
@@ -216,7 +214,7 @@ void NodeView::collect_peer(std::uint32_t device, Entries& out) const {
   if (device == device_ || device == kNone) return;
   const DeviceRecord& peer = population_.device(device, when_);
   if (peer.group == kNone) return;
-  PeerValue value{.public_key = peer.wireguard_key, .allowed_ips = {}};
+  PeerValue value{.public_key = peer.wireguard_key, .allowed_ips = {}, .next_key = peer.next_wireguard_key};
   const auto allow = [&](const OverlayAddresses& addresses) {
     each_address(addresses, [&](const Address& a) { value.allowed_ips.push_back(Prefix::host(a)); });
   };

@@ -7,7 +7,7 @@ namespace cordon::policy::engine {
 namespace {
 
 template <class Index, class Key>
-void list(Index& index, const Key& key, std::uint32_t number, bool add) {
+void put_in_index(Index& index, const Key& key, std::uint32_t number, bool add) {
   if (add) {
     index[key].insert(number);
   } else if (const auto it = index.find(key); it != index.end()) {
@@ -115,6 +115,7 @@ void Population::look_at_device(std::uint32_t number) {
   record.isolated = device.isolated;
   record.addresses = device.addresses;
   record.wireguard_key = device.wireguard_key;
+  record.next_wireguard_key = device.next_wireguard_key;
   list_tags(record, number);
   std::uint32_t group = kNone;
   if (record.active) group = groups_.target_group(world_, device, rules_.selectors().segments_of(device));
@@ -130,9 +131,9 @@ void Population::list_tags(DeviceRecord& record, std::uint32_t number) {
   static const std::set<std::string> kNoTags;
   const std::set<std::string>& tags = record.active ? record.in_world->tags : kNoTags;
   if (std::ranges::equal(record.tags, tags)) return;
-  for (const std::string& tag : record.tags) list(devices_by_tag_, tag, number, false);
+  for (const std::string& tag : record.tags) put_in_index(devices_by_tag_, tag, number, false);
   record.tags.assign(tags.begin(), tags.end());
-  for (const std::string& tag : record.tags) list(devices_by_tag_, tag, number, true);
+  for (const std::string& tag : record.tags) put_in_index(devices_by_tag_, tag, number, true);
 }
 
 void Population::move_target(DeviceRecord& record, std::uint32_t number, std::uint32_t group) {
@@ -186,9 +187,9 @@ void Population::look_at_session(std::uint32_t number) {
 
 void Population::list_session(std::uint32_t number, bool add) {
   const SessionFacts& facts = *principals_[number].session;
-  list(sessions_by_user_, facts.user.value, number, add);
-  list(sessions_by_name_, facts.user_name, number, add);
-  for (const std::string& claim : facts.claims) list(sessions_by_claim_, claim, number, add);
+  put_in_index(sessions_by_user_, facts.user.value, number, add);
+  put_in_index(sessions_by_name_, facts.user_name, number, add);
+  for (const std::string& claim : facts.claims) put_in_index(sessions_by_claim_, claim, number, add);
 }
 
 void Population::drop_session(std::uint32_t number) {

@@ -4,17 +4,13 @@
 #include <iterator>
 #include <utility>
 
+#include "policy/ordered_set.h"
+
 namespace cordon::policy::engine {
 namespace {
 
-void make_set(std::vector<std::uint32_t>& all) {
-  std::ranges::sort(all);
-  const auto repeated = std::ranges::unique(all);
-  all.erase(repeated.begin(), repeated.end());
-}
-
 template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from) {
+void append_all(std::vector<T>& to, const std::vector<T>& from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
@@ -24,8 +20,12 @@ bool same_elsewhere(const PrincipalRecord& a, const PrincipalRecord& b) {
          a.deadlines == b.deadlines;
 }
 
+bool same_keys(const DeviceRecord& a, const DeviceRecord& b) {
+  return a.wireguard_key == b.wireguard_key && a.next_wireguard_key == b.next_wireguard_key;
+}
+
 bool same_as_peer(const DeviceRecord& a, const DeviceRecord& b) {
-  return a.addresses == b.addresses && a.wireguard_key == b.wireguard_key;
+  return a.addresses == b.addresses && same_keys(a, b);
 }
 
 }  // namespace
@@ -125,8 +125,8 @@ void Changes::mark_principal(std::uint32_t number) {
   for (const std::uint32_t device : {before.device, now.device})
     if (device != kNone) mark(device).own = true;
   const bool same = same_elsewhere(before, now) &&
-                    (now.device == kNone || population_.device(now.device, When::before).wireguard_key ==
-                                                population_.device(now.device, When::now).wireguard_key);
+                    (now.device == kNone || same_keys(population_.device(now.device, When::before),
+                                                      population_.device(now.device, When::now)));
   if ((!before.there && !now.there) || (same && before.group == now.group)) return;
 
   static const std::vector<PrincipalGroup::Target> kNowhere;
@@ -248,8 +248,8 @@ void Changes::add_moved_reach(Scope& scope, const NodeView& before, const NodeVi
   std::vector<std::uint32_t> differ;
   std::ranges::set_symmetric_difference(was, is, std::back_inserter(differ));
   for (const std::uint32_t group : differ) {
-    append(scope.targets, groups_.targets(group).members);
-    append(scope.peers, groups_.targets(group).members);
+    append_all(scope.targets, groups_.targets(group).members);
+    append_all(scope.peers, groups_.targets(group).members);
   }
 }
 
@@ -276,7 +276,7 @@ Scope Changes::scope_of(const NodeView& before, const NodeView& now, bool own) c
     scope.whole_group = true;
     before.add_sources(scope);
     now.add_sources(scope);
-    append(scope.principals, population_.touched_principals());
+    append_all(scope.principals, population_.touched_principals());
     for (const std::uint32_t principal : population_.touched_principals())
       for (const When when : {When::before, When::now})
         scope.peers.push_back(population_.principal(principal, when).device);
@@ -287,8 +287,8 @@ Scope Changes::scope_of(const NodeView& before, const NodeView& now, bool own) c
     now.add_rules(scope, moved);
     add_moved_reach(scope, before, now);
   }
-  append(scope.targets, moved_devices_);
-  append(scope.peers, moved_devices_);
+  append_all(scope.targets, moved_devices_);
+  append_all(scope.peers, moved_devices_);
   return scope;
 }
 
@@ -310,11 +310,11 @@ Changes::Delta Changes::of(std::uint32_t device) const {
     const Scope more = scope_of(before, now, own);
     scope.own = more.own;
     scope.whole_group = more.whole_group;
-    append(scope.principals, more.principals);
-    append(scope.targets, more.targets);
-    append(scope.peers, more.peers);
-    append(scope.classes, more.classes);
-    append(scope.rules, more.rules);
+    append_all(scope.principals, more.principals);
+    append_all(scope.targets, more.targets);
+    append_all(scope.peers, more.peers);
+    append_all(scope.classes, more.classes);
+    append_all(scope.rules, more.rules);
     scope.make_sets();
   }
   Entries was, is;

@@ -17,7 +17,7 @@ constexpr std::size_t kMostAnswers = 100;
 const DeviceId kImagined{"a-new-member"};
 
 /// One access that is asked about, and what people call it.
-struct Goal {
+struct ExplainGoal {
   std::string service;  ///< "" for an ad-hoc access
   Access access;
 };
@@ -30,9 +30,9 @@ std::string suggestion(std::string_view text, const auto& named, std::string_vie
   return near.empty() ? std::string(otherwise) : fmt::format("did you mean \"{}\"?", near);
 }
 
-Result<std::vector<Goal>> goals_of(const Segment& segment, const std::string& name,
+Result<std::vector<ExplainGoal>> goals_of(const Segment& segment, const std::string& name,
                                    std::string_view service) {
-  std::vector<Goal> goals;
+  std::vector<ExplainGoal> goals;
   for (const auto& [known, accesses] : segment.services)
     if (service == "*" || service == known)
       for (const Access& access : accesses) goals.push_back({.service = known, .access = access});
@@ -45,17 +45,17 @@ Result<std::vector<Goal>> goals_of(const Segment& segment, const std::string& na
               suggestion(service, segment.services, fmt::format("or ask for a port: \"{} tcp/443\"", name)));
 }
 
-struct Asked {
+struct ExplainTo {
   std::string segment;
-  std::vector<Goal> goals;
+  std::vector<ExplainGoal> goals;
 };
 
-Result<Asked> parse_to(const Policy& policy, const std::string& to) {
+Result<ExplainTo> parse_to(const Policy& policy, const std::string& to) {
   const std::size_t end = to.find_first_of("/ ");
   if (end == std::string::npos || end + 1 == to.size())
     return fail(ErrorCode::invalid, fmt::format("{} names no service", in_quotes(to)),
                 "write \"SEGMENT/SERVICE\", \"SEGMENT/*\" or \"SEGMENT tcp/443\"");
-  Asked asked{.segment = to.substr(0, end), .goals = {}};
+  ExplainTo asked{.segment = to.substr(0, end), .goals = {}};
   const std::string rest = to.substr(end + 1);
   const auto segment = policy.segments.find(asked.segment);
   if (segment == policy.segments.end())
@@ -80,9 +80,9 @@ class Explainer {
 
   Result<Explanation> explain() {
     CORDON_TRY(add_asker());
-    CORDON_ASSIGN(const Asked asked, parse_to(*world_.policy, question_.to));
+    CORDON_ASSIGN(const ExplainTo asked, parse_to(*world_.policy, question_.to));
     for (const auto& [target, alike] : targets_in(asked.segment))
-      for (const Goal& goal : asked.goals) answer(asked.segment, goal, target, alike);
+      for (const ExplainGoal& goal : asked.goals) answer(asked.segment, goal, target, alike);
     return std::move(out_);
   }
 
@@ -151,7 +151,7 @@ class Explainer {
     return out;
   }
 
-  void answer(const std::string& segment, const Goal& goal, const DeviceId& target, std::size_t alike) {
+  void answer(const std::string& segment, const ExplainGoal& goal, const DeviceId& target, std::size_t alike) {
     if (out_.answers.size() == kMostAnswers) {
       ++out_.left_out;
       return;

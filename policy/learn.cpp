@@ -24,10 +24,10 @@ struct Atom {
 using AtomKey = std::pair<LearnSource, Access>;
 
 /// What a rule's `to` says: a service of the segment, or an access.
-struct Goal {
+struct LearnGoal {
   std::string service;
   Access access;  ///< without service
-  auto operator<=>(const Goal&) const = default;
+  auto operator<=>(const LearnGoal&) const = default;
 };
 
 std::size_t width(const Access& access) {
@@ -122,8 +122,8 @@ class Learner {
 
   /// The narrowest service that takes the access in, or the access itself. One that opens a whole protocol is
   /// no choice.
-  Goal goal_of(const Access& access) const {
-    Goal goal{.service = "", .access = access};
+  LearnGoal goal_of(const Access& access) const {
+    LearnGoal goal{.service = "", .access = access};
     std::size_t best = SIZE_MAX;
     for (const auto& [name, accesses] : segment_.services) {
       std::size_t size = 0;
@@ -141,22 +141,22 @@ class Learner {
   }
 
   void make_rules() {
-    std::map<std::pair<bool, Goal>, std::set<LearnSource>> sources;  // people and machines apart (P2)
+    std::map<std::pair<bool, LearnGoal>, std::set<LearnSource>> sources;  // people and machines apart (P2)
     for (const auto& [key, atom] : atoms_) sources[{key.first.person, goal_of(key.second)}].insert(key.first);
-    std::map<LearnSelectors, std::set<Goal>> goals;  // the same selectors: one rule
+    std::map<LearnSelectors, std::set<LearnGoal>> goals;  // the same selectors: one rule
     for (const auto& [key, wanted] : sources) goals[select_.cover(wanted)].insert(key.second);
     for (const auto& [selectors, wanted] : goals) add_rule(selectors, wanted, sources);
     std::ranges::stable_sort(lesson_.rules, std::ranges::greater{}, &LearnedRule::flows);
   }
 
-  void add_rule(const LearnSelectors& selectors, const std::set<Goal>& goals,
-                const std::map<std::pair<bool, Goal>, std::set<LearnSource>>& sources) {
+  void add_rule(const LearnSelectors& selectors, const std::set<LearnGoal>& goals,
+                const std::map<std::pair<bool, LearnGoal>, std::set<LearnSource>>& sources) {
     LearnedRule rule;
     const bool people = selectors.begin()->kind == LearnSelector::Kind::group ||
                         selectors.begin()->kind == LearnSelector::Kind::user;
     name_sources(rule, selectors);
     rule.to = texts_of(goals);
-    for (const Goal& goal : goals) {
+    for (const LearnGoal& goal : goals) {
       const std::set<LearnSource>& seen = sources.at({people, goal});
       for (const LearnSelector& selector : selectors)
         for (const LearnSource& source : select_.selected_by(selector))
@@ -219,10 +219,10 @@ class Learner {
   }
 
   /// Services, then accesses; ports that touch are one range (types of ICMP have no ranges).
-  std::vector<std::string> texts_of(const std::set<Goal>& goals) const {
+  std::vector<std::string> texts_of(const std::set<LearnGoal>& goals) const {
     std::vector<std::string> out;
     std::vector<Access> accesses;
-    for (const Goal& goal : goals) {
+    for (const LearnGoal& goal : goals) {
       if (!goal.service.empty()) {
         out.push_back(fmt::format("{}/{}", question_.segment, goal.service));
         continue;

@@ -10,7 +10,7 @@
 namespace cordon::policy {
 namespace {
 
-constexpr std::size_t kMostNames = 5;
+constexpr std::size_t kMostLearntNames = 5;
 constexpr std::size_t kMostLeftOut = 100;
 
 /// A basic string of TOML.
@@ -35,7 +35,7 @@ std::string toml_key(const std::string& name) {
 }
 
 template <class Names>
-std::string list(const Names& names) {
+std::string toml_list(const Names& names) {
   std::vector<std::string> out;
   out.reserve(names.size());
   for (const std::string& name : names) out.push_back(toml_text(name));
@@ -50,13 +50,13 @@ std::string comment(std::string text) {
 }
 
 std::string some(const std::set<std::string>& names) {
-  return listed({names.begin(), names.end()}, names.size(), kMostNames);
+  return listed({names.begin(), names.end()}, names.size(), kMostLearntNames);
 }
 
 std::string from_text(const Subject& from) {
   std::vector<std::string> parts;
   const auto add = [&](const char* key, const std::set<std::string>& names) {
-    if (!names.empty()) parts.push_back(fmt::format("{} = {}", key, list(names)));
+    if (!names.empty()) parts.push_back(fmt::format("{} = {}", key, toml_list(names)));
   };
   add("groups", from.groups);
   add("users", from.users);
@@ -80,7 +80,7 @@ std::string rule_text(const LearnedRule& rule) {
                                        rule.people.empty() ? "machines" : "people"),
                                some(rule.beyond)));
   return out + fmt::format("[[allow]]\nname = {}\nfrom = {}\nto = {}\n\n", toml_text(rule.name),
-                           from_text(rule.from), list(rule.to));
+                           from_text(rule.from), toml_list(rule.to));
 }
 
 std::string left_out_text(const World& world, const Lesson& lesson) {
@@ -115,7 +115,7 @@ std::string text_of(const World& world, const LearnQuestion& question, const Les
     std::vector<std::string> members;
     for (const std::string& device : devices) members.push_back("device:" + device);
     out += comment("Machines without a tag or a segment; a tag would read better.");
-    out += fmt::format("[segments.{}]\nmembers = {}\nunderlay = \"open\"\n\n", toml_key(name), list(members));
+    out += fmt::format("[segments.{}]\nmembers = {}\nunderlay = \"open\"\n\n", toml_key(name), toml_list(members));
   }
   for (const LearnedRule& rule : lesson.rules) out += rule_text(rule);
   return out + left_out_text(world, lesson);

@@ -7,7 +7,7 @@ namespace cordon::policy {
 namespace {
 
 template <class Value>
-const Value* find(const NodeState& state, const Key& key) {
+const Value* find_value(const NodeState& state, const Key& key) {
   const auto it = state.entries.find(key);
   return it == state.entries.end() ? nullptr : std::get_if<Value>(&it->second);
 }
@@ -16,7 +16,7 @@ const Value* find(const NodeState& state, const Key& key) {
 const TargetValue* find_target(const NodeState& state, const Address& address) {
   for (int length = address.is_v4() ? 32 : 128; length >= 0; --length)
     if (const auto* target =
-            find<TargetValue>(state, TargetKey{Prefix::of(address, static_cast<unsigned>(length))}))
+            find_value<TargetValue>(state, TargetKey{Prefix::of(address, static_cast<unsigned>(length))}))
       return target;
   return nullptr;
 }
@@ -31,7 +31,7 @@ std::vector<const GrantValue*> candidates(const NodeState& state, GrantKey key, 
   const auto at = [&](unsigned bits) {
     key.port_bits = static_cast<std::uint8_t>(bits);
     key.port = leading(port, bits);
-    const auto* grant = find<GrantValue>(state, key);
+    const auto* grant = find_value<GrantValue>(state, key);
     if (grant) out.push_back(grant);
     return grant != nullptr;
   };
@@ -49,7 +49,7 @@ std::vector<const GrantValue*> candidates(const NodeState& state, GrantKey key, 
 TableVerdict look_up(const NodeState& state, Direction direction, const Address& source,
                      const Address& destination, std::uint8_t protocol, std::uint16_t port, Timestamp at) {
   TableVerdict verdict;
-  const auto* principal = find<PrincipalValue>(state, PrincipalKey{source});
+  const auto* principal = find_value<PrincipalValue>(state, PrincipalKey{source});
   const auto* target = find_target(state, destination);
   if (!principal || principal->isolated || !target) return verdict;
   verdict.observed = target->observe;

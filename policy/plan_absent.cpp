@@ -12,7 +12,7 @@
 namespace cordon::policy {
 namespace {
 
-constexpr std::size_t kMostLines = 50, kMostNames = 3, kMostNamed = 1000;
+constexpr std::size_t kMostAbsentLines = 50, kMostNames = 3, kMostNamed = 1000;
 
 Positions rules_for(const PlanSide& side, const User& user) {
   const Session none;
@@ -84,7 +84,7 @@ std::optional<PlanWarning> absent_people(const PlanContext& c) {
                           counted(count, "person who is", "people who are")),
       .lines = {}};
   for (const auto& [changes, people] : by_changes) {
-    if (warning.lines.size() == kMostLines) break;
+    if (warning.lines.size() == kMostAbsentLines) break;
     warning.lines.push_back(fmt::format("{}: {}", listed(people.names, people.count, kMostNames),
                                         listed({changes.begin(), changes.end()}, changes.size(), 6)));
   }

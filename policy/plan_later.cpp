@@ -10,23 +10,23 @@
 namespace cordon::policy {
 namespace {
 
-constexpr std::size_t kMostLines = 50;
+constexpr std::size_t kMostLaterLines = 50;
 
 auto fields(const Conditions& c) {
   return std::tie(c.assurance, c.auth_age_max, c.trust_min, c.health_min, c.require, c.attestation,
                   c.valid_from, c.valid_until, c.source_networks, c.countries);
 }
 
-bool same(const std::optional<Hours>& a, const std::optional<Hours>& b) {
+bool same_later(const std::optional<Hours>& a, const std::optional<Hours>& b) {
   if (!a || !b) return !a && !b;
   return a->windows == b->windows && a->zone->name() == b->zone->name();
 }
 
-bool same(const Conditions& a, const Conditions& b) {
-  return fields(a) == fields(b) && same(a.hours, b.hours);
+bool same_later(const Conditions& a, const Conditions& b) {
+  return fields(a) == fields(b) && same_later(a.hours, b.hours);
 }
 
-bool same(const TrustSettings& a, const TrustSettings& b) {
+bool same_later(const TrustSettings& a, const TrustSettings& b) {
   const auto parts = [](const TrustSettings& t) {
     return std::tie(t.method, t.health, t.weights.identity, t.weights.device, t.weights.behaviour, t.identity,
                     t.tpm_points, t.unattested_health_max);
@@ -36,7 +36,7 @@ bool same(const TrustSettings& a, const TrustSettings& b) {
 
 bool same_conditions(const Rule& a, const Rule& b) {
   if (a.effect != b.effect || a.unless.has_value() != b.unless.has_value()) return false;
-  return same(a.when, b.when) && (!a.unless || same(*a.unless, *b.unless));
+  return same_later(a.when, b.when) && (!a.unless || same_later(*a.unless, *b.unless));
 }
 
 /// A rule of the new policy that may end, or begin, at another moment than the one of its name in the policy
@@ -51,7 +51,7 @@ std::vector<ChangedRule> changed_rules(const PlanContext& c) {
   using Key = std::pair<Effect, std::string_view>;
   std::map<Key, const Rule*> known;
   for (const Rule& rule : c.before.policy().rules) known.emplace(Key(rule.effect, rule.name), &rule);
-  const bool same_trust = same(c.before.policy().trust, c.after.policy().trust);
+  const bool same_trust = same_later(c.before.policy().trust, c.after.policy().trust);
   std::vector<ChangedRule> out;
   for (const Rule& rule : c.after.policy().rules) {
     const auto it = known.find(Key(rule.effect, rule.name));
@@ -119,7 +119,7 @@ std::vector<PlanWarning> later_changes(const PlanContext& c) {
       if (!moment) continue;
       Found& of_rule = found[i];
       ++of_rule.count;
-      if (of_rule.lines.size() < kMostLines)
+      if (of_rule.lines.size() < kMostLaterLines)
         of_rule.lines.push_back(line_of(who.asker, moment->first, moment->second));
     }
   for (auto& [i, of_rule] : found) {

@@ -16,10 +16,10 @@ namespace {
 
 using Kind = PlanWarning::Kind;
 using Warnings = std::vector<PlanWarning>;
-constexpr std::size_t kMostLines = 50;
+constexpr std::size_t kMostWarningLines = 50;
 
 void add_line(PlanWarning& warning, std::string line) {
-  if (warning.lines.size() < kMostLines) warning.lines.push_back(std::move(line));
+  if (warning.lines.size() < kMostWarningLines) warning.lines.push_back(std::move(line));
 }
 
 bool is_author(const User& user, const std::string& author) {

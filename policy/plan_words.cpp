@@ -9,7 +9,7 @@ namespace cordon::policy {
 namespace {
 
 constexpr std::size_t kMostApart = 4;  ///< principals that get lines of their own
-constexpr std::size_t kMostNames = 3;
+constexpr std::size_t kMostNamesInWords = 3;
 constexpr std::size_t kMostAccesses = 6;
 
 std::vector<std::string> texts(const std::vector<Access>& accesses) {
@@ -71,7 +71,7 @@ std::string in_words(const AccessChange& change) {
   std::vector<std::string> names;
   names.reserve(change.targets.size());
   for (const DeviceId& device : change.targets) names.push_back(device.value);
-  return out + " at " + listed(names, change.target_count, kMostNames);
+  return out + " at " + listed(names, change.target_count, kMostNamesInWords);
 }
 
 std::string in_words(const World& world, const ObservedFlow& flow) {
@@ -100,14 +100,14 @@ std::vector<std::string> lines_of(const PlanEntry& entry) {
   std::vector<std::string> names;
   for (const PlanPrincipal& who : entry.principals) {
     names.push_back(in_words(who));
-    if (names.size() == kMostNames) break;
+    if (names.size() == kMostNamesInWords) break;
   }
   for (const AccessChange& change : entry.changes) {
     std::size_t cut = 0;
     for (const auto& [who, count] : change.cut_flows) cut += count;
     out.push_back(fmt::format("{} {} {}{}{}: {}", with_commas(entry.principal_count),
                               change.gained ? "gain" : "lose", in_words(change), reason_of(change),
-                              cut_words(cut), listed(names, entry.principal_count, kMostNames)));
+                              cut_words(cut), listed(names, entry.principal_count, kMostNamesInWords)));
   }
   return out;
 }

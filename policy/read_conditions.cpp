@@ -21,7 +21,7 @@ constexpr Seconds kOldestLogin{30L * 24 * 3600};
 constexpr int kFullTrust = 100;
 constexpr std::size_t kMostWindows = 100;  ///< of `hours`: each is looked at in every decision
 
-bool contains(KeyList keys, std::string_view key) {
+bool is_among(KeyList keys, std::string_view key) {
   return std::ranges::find(keys, key) != keys.end();
 }
 
@@ -155,13 +155,13 @@ void check_condition_keys(Reader& reader, const TomlEntry& entry, ConditionsOf o
   const TomlNode& table = entry.value;
   reader.check_keys(table, in_quotes(entry.key), kConditions);
   for (const TomlEntry& field : table.entries) {
-    if (of == ConditionsOf::forbid_when && contains(kConditions, field.key) &&
-        !contains(kOfForbidWhen, field.key))
+    if (of == ConditionsOf::forbid_when && is_among(kConditions, field.key) &&
+        !is_among(kOfForbidWhen, field.key))
       reader.error(field.place,
                    fmt::format("{} can't stand in the \"when\" of a forbid", in_quotes(field.key)),
                    {fmt::format("that takes {}; what lets people through goes into \"unless\"",
                                 fmt::join(kOfForbidWhen, ", "))});
-    else if (machines && contains(kNeedPerson, field.key))
+    else if (machines && is_among(kNeedPerson, field.key))
       reader.error(field.place,
                    fmt::format("{} needs a person, and the rule is for machines", in_quotes(field.key)),
                    {"ask for health_min, require or attestation, or write a rule for users or groups"});

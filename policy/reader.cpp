@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kLongestName = 128;
 constexpr std::size_t kMostDiagnostics = 50'000;  ///< nobody reads more
 
-bool contains(KeyList keys, std::string_view key) {
+bool is_known(KeyList keys, std::string_view key) {
   return std::ranges::find(keys, key) != keys.end();
 }
 
@@ -74,7 +74,7 @@ std::vector<std::string> Reader::suggest_one(std::string_view text,
 
 void Reader::check_keys(const TomlNode& table, std::string_view concept_name, KeyList known) {
   for (const TomlEntry& entry : table.entries) {
-    if (contains(known, entry.key)) continue;
+    if (is_known(known, entry.key)) continue;
     auto hints = suggest_one(entry.key, std::vector<std::string_view>(known));
     if (hints.empty()) hints.push_back(fmt::format("its keys are {}", fmt::join(known, ", ")));
     error(entry.place, fmt::format("unknown key {} in {}", in_quotes(entry.key), concept_name),

@@ -3,14 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "policy/ordered_set.h"
+
 namespace cordon::policy {
 namespace {
-
-void make_set(Positions& positions) {
-  std::ranges::sort(positions);
-  const auto repeated = std::ranges::unique(positions);
-  positions.erase(repeated.begin(), repeated.end());
-}
 
 void append(Positions& out, const Positions& more) {
   out.insert(out.end(), more.begin(), more.end());

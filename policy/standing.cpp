@@ -88,7 +88,7 @@ void drop_idle(std::vector<Coming>& forbids, const std::vector<Holding>& allows)
 }
 
 /// Null when it must be looked at anew.
-const Outlook* find(const SeenOutlooks& seen, std::uint32_t rule, Timestamp now) {
+const Outlook* seen_before(const SeenOutlooks& seen, std::uint32_t rule, Timestamp now) {
   for (const auto& [number, outlook] : seen)
     if (number == rule) return outlook.until > now ? &outlook : nullptr;
   return nullptr;
@@ -143,7 +143,7 @@ Standing standing_of(const Policy& policy, std::span<const SelectedRule> rules, 
   for (const SelectedRule& selected : rules) {
     Outlook seen{.holds = true};
     if (!selected.plain) {
-      const Outlook* known = last != nullptr ? find(*last, selected.number, now) : nullptr;
+      const Outlook* known = last != nullptr ? seen_before(*last, selected.number, now) : nullptr;
       seen = known != nullptr ? *known : outlook(policy, *selected.rule, asker, now);
       if (last != nullptr) looked_at.emplace_back(selected.number, seen);
     }

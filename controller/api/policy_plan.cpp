@@ -21,7 +21,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMostRecords = 200'000;  ///< of flows that are looked at
+constexpr std::size_t kMostPlanRecords = 200'000;  ///< of flows that are looked at
 constexpr std::size_t kMostOverflows = 10;
 constexpr std::size_t kMostLines = 50;  ///< of a summary
 
@@ -61,10 +61,10 @@ std::string person_of(const std::string& actor) {
 Result<std::shared_ptr<Work>> gather(Services& services, policy::PolicyPtr next, const std::string& actor) {
   auto work = std::make_shared<Work>();
   work->now = services.clock.now();
-  CORDON_ASSIGN(work->open, services.flows.open(work->now - services.config.session_longest, kMostRecords));
+  CORDON_ASSIGN(work->open, services.flows.open(work->now - services.config.session_longest, kMostPlanRecords));
   if (observes(*services.log.world().policy)) {
     CORDON_ASSIGN(work->question.observed,
-                  services.flows.observed(work->now - services.config.flows_keep, kMostRecords));
+                  services.flows.observed(work->now - services.config.flows_keep, kMostPlanRecords));
   }
   for (const NodeStatus& node : services.distribution->nodes()) {
     if (!node.map_sizes.empty()) work->sizes.emplace(node.device, policy::MapSizes::of(node.map_sizes));
@@ -98,13 +98,13 @@ void name_flows(Work& work) {
 }
 
 template <class Texts>
-json::array texts(const Texts& all) {
+json::array plan_texts(const Texts& all) {
   json::array out;
   for (const auto& text : all) out.emplace_back(text);
   return out;
 }
 
-json::object view(const policy::AccessChange& change) {
+json::object plan_view(const policy::AccessChange& change) {
   json::array accesses, targets;
   for (const policy::Access& access : change.accesses) accesses.emplace_back(policy::to_string(access));
   for (const DeviceId& device : change.targets) targets.emplace_back(device.value);
@@ -122,24 +122,24 @@ json::object view(const policy::AccessChange& change) {
           {"flows_cut", cut}};
 }
 
-json::object view(const policy::PlanEntry& entry) {
+json::object plan_view(const policy::PlanEntry& entry) {
   json::array principals, changes;
   for (const policy::PlanPrincipal& who : entry.principals) {
     principals.push_back(
         json::object{{"person", who.person}, {"device", who.device.value}, {"session", who.session.value}});
   }
-  for (const policy::AccessChange& change : entry.changes) changes.push_back(view(change));
+  for (const policy::AccessChange& change : entry.changes) changes.push_back(plan_view(change));
   return {{"principals", std::move(principals)},
           {"principal_count", entry.principal_count},
           {"changes", std::move(changes)},
-          {"lines", texts(policy::lines_of(entry))}};
+          {"lines", plan_texts(policy::lines_of(entry))}};
 }
 
-json::array view(const std::vector<policy::PlanWarning>& warnings) {
+json::array plan_view(const std::vector<policy::PlanWarning>& warnings) {
   json::array out;
   for (const policy::PlanWarning& warning : warnings) {
     out.push_back(json::object{
-        {"kind", policy::to_string(warning.kind)}, {"text", warning.text}, {"lines", texts(warning.lines)}});
+        {"kind", policy::to_string(warning.kind)}, {"text", warning.text}, {"lines", plan_texts(warning.lines)}});
   }
   return out;
 }
@@ -180,14 +180,14 @@ std::vector<std::string> plan_lines(const policy::Plan& plan, std::size_t most) 
 
 json::object plan_summary(const policy::Plan& plan) {
   return {{"summary", policy::in_words(plan.totals)},
-          {"lines", texts(plan_lines(plan, kMostLines))},
-          {"warnings", view(plan.warnings)}};
+          {"lines", plan_texts(plan_lines(plan, kMostLines))},
+          {"warnings", plan_view(plan.warnings)}};
 }
 
 json::object plan_json(const policy::Plan& plan) {
   const auto& totals = plan.totals;
   json::array changes;
-  for (const policy::PlanEntry& entry : plan.entries) changes.push_back(view(entry));
+  for (const policy::PlanEntry& entry : plan.entries) changes.push_back(plan_view(entry));
   return {{"summary", policy::in_words(totals)},
           {"totals", json::object{{"people_losing", totals.people_losing},
                                   {"people_gaining", totals.people_gaining},
@@ -197,7 +197,7 @@ json::object plan_json(const policy::Plan& plan) {
                                   {"gains", totals.gains},
                                   {"flows_cut", totals.flows_cut},
                                   {"changes_left_out", totals.entries_left_out}}},
-          {"warnings", view(plan.warnings)},
+          {"warnings", plan_view(plan.warnings)},
           {"changes", std::move(changes)}};
 }
 

@@ -10,7 +10,7 @@
 namespace cordon::controller::api {
 namespace {
 
-Result<policy::ApiToken> token_of(const policy::World& world, const Call& call, Timestamp now) {
+Result<policy::ApiToken> api_token_of(const policy::World& world, const Call& call, Timestamp now) {
   policy::ApiToken token;
   CORDON_ASSIGN(const Role role, parse_role(call.text("role")));
   token.role = to_string(role);
@@ -25,8 +25,8 @@ Result<policy::ApiToken> token_of(const policy::World& world, const Call& call, 
   return token;
 }
 
-void create_token(Services& services, const Call& call, Respond respond) {
-  auto token = token_of(services.log.world(), call, services.clock.now());
+void create_api_token(Services& services, const Call& call, Respond respond) {
+  auto token = api_token_of(services.log.world(), call, services.clock.now());
   if (!token) return respond(problem(token.error()));
   token->id = TokenId("a-" + to_hex(random_bytes(8)));
   const Bytes secret = random_bytes(32);
@@ -37,14 +37,14 @@ void create_token(Services& services, const Call& call, Respond respond) {
   commit(services, call, kinds::ApiTokenCreated{std::move(*token)}, std::move(extra), respond);
 }
 
-void list_tokens(Services& services, const Call& call, Respond respond) {
+void list_api_tokens(Services& services, const Call& call, Respond respond) {
   const policy::World& world = services.log.world();
   respond(page(call, world.api_tokens, [&world, now = services.clock.now()](const policy::ApiToken& token) {
     return view(token, world, now);
   }));
 }
 
-void revoke_token(Services& services, const Call& call, Respond respond) {
+void revoke_api_token(Services& services, const Call& call, Respond respond) {
   const TokenId id(call.path[0]);
   if (!services.log.world().api_tokens.contains(id)) {
     return respond(problem(Error{.code = ErrorCode::not_found,
@@ -73,7 +73,7 @@ Routes api_token_routes() {
                 {.name = "owner", .about = "a user, by name or id, whom it dies with (default root@local)"}},
        .answer = "ApiTokenCreated",
        .status = 201,
-       .handler = create_token},
+       .handler = create_api_token},
       {.method = "GET",
        .pattern = "/v1/api-tokens",
        .operation = "listApiTokens",
@@ -82,14 +82,14 @@ Routes api_token_routes() {
        .query = paging(),
        .answer = "ApiToken",
        .kind = Body::list,
-       .handler = list_tokens},
+       .handler = list_api_tokens},
       {.method = "DELETE",
        .pattern = "/v1/api-tokens/{id}",
        .operation = "revokeApiToken",
        .role = Role::admin,
        .summary = "Nobody gets in with it any more",
        .answer = "Revision",
-       .handler = revoke_token}};
+       .handler = revoke_api_token}};
 }
 
 }  // namespace cordon::controller::api

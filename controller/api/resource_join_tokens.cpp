@@ -25,7 +25,7 @@ Result<std::optional<policy::Ownership>> ownership_of(const std::string& text) {
               "give company, personal, vendor or partner");
 }
 
-Result<policy::JoinToken> token_of(const Call& call, Timestamp now) {
+Result<policy::JoinToken> join_token_of(const Call& call, Timestamp now) {
   policy::JoinToken token;
   for (const std::string& tag : call.texts("tags")) {
     const bool plain = !tag.empty() && tag.size() <= 63 && std::ranges::all_of(tag, [](char c) {
@@ -51,8 +51,8 @@ Result<policy::JoinToken> token_of(const Call& call, Timestamp now) {
   return token;
 }
 
-void create_token(Services& services, const Call& call, Respond respond) {
-  auto token = token_of(call, services.clock.now());
+void create_join_token(Services& services, const Call& call, Respond respond) {
+  auto token = join_token_of(call, services.clock.now());
   if (!token) return respond(problem(token.error()));
   token->id = TokenId("t-" + to_hex(random_bytes(8)));
   const Bytes secret = random_bytes(32);
@@ -64,13 +64,13 @@ void create_token(Services& services, const Call& call, Respond respond) {
   commit(services, call, kinds::JoinTokenCreated{std::move(*token)}, std::move(extra), respond);
 }
 
-void list_tokens(Services& services, const Call& call, Respond respond) {
+void list_join_tokens(Services& services, const Call& call, Respond respond) {
   const Timestamp now = services.clock.now();
   respond(page(call, services.log.world().join_tokens,
                [now](const policy::JoinToken& token) { return view(token, now); }));
 }
 
-void revoke_token(Services& services, const Call& call, Respond respond) {
+void revoke_join_token(Services& services, const Call& call, Respond respond) {
   const TokenId id(call.path[0]);
   if (!services.log.world().join_tokens.contains(id)) {
     return respond(problem(Error{.code = ErrorCode::not_found,
@@ -106,7 +106,7 @@ Routes join_token_routes() {
                     {.name = "source", .about = "prefix that devices enrol from", .nullable = true}},
            .answer = "JoinTokenCreated",
            .status = 201,
-           .handler = create_token},
+           .handler = create_join_token},
           {.method = "GET",
            .pattern = "/v1/tokens",
            .operation = "listJoinTokens",
@@ -115,14 +115,14 @@ Routes join_token_routes() {
            .query = paging(),
            .answer = "JoinToken",
            .kind = Body::list,
-           .handler = list_tokens},
+           .handler = list_join_tokens},
           {.method = "DELETE",
            .pattern = "/v1/tokens/{id}",
            .operation = "revokeJoinToken",
            .role = Role::operator_,
            .summary = "No device gets in with it any more; those that are in stay",
            .answer = "Revision",
-           .handler = revoke_token}};
+           .handler = revoke_join_token}};
 }
 
 }  // namespace cordon::controller::api

@@ -55,7 +55,7 @@ void confirm_policy(Services& services, const Call& call, Respond respond) {
 }
 
 /// Reads what a record applied, on the pool; the answer comes on the strand. Revision 0 is no policy at all.
-void read_policy(Services& services, Revision revision,
+void read_policy_at(Services& services, Revision revision,
                  std::function<void(Result<std::vector<SourceFile>>)> then) {
   const policy::World& world = services.log.world();
   if (revision.value == 0) return then(std::vector<SourceFile>{});
@@ -108,7 +108,7 @@ void roll_back_policy(Services& services, const Call& call, Respond respond) {
                                  .what = fmt::format("policy revision {} is in force", revision.value),
                                  .hint = "`cordon policy history` shows the older ones"}));
   }
-  read_policy(services, revision,
+  read_policy_at(services, revision,
               [&services, call, revision, respond](Result<std::vector<SourceFile>> files) {
                 if (!files) return respond(problem(files.error()));
                 put_in_force(services, call, std::move(*files),
@@ -165,9 +165,9 @@ void diff_policies(Services& services, const Call& call, Respond respond) {
   const Revision a = revision_of(call, "a");
   const Revision b(static_cast<std::uint64_t>(
       call.number("b", static_cast<std::int64_t>(services.log.world().policy_revision.value))));
-  read_policy(services, a, [&services, a, b, respond](Result<std::vector<SourceFile>> before) {
+  read_policy_at(services, a, [&services, a, b, respond](Result<std::vector<SourceFile>> before) {
     if (!before) return respond(problem(before.error()));
-    read_policy(
+    read_policy_at(
         services, b,
         [&services, a, b, respond, before = std::move(*before)](Result<std::vector<SourceFile>> after) {
           if (!after) return respond(problem(after.error()));

@@ -24,11 +24,11 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMostRecords = 1'000'000;  ///< of flows that are learned from
+constexpr std::size_t kMostLearnRecords = 1'000'000;  ///< of flows that are learned from
 constexpr std::size_t kMostLeftOut = 1000;
 
 template <class Texts>
-json::array texts(const Texts& all) {
+json::array lesson_texts(const Texts& all) {
   json::array out;
   for (const auto& text : all) out.emplace_back(text);
   return out;
@@ -68,12 +68,12 @@ json::object view(const policy::Lesson& lesson, const policy::World& world) {
   json::array rules, left_out;
   for (const policy::LearnedRule& rule : lesson.rules) {
     rules.push_back(json::object{{"name", rule.name},
-                                 {"to", texts(rule.to)},
+                                 {"to", lesson_texts(rule.to)},
                                  {"flows", rule.flows},
-                                 {"people", texts(rule.people)},
-                                 {"machines", texts(rule.machines)},
+                                 {"people", lesson_texts(rule.people)},
+                                 {"machines", lesson_texts(rule.machines)},
                                  {"days", rule.days.size()},
-                                 {"beyond", texts(rule.beyond)}});
+                                 {"beyond", lesson_texts(rule.beyond)}});
   }
   for (const policy::LeftOut& left : lesson.left_out) {
     if (left_out.size() == kMostLeftOut) break;
@@ -92,7 +92,7 @@ void learn_policy(Services& services, const Call& call, Respond respond) {
   const Seconds kept = services.config.flows_keep;
   const Timestamp now = services.clock.now();
   const Timestamp since = now - Seconds{call.number("since_s", kept.count())};
-  auto flows = services.flows.observed(since, kMostRecords);
+  auto flows = services.flows.observed(since, kMostLearnRecords);
   if (!flows) return respond(problem(flows.error()));
   policy::LearnQuestion question{.segment = call.text("segment"),
                                  .flows = std::move(*flows),
@@ -163,7 +163,7 @@ void explain_policy(Services& services, const Call& call, Respond respond) {
                       {"at", format_rfc3339(now)},
                       {"allowed", allowed},
                       {"answers", std::move(answers)},
-                      {"lines", texts(policy::lines_of(*explanation))}}));
+                      {"lines", lesson_texts(policy::lines_of(*explanation))}}));
 }
 
 Fields learn_fields() {

@@ -12,7 +12,7 @@ namespace {
 namespace json = boost::json;
 
 template <class List>
-json::array texts(const List& list) {
+json::array view_texts(const List& list) {
   json::array out;
   for (const auto& element : list) out.emplace_back(std::string_view(element));
   return out;
@@ -95,9 +95,9 @@ json::object view(const policy::Device& device, bool connected) {
       {"id", device.id.value},
       {"number", device.number},
       {"state", state(device.state)},
-      {"tags", texts(device.tags)},
+      {"tags", view_texts(device.tags)},
       {"ownership", ownership(device.ownership)},
-      {"checks", device.checks ? json::value(texts(*device.checks)) : json::value()},
+      {"checks", device.checks ? json::value(view_texts(*device.checks)) : json::value()},
       {"attestation", device.attestation ? json::value(json::string(policy::to_string(*device.attestation)))
                                          : json::value()},
       {"source", device.source ? json::value(json::string(device.source->to_string())) : json::value()},
@@ -134,7 +134,7 @@ json::object view(const policy::JoinToken& token, Timestamp now) {
   json::value source;
   if (token.source) source = token.source->to_string();
   return {{"id", token.id.value},
-          {"tags", texts(token.tags)},
+          {"tags", view_texts(token.tags)},
           {"ownership", ownership(token.ownership)},
           {"uses_left", token.uses_left},
           {"expires_at", format_rfc3339(token.expires_at)},
@@ -162,7 +162,7 @@ json::object view(const policy::Diagnostic& diagnostic) {
           {"line", diagnostic.place.line},
           {"column", diagnostic.place.column},
           {"message", diagnostic.message},
-          {"hints", texts(diagnostic.hints)},
+          {"hints", view_texts(diagnostic.hints)},
           {"also", std::move(also)},
           {"text", policy::render(diagnostic)}};
 }
@@ -200,7 +200,7 @@ json::object view(const NodeStatus& node) {
           {"last_heartbeat", time_or_null(node.last_heartbeat)},
           {"leases_end", time_or_null(node.leases_end)},
           {"last_nack", node.last_nack},
-          {"alarms", texts(node.alarms)},
+          {"alarms", view_texts(node.alarms)},
           {"counters", std::move(counters)}};
 }
 

@@ -39,7 +39,7 @@ bool takes_address(const kinds::Kind& kind) {
 }
 
 /// What the proposals of a batch touch, and those that were passed over: nobody overtakes whom they'd meet.
-class Touched {
+class TouchedNow {
  public:
   bool meets(const std::vector<std::string>& touches) const {
     if (everything_ || (!touched_.empty() && std::ranges::find(touches, "*") != touches.end())) return true;
@@ -128,7 +128,7 @@ class ChangeLogWriter final : public ChangeLog {
   std::vector<Waiting> take_batch() {
     std::vector<Waiting> taken;
     std::vector<Waiting> left;
-    Touched touched;
+    TouchedNow touched;
     std::size_t bytes = 0;
     // Two that take the last address would both be judged good: near the end of the pool they go one by one.
     auto addresses = std::max<std::uint64_t>(1, v4_surely_free(world_));

@@ -33,7 +33,7 @@ namespace cordon::controller {
 namespace {
 
 namespace asio = boost::asio;
-constexpr std::string_view kArea = "controller";
+constexpr std::string_view kRuntimeArea = "controller";
 constexpr int kIoThreads = 2;
 constexpr int kPoolThreads = 2;
 constexpr Seconds kNodeLease{15 * 60};  // unless told
@@ -105,7 +105,7 @@ class RunningController final : public Runtime {
 Result<> RunningController::open_storage() {
   if (!config_.places_database.empty()) {
     CORDON_ASSIGN(places_, Places::open(config_.places_database));
-    log::info(kArea, "countries of addresses are those of {}", places_->version());
+    log::info(kRuntimeArea, "countries of addresses are those of {}", places_->version());
   }
   const std::filesystem::path& state = config_.state_directory;
   CORDON_ASSIGN(secrets_, open_secret_store(state / "secrets.db", state / "data.key"));
@@ -153,7 +153,7 @@ Result<> RunningController::first_start() {
                          .overlay_v6 = v6,
                          .node_lease = config_.node_lease.value_or(kNodeLease)}};
     CORDON_TRY(propose_and_wait(kinds::encode("controller", created)));
-    log::info(kArea, "new installation \"{}\": overlay {} and {}", config_.trust_domain, v4.to_string(),
+    log::info(kRuntimeArea, "new installation \"{}\": overlay {} and {}", config_.trust_domain, v4.to_string(),
               v6.to_string());
   }
   const std::string& domain = log_->world().installation.trust_domain;
@@ -164,7 +164,7 @@ Result<> RunningController::first_start() {
                 "a trust domain can't be changed; use another state_directory for another installation");
   }
   for (const std::string& ignored : settled_at_first_start(config_, log_->world().installation))
-    log::warning(kArea, "{}", ignored);
+    log::warning(kRuntimeArea, "{}", ignored);
   return {};
 }
 
@@ -174,7 +174,7 @@ Result<> RunningController::take_back_unconfirmed() {
   if (!back) return {};
   const auto undone = propose_and_wait(kinds::encode("controller", *back));
   if (!undone) return std::unexpected(in_context(undone.error(), "rolling back an unconfirmed policy"));
-  log::warning(kArea, "policy revision {} wasn't confirmed in time: it was rolled back",
+  log::warning(kRuntimeArea, "policy revision {} wasn't confirmed in time: it was rolled back",
                back->revision.value);
   return {};
 }
@@ -200,14 +200,14 @@ Result<> RunningController::listen() {
   policy_watch_ = std::make_shared<PolicyWatch>(*log_, system_clock(), strand_);
   policy_watch_->start();
   if (const std::string told = other_time_zones(*log_, system_time_zones()); !told.empty()) {
-    log::warning(kArea, "{}", told);
+    log::warning(kRuntimeArea, "{}", told);
   }
   CORDON_ASSIGN(distribution_, start_distribution(*services_, config_.state_directory / "receipts.db"));
   CORDON_ASSIGN(api_, start_api(*services_));
   if (config_.metrics_listen) {
     CORDON_ASSIGN(metrics_listener_, listen_metrics(strand_, *config_.metrics_listen, metrics_));
   }
-  log::info(kArea, "{} listens for nodes at {} (port {}), for the API at {} (port {}) and at {}",
+  log::info(kRuntimeArea, "{} listens for nodes at {} (port {}), for the API at {} (port {}) and at {}",
             config_.name, config_.listen_nodes.to_string(), distribution_->port(),
             config_.listen_api.to_string(), api_->https_port(), config_.admin_socket().string());
   return {};
@@ -228,15 +228,15 @@ void RunningController::keep_house() {
   const Timestamp now = system_clock().now();
   const auto renewed = authority_->renew_server(now);
   if (!renewed) {
-    log::error(kArea, "can't renew the server certificate: {}", renewed.error().message());
+    log::error(kRuntimeArea, "can't renew the server certificate: {}", renewed.error().message());
   } else if (*renewed) {
     for (const Result<>& reloaded : {distribution_->reload_certificate(), api_->reload_certificate()}) {
-      if (!reloaded) log::error(kArea, "can't use the new certificate: {}", reloaded.error().message());
+      if (!reloaded) log::error(kRuntimeArea, "can't use the new certificate: {}", reloaded.error().message());
     }
-    log::info(kArea, "the server certificate was renewed");
+    log::info(kRuntimeArea, "the server certificate was renewed");
   }
   if (const auto pruned = flows_->prune(now - config_.flows_keep, config_.flows_max_bytes); !pruned) {
-    log::warning(kArea, "can't remove old flow records: {}", pruned.error().message());
+    log::warning(kRuntimeArea, "can't remove old flow records: {}", pruned.error().message());
   }
   housekeeping_.expires_after(kHousekeeping);
   housekeeping_.async_wait([this](const boost::system::error_code& error) {
@@ -246,7 +246,7 @@ void RunningController::keep_house() {
 
 void RunningController::end() {
   if (std::exchange(ended_, true)) return;
-  log::info(kArea, "ending");
+  log::info(kRuntimeArea, "ending");
   boost::system::error_code ignored;
   signals_.cancel(ignored);
   housekeeping_.cancel();
@@ -284,7 +284,7 @@ Result<> RunningController::run() {
     for (int i = 1; i < kIoThreads; ++i) threads.emplace_back([this] { io_.run(); });
     io_.run();
   }
-  log::info(kArea, "ended");
+  log::info(kRuntimeArea, "ended");
   return {};
 }
 

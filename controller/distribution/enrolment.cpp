@@ -9,6 +9,7 @@
 #include "controller/core/change_log.h"
 #include "controller/core/metrics.h"
 #include "controller/core/services.h"
+#include "controller/distribution/printable.h"
 #include "controller/pki/authority.h"
 #include "controller/pki/csr.h"
 #include "controller/secrets/secret_store.h"
@@ -30,17 +31,10 @@ std::string csr_name(const DeviceId& device) {
   return "enrol-csr/" + device.value;
 }
 
-bool is_device_name(std::string_view text) {
+bool may_name_device(std::string_view text) {
   return !text.empty() && text.size() <= 63 && text.front() != '-' && text.back() != '-' &&
          std::ranges::all_of(
              text, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
-}
-
-/// What a machine tells of itself is shown to operators: printable ASCII only.
-std::string printable(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, kMaxPlatform)) out += c >= ' ' && c <= '~' ? c : '?';
-  return out;
 }
 
 const policy::Device* find(const policy::World& world, const DeviceId& id) {
@@ -98,7 +92,7 @@ void Enrolment::enrol(const wire::EnrolRequest& request, const Address& source, 
   const auto key = csr_public_key(request.csr_pem());
   if (!key) return refuse(source, "request", key.error(), done);
   const DeviceId id(request.name());
-  if (!is_device_name(request.name())) {
+  if (!may_name_device(request.name())) {
     return refuse(source, "name",
                   {.what = "the name is not one for a device", .hint = "1 to 63 of a-z, 0-9 and - between"},
                   done);
@@ -128,7 +122,7 @@ void Enrolment::enrol(const wire::EnrolRequest& request, const Address& source, 
   kinds::DeviceEnrolled enrolled{.device = id,
                                  .token = TokenId(request.token_id()),
                                  .public_key_der = *key,
-                                 .platform = printable(request.platform())};
+                                 .platform = printable(request.platform(), kMaxPlatform)};
   std::ranges::copy(as_bytes(request.wireguard_public_key()), enrolled.wireguard_key.begin());
   services_.log.propose(kinds::encode("device:" + id.value, enrolled),
                         [self = shared_from_this(), id, source, done = std::move(done),

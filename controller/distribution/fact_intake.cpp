@@ -9,7 +9,7 @@ namespace cordon::controller {
 
 namespace {
 
-BootNs as_ns(Seconds duration) {
+BootNs in_ns(Seconds duration) {
   return static_cast<BootNs>(duration.count()) * 1'000'000'000;
 }
 
@@ -86,7 +86,7 @@ void FactIntake::check() {
 
 kinds::DeviceFacts FactIntake::wanted(const policy::Device& device, Known& known) const {
   const BootNs now = clock_.boot_ns();
-  const BootNs timeout = as_ns(log_.world().policy->health.report_timeout);
+  const BootNs timeout = in_ns(log_.world().policy->health.report_timeout);
   if (known.checks && now - known.checks_at >= timeout) known.checks.reset();
   if (known.source && !known.connected && now - known.source_at >= timeout) known.source.reset();
   kinds::DeviceFacts facts{.device = device.id,
@@ -117,7 +117,7 @@ bool FactIntake::waits_for_rise(const policy::Device& device, const kinds::Devic
     return false;
   }
   if (known.risen_at == 0) known.risen_at = clock_.boot_ns();
-  return clock_.boot_ns() - known.risen_at < as_ns(policy.health.report_timeout);
+  return clock_.boot_ns() - known.risen_at < in_ns(policy.health.report_timeout);
 }
 
 void FactIntake::settle(const DeviceId& device) {

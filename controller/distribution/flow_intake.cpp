@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "controller/core/metrics.h"
+#include "controller/distribution/printable.h"
 #include "controller/world/kinds.h"
 #include "proto/codec.h"
 
@@ -24,12 +25,6 @@ std::string_view kind_name(wire::Flow::Kind kind) {
     default:
       return "underlay";
   }
-}
-
-std::string printable(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, kMaxReason)) out += c >= ' ' && c <= '~' ? c : '?';
-  return out;
 }
 
 }  // namespace
@@ -95,7 +90,7 @@ FlowRecord FlowIntake::resolve(const DeviceId& node, const wire::Flow& flow, con
   out.protocol = static_cast<std::uint8_t>(flow.protocol());
   out.source_port = static_cast<std::uint16_t>(flow.source_port());
   out.destination_port = static_cast<std::uint16_t>(flow.destination_port());
-  out.reason = printable(flow.reason());
+  out.reason = printable(flow.reason(), kMaxReason);
   out.direction = flow.direction() == 0 ? "ingress" : "egress";
   constexpr std::uint64_t kMost = INT64_MAX;  // what the store's integers hold
   out.packets = std::min<std::uint64_t>(flow.packets(), kMost);

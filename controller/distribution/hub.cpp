@@ -20,19 +20,19 @@ namespace cordon::controller {
 
 namespace {
 
-constexpr std::string_view kArea = "controller.nodes";
+constexpr std::string_view kHubArea = "controller.nodes";
 constexpr std::uint32_t kBusyRetryMs = 30'000;
 constexpr std::uint32_t kGoneRetryMs = 600'000;  // a device that was removed needs no haste
 constexpr std::size_t kOpenedKept = 4096;
 constexpr auto kExpiredServes = std::chrono::days(30);   // an expired certificate, for renewal only
-constexpr auto kLongestSleep = std::chrono::minutes(1);  // the wall clock may be set meanwhile
+constexpr auto kLongestHubSleep = std::chrono::minutes(1);  // the wall clock may be set meanwhile
 
 template <class Kind>
 const Kind* as(const Result<kinds::Kind>& kind) {
   return kind ? std::get_if<Kind>(&*kind) : nullptr;
 }
 
-void refuse(NodeLink& link, const wire::ToNode& message) {
+void refuse_busy(NodeLink& link, const wire::ToNode& message) {
   if (const auto frame = wire::frame(message.SerializeAsString())) link.send(*frame);
   link.finish();
 }
@@ -74,7 +74,7 @@ void Hub::stop() {
   const auto sessions = sessions_;  // close() takes them out
   for (const auto& [device, session] : sessions) session->close("the controller stops", 1000);
   if (const auto flushed = ledger_->flush(services_.clock.now()); !flushed) {
-    log::error(kArea, "can't keep receipts: {}", flushed.error().message());
+    log::error(kHubArea, "can't keep receipts: {}", flushed.error().message());
   }
 }
 
@@ -116,7 +116,7 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
     services_.metrics.count("nodes_refused", "busy");
     wire::ToNode busy;
     busy.mutable_busy()->set_retry_after_ms(kBusyRetryMs);
-    refuse(*link, busy);
+    refuse_busy(*link, busy);
     return nullptr;
   }
   if (existing != sessions_.end()) {
@@ -134,7 +134,7 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   facts.map_sizes = {hello.map_sizes().begin(), hello.map_sizes().end()};
   services_.metrics.count("sessions");
   services_.metrics.gauge("nodes_connected", static_cast<double>(sessions_.size()));
-  log::info(kArea, "{} connected from {}", admitted.device.value, peer.remote.to_string());
+  log::info(kHubArea, "{} connected from {}", admitted.device.value, peer.remote.to_string());
   enrolment_->forget_request(admitted.device);
   session->start(hello, *wanted, world.revision);
   learn_endpoint(admitted.device, hello, peer);
@@ -362,7 +362,7 @@ void Hub::tick() {
   idle_->check([this](const DeviceId& device) { return cannot_tell_activity(device); });
   if (const auto flushed = ledger_->flush(services_.clock.now()); !flushed) {
     services_.metrics.count("receipts_unwritten");
-    log::warning(kArea, "can't keep receipts: {}", flushed.error().message());
+    log::warning(kHubArea, "can't keep receipts: {}", flushed.error().message());
   }
   // A device that is away and whose leases have run out enforces nothing that could be out of date.
   for (const auto& [id, device] : services_.log.world().devices) {
@@ -379,7 +379,7 @@ void Hub::tick() {
 void Hub::watch_time() {
   const Timestamp now = services_.clock.now();
   const Timestamp next = states_.next_change_at();
-  std::chrono::microseconds sleep = kLongestSleep;
+  std::chrono::microseconds sleep = kLongestHubSleep;
   if (next <= now) {
     services_.log.propose(kinds::encode("controller", kinds::TimeAdvanced{}),
                           [](const Result<Committed>&) {});

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kMostClosing = 1024;  // the rest when these are
 constexpr Seconds kBetweenChecks{5};        // each looks at every session
 
-BootNs as_ns(Seconds duration) {
+BootNs idle_ns(Seconds duration) {
   return static_cast<BootNs>(duration.count()) * 1'000'000'000;
 }
 
@@ -27,17 +27,17 @@ void IdleWatch::heard(const DeviceId& node, const SessionId& session, Seconds si
   const auto& sessions = log_.world().sessions;
   const auto found = sessions.find(session);
   if (found == sessions.end() || found->second.device != node) return;
-  const BootNs now = clock_.boot_ns(), ago = as_ns(silent);
+  const BootNs now = clock_.boot_ns(), ago = idle_ns(silent);
   BootNs& last = active_.try_emplace(session, now).first->second;  // if it isn't known it was opened just now
   if (ago < now) last = std::max(last, now - ago);
 }
 
 void IdleWatch::check(const std::function<bool(const DeviceId&)>& cannot_tell) {
   const BootNs now = clock_.boot_ns();
-  if (checked_ != 0 && now - checked_ < as_ns(kBetweenChecks)) return;
+  if (checked_ != 0 && now - checked_ < idle_ns(kBetweenChecks)) return;
   checked_ = now;
   const policy::World& world = log_.world();
-  const BootNs idle = as_ns(world.policy->sessions.idle);
+  const BootNs idle = idle_ns(world.policy->sessions.idle);
   std::erase_if(active_, [&](const auto& known) { return !world.sessions.contains(known.first); });
   for (const auto& [id, session] : world.sessions) {
     BootNs& last = active_.try_emplace(id, now).first->second;

@@ -22,7 +22,7 @@ namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
-constexpr std::string_view kArea = "controller.nodes";
+constexpr std::string_view kListenerArea = "controller.nodes";
 constexpr int kStrangerMessages = 32;  // on one connection; a machine that waits for approval asks anew
 
 Result<Endpoint> to_endpoint(const tcp::endpoint& endpoint) {
@@ -164,7 +164,7 @@ asio::awaitable<void> Listener::serve(std::shared_ptr<Connection> connection, En
   auto peer = co_await connection->handshake(remote, hub_->limits().handshake);
   if (!peer) {
     services_.metrics.count("connections_refused", "handshake");
-    log::debug(kArea, "{}: {}", remote.to_string(), peer.error().message());
+    log::debug(kListenerArea, "{}: {}", remote.to_string(), peer.error().message());
     connection->drop();
     co_return;
   }
@@ -257,7 +257,7 @@ asio::awaitable<void> Listener::serve_device(std::shared_ptr<Connection> connect
     }
     const auto admitted = hub_->admit(peer);
     if (!admitted) {
-      log::warning(kArea, "{}: {}", peer.remote.to_string(), admitted.error().message());
+      log::warning(kListenerArea, "{}: {}", peer.remote.to_string(), admitted.error().message());
       refuse(*connection, "device", admitted.error().what);
       co_return nullptr;
     }

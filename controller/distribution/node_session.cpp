@@ -18,10 +18,10 @@
 namespace cordon::controller {
 
 namespace {
-constexpr std::string_view kArea = "controller.nodes";
+constexpr std::string_view kSessionArea = "controller.nodes";
 constexpr int kEndpointsAMessage = 1000;
 
-NodeSession::Time steady_now() {
+NodeSession::Time session_now() {
   return NodeSession::Time::clock::now();
 }
 
@@ -36,7 +36,7 @@ NodeSession::NodeSession(Hub& hub, DeviceId device, Bytes key_der, std::shared_p
       key_der_(std::move(key_der)),
       link_(std::move(link)),
       feed_(hub.limits()),
-      heard_at_(steady_now()),
+      heard_at_(session_now()),
       wake_(hub.services().strand),
       drained_(hub.services().strand) {}
 
@@ -51,10 +51,10 @@ void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wante
     if (peer == nullptr) break;
     added_.insert(peer->device);
   }
-  feed_.start(wanted, holds_it, revision, steady_now());
+  feed_.start(wanted, holds_it, revision, session_now());
   if (hello.seen_revision() > services.log.head().revision.value) {
     services.metrics.count("nodes_ahead");
-    log::error(kArea,
+    log::error(kSessionArea,
                "{} has seen revision {}, the log ends at {}: the log was cut or another one is in its place",
                device_.value, hello.seen_revision(), services.log.head().revision.value);
   }
@@ -102,7 +102,7 @@ void NodeSession::receive(const wire::ToController& message) {
 }
 
 void NodeSession::take_ack(const wire::Ack& ack) {
-  const auto receipt = feed_.ack(ack, device_, key_der_, steady_now());
+  const auto receipt = feed_.ack(ack, device_, key_der_, session_now());
   Metrics& metrics = hub_.services().metrics;
   if (receipt) {
     metrics.count("acks");
@@ -112,16 +112,16 @@ void NodeSession::take_ack(const wire::Ack& ack) {
   // Acks that crossed a NACK of ours or a new state are in order.
   if (receipt.error().code == ErrorCode::not_found) return metrics.count("acks_stale");
   metrics.count("acks_refused");
-  log::warning(kArea, "{}: {}", device_.value, receipt.error().message());
+  log::warning(kSessionArea, "{}: {}", device_.value, receipt.error().message());
   if (receipt.error().code != ErrorCode::conflict) return close(receipt.error().what);
   hub_.nacked(*this, receipt.error().what);
   arm();
 }
 
 void NodeSession::take_nack(const wire::Nack& nack) {
-  if (!feed_.nack(nack.sequence(), steady_now())) return;
+  if (!feed_.nack(nack.sequence(), session_now())) return;
   hub_.services().metrics.count("nacks");
-  log::warning(kArea, "{} refused sequence {}: {}", device_.value, nack.sequence(), nack.reason());
+  log::warning(kSessionArea, "{} refused sequence {}: {}", device_.value, nack.sequence(), nack.reason());
   hub_.nacked(*this, nack.reason());
   arm();
 }
@@ -130,11 +130,11 @@ void NodeSession::take_nack(const wire::Nack& nack) {
 bool NodeSession::confirms() const {
   const auto owes = feed_.owes_since();
   return hub_.services().log.storage_is_fresh() &&
-         !(owes && steady_now() - *owes > hub_.limits().confirm_overdue);
+         !(owes && session_now() - *owes > hub_.limits().confirm_overdue);
 }
 
 void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
-  heard_at_ = steady_now();
+  heard_at_ = session_now();
   Services& services = hub_.services();
   const Timestamp now = services.clock.now();
   NodeStatus& facts = hub_.facts(device_);
@@ -215,7 +215,7 @@ void NodeSession::answered(const wire::ToNode& message) {
 void NodeSession::answer(const wire::ToNode& message) {
   auto frame = wire::frame(message.SerializeAsString());
   if (!frame) {
-    log::error(kArea, "an answer to {} doesn't fit a frame", device_.value);
+    log::error(kSessionArea, "an answer to {} doesn't fit a frame", device_.value);
     return;
   }
   answers_.push_back(std::move(*frame));
@@ -226,7 +226,7 @@ void NodeSession::add(const std::vector<policy::Change>& changes, Revision revis
   for (const policy::Change& change : changes)
     if (const auto* peer = std::get_if<policy::PeerKey>(&change.key); peer != nullptr && change.value)
       added_.insert(peer->device);
-  feed_.add(changes, revision, steady_now());
+  feed_.add(changes, revision, session_now());
 }
 
 void NodeSession::tell_endpoint(const DeviceId& peer) {
@@ -249,8 +249,8 @@ bool NodeSession::next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out)
 }
 
 bool NodeSession::next(wire::ToNode& out) {
-  const auto next_state = [&] { return feed_.next(hub_.services().log.head(), steady_now(), out); };
-  if (feed_.urgent(steady_now()) && next_state()) return true;
+  const auto next_state = [&] { return feed_.next(hub_.services().log.head(), session_now(), out); };
+  if (feed_.urgent(session_now()) && next_state()) return true;
   // Endpoints before the peers they belong to: a handshake that has nowhere to go is tried again after 5 s
   // only.
   if (next_endpoints(added_, out)) return true;
@@ -262,12 +262,12 @@ bool NodeSession::next(wire::ToNode& out) {
 
 void NodeSession::pump() {
   if (closed() || writing_) return;
-  if (!answers_.empty() && !feed_.urgent(steady_now())) {
+  if (!answers_.empty() && !feed_.urgent(session_now())) {
     std::string frame = std::move(answers_.front());
     answers_.pop_front();
     drained_.cancel();
     writing_ = true;
-    writing_since_ = steady_now();
+    writing_since_ = session_now();
     return link_->send(std::move(frame));
   }
   wire::ToNode out;
@@ -278,11 +278,11 @@ void NodeSession::pump() {
 void NodeSession::write(const wire::ToNode& message) {
   auto frame = wire::frame(message.SerializeAsString());
   if (!frame) {
-    log::error(kArea, "a message to {}: {}", device_.value, frame.error().message());
+    log::error(kSessionArea, "a message to {}: {}", device_.value, frame.error().message());
     return close("a state that doesn't fit a frame", to_u32(hub_.limits().resync_most));
   }
   writing_ = true;
-  writing_since_ = steady_now();
+  writing_since_ = session_now();
   link_->send(std::move(*frame));
 }
 
@@ -314,7 +314,7 @@ void NodeSession::check(Time now) {
 
 void NodeSession::close(std::string_view reason, std::uint32_t retry_after_ms) {
   if (closed()) return;
-  log::info(kArea, "{}: session ends: {}", device_.value, reason);
+  log::info(kSessionArea, "{}: session ends: {}", device_.value, reason);
   wire::ToNode out;
   out.mutable_goodbye()->set_reason(std::string(reason));
   out.mutable_goodbye()->set_retry_after_ms(retry_after_ms);

@@ -7,7 +7,7 @@
 namespace cordon::controller {
 
 namespace {
-constexpr const char* kSchema = R"(
+constexpr const char* kReceiptSchema = R"(
 CREATE TABLE IF NOT EXISTS receipts (
   revision INTEGER NOT NULL, device TEXT NOT NULL, self INTEGER NOT NULL, after_us INTEGER NOT NULL,
   head INTEGER NOT NULL, head_hash BLOB NOT NULL, digest BLOB NOT NULL, at INTEGER NOT NULL,
@@ -23,7 +23,7 @@ constexpr std::int64_t kPruneRows = 10'000;  // at a time, when there are too ma
 Result<std::unique_ptr<ReceiptLedger>> ReceiptLedger::open(const std::filesystem::path& path,
                                                            const ReceiptBounds& bounds) {
   CORDON_ASSIGN(Sqlite database, Sqlite::open(path, {.durable = false, .shrinks = true}));
-  CORDON_TRY(database.execute(kSchema));
+  CORDON_TRY(database.execute(kReceiptSchema));
   return std::make_unique<ReceiptLedger>(std::move(database), bounds);
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kMostReach = 1000;  // of a status; keeps the answer well under a frame
 
-RateLimiter::Time steady_now() {
+RateLimiter::Time request_now() {
   return RateLimiter::Time::clock::now();
 }
 
@@ -98,12 +98,12 @@ void NodeRequests::fill_reach(const DeviceId& device, const policy::PrincipalRef
 }
 
 void NodeRequests::login(const DeviceId& device, const wire::LoginRequest& request, Done done) {
-  if (!statuses_.take(device.value, steady_now())) {
+  if (!statuses_.take(device.value, request_now())) {
     wire::ToNode out;
     out.mutable_login()->set_request(request.request());
     out.mutable_login()->set_reason("too many requests from this device");
     out.mutable_login()->set_retry_after_ms(
-        static_cast<std::uint32_t>(statuses_.wait(device.value, steady_now()).count()));
+        static_cast<std::uint32_t>(statuses_.wait(device.value, request_now()).count()));
     return done(std::move(out));
   }
   LoginAttempt attempt{.device = device,
@@ -177,7 +177,7 @@ void NodeRequests::status(const DeviceId& device, const wire::StatusRequest& req
     }
   }
   // Evaluating is what costs; who asks too often gets the rest.
-  if (statuses_.take(device.value, steady_now())) {
+  if (statuses_.take(device.value, request_now())) {
     fill_reach(device, session != nullptr ? policy::PrincipalRef(session->id) : policy::PrincipalRef(device),
                answer);
   } else {
@@ -190,11 +190,11 @@ void NodeRequests::why(const DeviceId& device, const wire::WhyRequest& request, 
   wire::ToNode out;
   wire::WhyAnswer& answer = *out.mutable_why();
   answer.set_request(request.request());
-  if (!questions_.take(device.value, steady_now())) {
+  if (!questions_.take(device.value, request_now())) {
     services_.metrics.count("requests_limited", "why");
     answer.set_answer("too many questions from this device");
     answer.set_retry_after_ms(
-        static_cast<std::uint32_t>(questions_.wait(device.value, steady_now()).count()));
+        static_cast<std::uint32_t>(questions_.wait(device.value, request_now()).count()));
     return done(std::move(out));
   }
   const policy::World& world = services_.log.world();

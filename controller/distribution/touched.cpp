@@ -58,6 +58,9 @@ Touched of(const kinds::DeviceReleased& k) {
 Touched of(const kinds::WireguardKeyChanged& k) {
   return device(k.device);
 }
+Touched of(const kinds::WireguardKeyOffered& k) {
+  return device(k.device);
+}
 Touched of(const kinds::UserAdded& k) {
   return user(k.user);
 }
@@ -89,6 +92,9 @@ Touched of(const kinds::JoinTokenRevoked&) {
   return {};
 }
 Touched of(const kinds::CertificateIssued&) {
+  return {};
+}
+Touched of(const kinds::KeyRotationAsked&) {
   return {};
 }
 Touched of(const kinds::ApiTokenCreated&) {

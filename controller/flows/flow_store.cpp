@@ -6,7 +6,7 @@ namespace cordon::controller {
 
 namespace {
 
-constexpr const char* kSchema = R"(
+constexpr const char* kFlowSchema = R"(
 CREATE TABLE IF NOT EXISTS flows (
   id INTEGER PRIMARY KEY, at INTEGER NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL,
   source BLOB NOT NULL, destination BLOB NOT NULL, person TEXT NOT NULL,
@@ -180,7 +180,7 @@ Result<std::size_t> SqliteFlowStore::prune(Timestamp older_than, std::uint64_t m
 
 Result<std::unique_ptr<FlowStore>> open_flow_store(const std::filesystem::path& path) {
   CORDON_ASSIGN(Sqlite database, Sqlite::open(path, {.durable = false, .shrinks = true}));
-  CORDON_TRY(database.execute(kSchema));
+  CORDON_TRY(database.execute(kFlowSchema));
   return std::make_unique<SqliteFlowStore>(std::move(database));
 }
 

@@ -13,7 +13,7 @@ namespace cordon::controller {
 
 namespace {
 
-constexpr const char* kSchema = R"(
+constexpr const char* kLogSchema = R"(
 CREATE TABLE IF NOT EXISTS changes (
   revision INTEGER PRIMARY KEY,
   at       INTEGER NOT NULL,
@@ -63,7 +63,7 @@ class SqliteLogStore final : public LogStore {
                   "start the newer release that wrote it");
     }
     CORDON_ASSIGN(auto transaction, SqliteTransaction::begin(db_));
-    CORDON_TRY(db_.execute(kSchema));
+    CORDON_TRY(db_.execute(kLogSchema));
     CORDON_TRY(db_.execute("PRAGMA user_version = 1"));
     return transaction.commit();
   }

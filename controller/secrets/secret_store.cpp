@@ -15,7 +15,7 @@ namespace cordon::controller {
 
 namespace {
 
-constexpr const char* kSchema =
+constexpr const char* kSecretSchema =
     "CREATE TABLE IF NOT EXISTS secrets (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT";
 
 // Sealed at the first start and opened at every later one: tells a wrong key before anything is read or
@@ -28,7 +28,7 @@ class SqliteSecretStore final : public SecretStore {
   SqliteSecretStore(Sqlite db, Bytes key) : db_(std::move(db)), key_(std::move(key)) {}
 
   Result<> prepare() {
-    CORDON_TRY(db_.execute(kSchema));
+    CORDON_TRY(db_.execute(kSecretSchema));
     // What is erased is overwritten: destroying a key is how a person is erased.
     CORDON_TRY(db_.execute("PRAGMA secure_delete=ON"));
     CORDON_ASSIGN(const auto proof, get(kProofName));

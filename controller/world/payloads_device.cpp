@@ -16,7 +16,7 @@ json::string base64(ByteView bytes) {
   return json::string(to_base64(bytes));
 }
 
-WireguardKey wireguard(Fields& f, std::string_view key) {
+WireguardKey wireguard_key_of(Fields& f, std::string_view key) {
   WireguardKey out{};
   const auto bytes = f.base64(key, out.size(), out.size());
   if (bytes.size() == out.size()) std::copy(bytes.begin(), bytes.end(), out.begin());
@@ -63,19 +63,23 @@ void read(Fields& f, JoinTokenRevoked& k) {
 }
 
 // {"device":"ledger","platform":"Debian 12","public_key":"base64","token":"t-..","wireguard_key":"base64"}
+// Version 2 has "presharing":true besides.
 json::object write(const DeviceEnrolled& k) {
-  return {{"device", k.device.value},
-          {"platform", k.platform},
-          {"public_key", base64(k.public_key_der)},
-          {"token", k.token.value},
-          {"wireguard_key", base64(k.wireguard_key)}};
+  json::object out{{"device", k.device.value},
+                   {"platform", k.platform},
+                   {"public_key", base64(k.public_key_der)},
+                   {"token", k.token.value},
+                   {"wireguard_key", base64(k.wireguard_key)}};
+  if (k.presharing) out["presharing"] = true;
+  return out;
 }
-void read(Fields& f, DeviceEnrolled& k) {
+void read(Fields& f, DeviceEnrolled& k, std::uint32_t version) {
   k.device.value = f.id("device");
   k.platform = f.text("platform", 255, 0);
+  if (version == 2) k.presharing = f.boolean("presharing");
   k.public_key_der = f.base64("public_key", 1, 1024);
   k.token.value = f.id("token");
-  k.wireguard_key = wireguard(f, "wireguard_key");
+  k.wireguard_key = wireguard_key_of(f, "wireguard_key");
 }
 
 // {"device":"ledger"}
@@ -172,7 +176,24 @@ json::object write(const WireguardKeyChanged& k) {
 }
 void read(Fields& f, WireguardKeyChanged& k) {
   k.device.value = f.id("device");
-  k.wireguard_key = wireguard(f, "wireguard_key");
+  k.wireguard_key = wireguard_key_of(f, "wireguard_key");
+}
+
+// {"device":"ledger"}
+json::object write(const KeyRotationAsked& k) {
+  return {{"device", k.device.value}};
+}
+void read(Fields& f, KeyRotationAsked& k) {
+  k.device.value = f.id("device");
+}
+
+// {"device":"ledger","wireguard_key":"base64"}
+json::object write(const WireguardKeyOffered& k) {
+  return {{"device", k.device.value}, {"wireguard_key", base64(k.wireguard_key)}};
+}
+void read(Fields& f, WireguardKeyOffered& k) {
+  k.device.value = f.id("device");
+  k.wireguard_key = wireguard_key_of(f, "wireguard_key");
 }
 
 // {"device":"ledger","not_after":N,"serial":"hex"}

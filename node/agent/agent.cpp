@@ -16,7 +16,7 @@ namespace cordon::node {
 namespace {
 
 namespace asio = boost::asio;
-constexpr std::string_view kArea = "node.agent";
+constexpr std::string_view kAgentArea = "node.agent";
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr unsigned kTicksBetweenSaves = 5;
 constexpr std::size_t kFlowsAReport = 512;
@@ -63,7 +63,7 @@ class Agent::Watches {
       if (ec) return;
       if (agent_.parts_.network.drain())
         if (const auto done = agent_.interfaces_.refresh(); !done)
-          log::warning(kArea, "{}", done.error().message());
+          log::warning(kAgentArea, "{}", done.error().message());
       wait_network();
     });
   }
@@ -92,7 +92,7 @@ Result<std::unique_ptr<Agent>> Agent::open(AgentParts parts) {
       new Agent(std::move(parts), std::move(keys), std::move(*identity), std::move(heads)));
   auto saved = load_state(state_path(agent->parts_.store));
   if (!saved)
-    log::warning(kArea, "the last state is not shown: {}", saved.error().message());
+    log::warning(kAgentArea, "the last state is not shown: {}", saved.error().message());
   else if (*saved)
     agent->states_.start_from((*saved)->revision, std::move((*saved)->state));
   return agent;
@@ -140,12 +140,12 @@ Result<> Agent::start() {
   if (states_.state().settings() != nullptr && !outlived) {
     const auto restored = applier_.restore(overlay_of(states_.state()));
     if (!restored)
-      log::warning(kArea, "tunnel and addresses wait for the controller: {}", restored.error().message());
+      log::warning(kAgentArea, "tunnel and addresses wait for the controller: {}", restored.error().message());
   }
   CORDON_TRY(server_.listen(parts_.config.run_directory / "node.sock"));
   CORDON_TRY(watches_->start());
   session_.start();
-  log::info(kArea, "device {} runs; the filter was {}", identity_.device.value,
+  log::info(kAgentArea, "device {} runs; the filter was {}", identity_.device.value,
             parts_.filter.adopted() ? "adopted" : "loaded");
   return {};
 }
@@ -157,7 +157,7 @@ void Agent::guard_as_before() {
     if (std::holds_alternative<policy::SettingsKey>(key) || std::holds_alternative<policy::GuardKey>(key))
       guards.entries.emplace(key, value);
   const auto done = parts_.filter.replace(guards, time_.base());
-  if (!done) log::error(kArea, "the underlay is not guarded yet: {}", done.error().message());
+  if (!done) log::error(kAgentArea, "the underlay is not guarded yet: {}", done.error().message());
 }
 
 void Agent::stop() {
@@ -165,17 +165,17 @@ void Agent::stop() {
   server_.stop();
   watches_.reset();
   save_state();
-  if (const auto saved = heads_.save(); !saved) log::error(kArea, "{}", saved.error().message());
+  if (const auto saved = heads_.save(); !saved) log::error(kAgentArea, "{}", saved.error().message());
 }
 
 void Agent::tick() {
   supervise_tunnel();
   if (!interfaces_.alarm().empty())
-    if (const auto done = interfaces_.refresh(); !done) log::warning(kArea, "{}", done.error().message());
+    if (const auto done = interfaces_.refresh(); !done) log::warning(kAgentArea, "{}", done.error().message());
   auto found = parts_.filter.check();
   for (const std::string& line : found)
     if (std::ranges::find(filter_alarms_, line) == filter_alarms_.end())
-      log::error(kArea, "filter: {}", line);
+      log::error(kAgentArea, "filter: {}", line);
   filter_alarms_ = std::move(found);
   activity_.look(parts_.filter, states_.state(), parts_.clock.boot_ns());
   renew_if_due();
@@ -187,7 +187,7 @@ void Agent::supervise_tunnel() {
   const auto restarted = parts_.tunnel.supervise();
   tunnel_alarm_ = restarted ? "" : "tunnel: " + restarted.error().message();
   if (!restarted || !*restarted) return;
-  log::warning(kArea, "the tunnel was made anew");
+  log::warning(kAgentArea, "the tunnel was made anew");
   Result<> done = parts_.tunnel.set_private_key(keys_.wireguard);
   if (done) done = interfaces_.set_up();
   if (done) done = applier_.restore();

@@ -15,9 +15,9 @@
 namespace cordon::node {
 namespace {
 
-constexpr std::string_view kArea = "node.link";
+constexpr std::string_view kLinkArea = "node.link";
 constexpr std::size_t kMostBeats = 16;
-constexpr std::chrono::milliseconds kLeastInterval{500};
+constexpr std::chrono::milliseconds kLeastBeat{500};
 
 std::map<DeviceId, Endpoint> decode(const wire::Endpoints& message) {
   std::map<DeviceId, Endpoint> hints;
@@ -102,12 +102,12 @@ void Agent::connected(const wire::Welcome& welcome, BootNs sent_boot_ns) {
   states_.begin_session();
   observe_time(sent_boot_ns, from_us(welcome.controller_time_us()));
   if (welcome.has_head()) states_.take_head(welcome.head());
-  log::info(kArea, "session with {}", controller_);
+  log::info(kLinkArea, "session with {}", controller_);
 }
 
 void Agent::disconnected(const Error& why) {
   // A controller that stays away is one line in the log, not one a second.
-  if (link_alarm_.empty()) log::warning(kArea, "{}", why.message());
+  if (link_alarm_.empty()) log::warning(kLinkArea, "{}", why.message());
   link_alarm_ = "no controller: " + why.what;
   connected_since_ = {};
   desk_.disconnected();
@@ -115,10 +115,10 @@ void Agent::disconnected(const Error& why) {
 
 void Agent::observe_time(BootNs sent, Timestamp controller_time) {
   if (time_.observe(sent, parts_.clock.boot_ns(), controller_time) != TimeKeeper::Change::moved) return;
-  log::warning(kArea, "the controller's clock was set; deadlines are written again");
+  log::warning(kLinkArea, "the controller's clock was set; deadlines are written again");
   if (const auto done = states_.rewrite(); !done) {
     // Nothing is held any more: the next session brings a whole state.
-    log::error(kArea, "deadlines are not written: {}", done.error().message());
+    log::error(kLinkArea, "deadlines are not written: {}", done.error().message());
     session_.reconnect();
   }
 }
@@ -139,7 +139,7 @@ void Agent::received(const wire::ToNode& message) {
     default:
       break;
   }
-  if (!desk_.answered(message)) log::warning(kArea, "the controller sent a message out of turn");
+  if (!desk_.answered(message)) log::warning(kLinkArea, "the controller sent a message out of turn");
 }
 
 void Agent::take_state(const wire::ToNode& message) {
@@ -151,7 +151,7 @@ void Agent::take_state(const wire::ToNode& message) {
   if (states_.applied() == before) return;
   if (const auto saved = heads_.save(); !saved) disk_alarm_ = "head not saved: " + saved.error().message();
   const auto third = std::chrono::milliseconds(states_.shortest_lease()) / 3;
-  session_.set_heartbeat_interval(std::min(told_interval_, std::max(kLeastInterval, third)));
+  session_.set_heartbeat_interval(std::min(told_interval_, std::max(kLeastBeat, third)));
   // The first state of a session has leases that nobody confirmed yet.
   if (first && states_.acked_in_session()) session_.beat();
   desk_.state_changed();
@@ -161,7 +161,7 @@ void Agent::heartbeat_answered(const wire::ToNode& message) {
   const wire::HeartbeatAnswer& answer = message.heartbeat();
   const auto sent = std::ranges::find(beats_, answer.echo_boot_ns());
   if (sent == beats_.end())
-    return log::warning(kArea, "the controller answered a heartbeat that was not sent");
+    return log::warning(kLinkArea, "the controller answered a heartbeat that was not sent");
   beats_.erase(beats_.begin(), sent + 1);
   observe_time(answer.echo_boot_ns(), from_us(answer.controller_time_us()));
   // Leases follow a log that we believe and a state that the controller knows we hold.
@@ -169,20 +169,20 @@ void Agent::heartbeat_answered(const wire::ToNode& message) {
   if (const auto saved = heads_.save(); !saved) disk_alarm_ = "head not saved: " + saved.error().message();
   if (!answer.confirm() || !believed || !states_.acked_in_session()) return;
   const auto confirmed = parts_.filter.confirm(answer.echo_boot_ns());
-  if (!confirmed) return log::error(kArea, "can't renew leases: {}", confirmed.error().message());
+  if (!confirmed) return log::error(kLinkArea, "can't renew leases: {}", confirmed.error().message());
   confirmed_ = answer.echo_boot_ns();
 }
 
 void Agent::endpoints_told(const wire::ToNode& message) {
   const auto set = applier_.set_endpoint_hints(decode(message.endpoints()));
-  if (!set) log::warning(kArea, "can't use the peers' endpoints: {}", set.error().message());
+  if (!set) log::warning(kLinkArea, "can't use the peers' endpoints: {}", set.error().message());
 }
 
 void Agent::renewed(const wire::ToNode& message) {
   const auto taken = renewal_.take(message.renewed(), identity_);
-  if (!taken) return log::error(kArea, "the certificate was not renewed: {}", taken.error().message());
+  if (!taken) return log::error(kLinkArea, "the certificate was not renewed: {}", taken.error().message());
   stand(identity_);
-  log::info(kArea, "the certificate was renewed");
+  log::info(kLinkArea, "the certificate was renewed");
 }
 
 Result<wire::ToController> Agent::renewal() {

@@ -8,7 +8,7 @@
 namespace cordon::node {
 namespace {
 
-constexpr std::string_view kArea = "node.agent";
+constexpr std::string_view kApplierArea = "node.agent";
 constexpr std::uint8_t kTcpProtocol = 6;
 /// Each costs a look at all of the host's sockets; beyond that many at once they end by their own time
 /// limits.
@@ -47,7 +47,7 @@ std::vector<OwnAddress> both(std::vector<OwnAddress> before, std::vector<OwnAddr
 
 template <class T>
 void note(const Result<T>& result, std::string_view what) {
-  if (!result) log::error(kArea, "{}: {}", what, result.error().message());
+  if (!result) log::error(kApplierArea, "{}: {}", what, result.error().message());
 }
 
 }  // namespace
@@ -249,7 +249,7 @@ Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints) 
 void Applier::destroy_sockets(const Address& local, const Address& remote) {
   const auto ended = network_.destroy_sockets(local, remote, kTcpProtocol, 0, 0);
   if (!ended) {
-    log::warning(kArea, "can't end sockets of {}: {}", (remote.is_unspecified() ? local : remote).to_string(),
+    log::warning(kApplierArea, "can't end sockets of {}: {}", (remote.is_unspecified() ? local : remote).to_string(),
                  ended.error().message());
   }
 }

@@ -19,7 +19,7 @@
 namespace cordon::node {
 namespace {
 
-constexpr std::string_view kArea = "node";
+constexpr std::string_view kCommandsArea = "node";
 constexpr int kDone = 0, kFailed = 1, kRefused = 2;
 
 int tell(const Error& error) {
@@ -79,12 +79,12 @@ Result<Identity> wait_for_approval(const EnrolRequestFacts& facts, const Identit
       if (!answer->identity.pending) return std::move(answer->identity);
       pause = answer->ask_again;
       if (!told)
-        log::info(kArea, "waiting for approval: cordon device approve {}", answer->identity.device.value);
+        log::info(kCommandsArea, "waiting for approval: cordon device approve {}", answer->identity.device.value);
       told = true;
     } else if (answer.error().code != ErrorCode::unavailable) {
       return std::unexpected(answer.error());
     } else {
-      log::warning(kArea, "{}", answer.error().message());
+      log::warning(kCommandsArea, "{}", answer.error().message());
     }
     if (std::chrono::steady_clock::now() + pause > until)
       return fail(ErrorCode::unavailable, "not approved yet",
@@ -139,7 +139,7 @@ Result<> serve(const NodeConfig& config) {
   boost::asio::signal_set signals(io, SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code ec, int) {
     if (ec) return;
-    log::info(kArea, "ends; filter and tunnel stay");
+    log::info(kCommandsArea, "ends; filter and tunnel stay");
     agent->stop();
     io.stop();
   });

@@ -25,7 +25,7 @@ std::filesystem::path wireguard_key(const std::filesystem::path& directory) {
 std::filesystem::path certificate(const std::filesystem::path& directory) {
   return directory / "certificate.pem";
 }
-std::filesystem::path trust(const std::filesystem::path& directory) {
+std::filesystem::path trust_file(const std::filesystem::path& directory) {
   return directory / "trust.pem";
 }
 std::filesystem::path facts(const std::filesystem::path& directory) {
@@ -108,7 +108,7 @@ Result<std::optional<Identity>> IdentityStore::load() const {
   Identity identity;
   identity.device = DeviceId{std::string(device->get_string())};
   identity.pending = pending->get_bool();
-  CORDON_ASSIGN(identity.trust_pem, read_file(trust(directory_), kMaxPemBytes));
+  CORDON_ASSIGN(identity.trust_pem, read_file(trust_file(directory_), kMaxPemBytes));
   if (!identity.pending) {
     CORDON_ASSIGN(identity.certificate_pem, read_file(certificate(directory_), kMaxPemBytes));
   }
@@ -117,7 +117,7 @@ Result<std::optional<Identity>> IdentityStore::load() const {
 
 Result<> IdentityStore::save(const Identity& identity) const {
   // identity.json last: it says that the others are there.
-  CORDON_TRY(write_file(trust(directory_), identity.trust_pem, 0644));
+  CORDON_TRY(write_file(trust_file(directory_), identity.trust_pem, 0644));
   if (!identity.pending) {
     CORDON_TRY(write_file(certificate(directory_), identity.certificate_pem, 0644));
   }

@@ -32,7 +32,7 @@ Result<std::optional<WholeState>> feed(Receiver& receiver, const wire::ToNode& m
   }
 }
 
-Result<SavedState> parse(std::string_view content) {
+Result<SavedState> parse_saved(std::string_view content) {
   wire::FrameReader frames;
   frames.feed(content);
   Receiver receiver;
@@ -73,7 +73,7 @@ Result<std::optional<SavedState>> load_state(const std::filesystem::path& file) 
   std::error_code ec;
   if (!std::filesystem::exists(file, ec) && !ec) return std::nullopt;
   CORDON_ASSIGN(const auto content, read_file(file));
-  auto saved = parse(content);
+  auto saved = parse_saved(content);
   if (!saved) return std::unexpected(in_context(saved.error(), "reading " + file.string()));
   return std::move(*saved);
 }

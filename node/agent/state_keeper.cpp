@@ -10,7 +10,7 @@
 namespace cordon::node {
 namespace {
 
-constexpr std::string_view kArea = "node.agent";
+constexpr std::string_view kStateArea = "node.agent";
 
 }  // namespace
 
@@ -33,7 +33,7 @@ bool StateKeeper::take_head(const wire::SignedHead& head) {
 std::optional<Head> StateKeeper::check(const wire::SignedHead& head) {
   const auto accepted = heads_.accept(head, standing_.roots_pem, standing_.domain, clock_.now());
   if (!accepted) {
-    if (head_alarm_.empty()) log::error(kArea, "{}", accepted.error().message());
+    if (head_alarm_.empty()) log::error(kStateArea, "{}", accepted.error().message());
     head_alarm_ = accepted.error().what;
     return std::nullopt;
   }
@@ -70,7 +70,7 @@ bool StateKeeper::take(const wire::ToNode& message, std::optional<wire::ToContro
       return false;
   }
   if (!result) {
-    log::warning(kArea, "refused sequence {}: {}", sequence, result.error().message());
+    log::warning(kStateArea, "refused sequence {}: {}", sequence, result.error().message());
     answer = nack(sequence, result.error());
   }
   acked_in_session_ = acked_in_session_ || (answer && answer->has_ack());
@@ -101,7 +101,7 @@ Result<> StateKeeper::apply_whole(WholeState whole) {
   shortest_lease_ = Seconds::max();
   for (const auto& [key, value] : state_.entries) note_leases(value);
   became(whole.revision, whole.sequence, whole.digest);
-  log::info(kArea, "holds revision {}: {} entries, {} written, {} removed", revision_.value,
+  log::info(kStateArea, "holds revision {}: {} entries, {} written, {} removed", revision_.value,
             state_.entries.size(), report.written, report.removed);
   return {};
 }

@@ -7,20 +7,16 @@
 #include <cerrno>
 
 #include "node/filter/kernel_filter.h"
+#include "node/filter/cpus.h"
 #include "node/filter/reasons.h"
 
 namespace cordon::node {
 namespace {
 
-std::size_t cpus() {
-  static const int count = libbpf_num_possible_cpus();
-  return count > 0 ? static_cast<std::size_t>(count) : 1;
-}
-
 template <class T>
 bool read_per_cpu(int fd, std::uint32_t key, std::vector<T>& values) {
   static_assert(sizeof(T) % 8 == 0);  // per-CPU values are handed out in steps of 8 bytes
-  values.assign(cpus(), T{});
+  values.assign(possible_cpus(), T{});
   return bpf_map_lookup_elem(fd, &key, values.data()) == 0;
 }
 
@@ -63,7 +59,7 @@ Result<std::map<RuleId, Counter>> KernelFilter::rule_counters() const {
     if (read_per_cpu(fd, key, values)) out[RuleId(key)] = sum(values);
   }
   if (errno != ENOENT) return fail_errno("can't read map 'rule_counters'", errno);
-  std::vector<cordon_rule_slot> slots(CORDON_RULE_SLOTS * cpus());
+  std::vector<cordon_rule_slot> slots(CORDON_RULE_SLOTS * possible_cpus());
   std::vector<std::uint32_t> indexes(CORDON_RULE_SLOTS);
   std::uint32_t cursor = 0, count = CORDON_RULE_SLOTS;
   const int error = bpf_map_lookup_batch(objects_->map("rule_cache"), nullptr, &cursor, indexes.data(),

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ebpf/cordon.skel.h"
+#include "node/filter/cpus.h"
 #include "node/filter/descriptor.h"
 #include "node/filter/events.h"
 #include "node/filter/image.h"
@@ -32,11 +33,6 @@ constexpr std::size_t kRunsPerBudget = 2048;
 /// Grants run out this long after the start: never, as far as a replay is concerned.
 constexpr BootNs kStandStillNs = 10ull * 365 * 24 * 3600 * 1'000'000'000;
 
-std::size_t cpus() {
-  static const int count = libbpf_num_possible_cpus();
-  return count > 0 ? static_cast<std::size_t>(count) : 1;
-}
-
 /// Deadlines that are passed stay passed, the others never come; nobody's socket is asked for its owner.
 void stop_time(policy::NodeState& state, Timestamp at) {
   for (auto& [key, value] : state.entries) {
@@ -48,12 +44,12 @@ void stop_time(policy::NodeState& state, Timestamp at) {
   }
 }
 
-void set_sizes(cordon_bpf& skeleton, const Image& image, std::size_t flows) {
+void set_replay_sizes(cordon_bpf& skeleton, const Image& image, std::size_t flows) {
   const auto set = [](bpf_map* map, std::size_t entries) {
     bpf_map__set_max_entries(map, static_cast<std::uint32_t>(std::max<std::size_t>(entries, 1)));
   };
   // An LRU map hands its entries out to the CPUs by the hundred and may drop old ones before it is full.
-  const std::size_t spare = 512 * cpus();
+  const std::size_t spare = 512 * possible_cpus();
   set(skeleton.maps.principals, image[Table::principals].size());
   set(skeleton.maps.targets, image[Table::targets].size());
   set(skeleton.maps.grants, image[Table::grants].size());
@@ -93,7 +89,7 @@ struct ReplayNode::Kernel {
 
   template <class T>
   Result<> read(const bpf_map* map, std::uint32_t entries, std::vector<T>& values) const {
-    values.resize(entries * cpus());
+    values.resize(entries * possible_cpus());
     std::vector<std::uint32_t> keys(entries);
     std::uint32_t cursor = 0, count = entries;
     const int error =
@@ -106,12 +102,12 @@ struct ReplayNode::Kernel {
   /// Reads one entry again: where in `values` it is no longer what it was after the run before.
   template <class T>
   std::optional<std::size_t> moved(const bpf_map* map, std::uint32_t entry, std::vector<T>& values) const {
-    std::vector<T> now(cpus());
+    std::vector<T> now(possible_cpus());
     if (bpf_map_lookup_elem(bpf_map__fd(map), &entry, now.data()) != 0) return std::nullopt;
     std::optional<std::size_t> at;
     for (std::size_t cpu = 0; cpu < now.size(); ++cpu) {
-      T& before = values[entry * cpus() + cpu];
-      if (std::memcmp(&now[cpu], &before, sizeof before) != 0) at = entry * cpus() + cpu;
+      T& before = values[entry * possible_cpus() + cpu];
+      if (std::memcmp(&now[cpu], &before, sizeof before) != 0) at = entry * possible_cpus() + cpu;
       before = now[cpu];
     }
     return at;
@@ -127,7 +123,7 @@ struct ReplayNode::Kernel {
     CORDON_TRY(read(bpf->maps.drop_counters, CORDON_REASON_COUNT, now));
     std::string_view found;
     for (std::size_t i = 0; i < now.size(); ++i)
-      if (now[i].packets != drops[i].packets) found = reason_name(static_cast<std::uint32_t>(i / cpus()));
+      if (now[i].packets != drops[i].packets) found = reason_name(static_cast<std::uint32_t>(i / possible_cpus()));
     drops = std::move(now);
     return found;
   }
@@ -149,7 +145,7 @@ struct ReplayNode::Kernel {
   void begin_account(const Address& source) {
     // A forbid's name is in its event alone, so this source's must not be held back, by itself or by all.
     const std::uint32_t denied = CORDON_BUCKET_DENIED;
-    const std::vector<cordon_bucket> full(cpus(), {.refilled_ns = system_clock().boot_ns(), .left = 1});
+    const std::vector<cordon_bucket> full(possible_cpus(), {.refilled_ns = system_clock().boot_ns(), .left = 1});
     bpf_map_update_elem(bpf_map__fd(bpf->maps.event_buckets), &denied, full.data(), BPF_ANY);
     const cordon_limit_key limit{.source = to_abi(source), .reason = CORDON_REASON_forbidden, .pad = 0};
     bpf_map_delete_elem(bpf_map__fd(bpf->maps.event_limits), &limit);
@@ -194,7 +190,7 @@ Result<std::unique_ptr<ReplayNode>> ReplayNode::load(policy::NodeState state, Ti
     const bool needed = program == kernel->bpf->progs.overlay_in || program == kernel->bpf->progs.overlay_out;
     bpf_program__set_autoload(program, needed);
   }
-  set_sizes(*kernel->bpf, image, flows);
+  set_replay_sizes(*kernel->bpf, image, flows);
   if (const int error = cordon_bpf__load(kernel->bpf); error != 0)
     return fail_errno("can't load the filter", -error);
   CORDON_TRY(fill(image, *kernel->bpf));

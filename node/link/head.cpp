@@ -23,7 +23,7 @@ std::optional<Sha256> to_hash(ByteView bytes) {
   return hash;
 }
 
-std::optional<Head> parse(const std::string& text) {
+std::optional<Head> parse_head(const std::string& text) {
   boost::system::error_code ec;
   const auto json = boost::json::parse(text, ec);
   const auto* object = ec ? nullptr : json.if_object();
@@ -54,7 +54,7 @@ Result<HeadMemory> HeadMemory::open(const std::filesystem::path& file) {
     return memory;
   }
   CORDON_ASSIGN(const auto text, read_file(file, kMaxFile));
-  memory.seen_ = parse(text);
+  memory.seen_ = parse_head(text);
   if (!memory.seen_)
     return fail(ErrorCode::invalid, file.string() + " is damaged",
                 "restore it; removing it makes this node believe whatever log it is shown next");

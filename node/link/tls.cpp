@@ -37,7 +37,7 @@ Result<TlsContext> bare_context() {
   }
 }
 
-Result<> trust(ssl::context& context, const std::string& roots_pem) {
+Result<> trust_roots(ssl::context& context, const std::string& roots_pem) {
   X509_STORE* store = SSL_CTX_get_cert_store(context.native_handle());
   const std::unique_ptr<BIO, decltype(&BIO_free)> bio(
       BIO_new_mem_buf(roots_pem.data(), static_cast<int>(roots_pem.size())), &BIO_free);
@@ -60,7 +60,7 @@ Result<> trust(ssl::context& context, const std::string& roots_pem) {
 
 Result<TlsContext> mutual_context(const Credentials& credentials) {
   CORDON_ASSIGN(auto context, bare_context());
-  CORDON_TRY(trust(*context, credentials.roots_pem));
+  CORDON_TRY(trust_roots(*context, credentials.roots_pem));
   boost::system::error_code ec;
   context->use_certificate_chain(boost::asio::buffer(credentials.certificate_pem), ec);
   if (ec)
@@ -84,7 +84,7 @@ Result<TlsContext> pinning_context() {
 
 Result<TlsContext> anonymous_context(const std::string& roots_pem) {
   CORDON_ASSIGN(auto context, bare_context());
-  CORDON_TRY(trust(*context, roots_pem));
+  CORDON_TRY(trust_roots(*context, roots_pem));
   return context;
 }
 

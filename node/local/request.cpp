@@ -15,14 +15,14 @@ namespace json = boost::json;
 constexpr std::size_t kMaxText = 1024;
 constexpr unsigned kMaxDepth = 4;
 
-struct Protocol {
+struct NamedProtocol {
   std::string_view name;
   std::uint8_t number;
   bool ports;
 };
-constexpr std::array kProtocols = {Protocol{"tcp", 6, true}, Protocol{"udp", 17, true},
-                                   Protocol{"sctp", 132, true}, Protocol{"icmp", 1, false},
-                                   Protocol{"icmpv6", 58, false}};
+constexpr std::array kProtocols = {NamedProtocol{"tcp", 6, true}, NamedProtocol{"udp", 17, true},
+                                   NamedProtocol{"sctp", 132, true}, NamedProtocol{"icmp", 1, false},
+                                   NamedProtocol{"icmpv6", 58, false}};
 
 Result<> only(const json::object& object, std::initializer_list<std::string_view> known) {
   for (const auto& [key, value] : object) {
@@ -81,7 +81,7 @@ Result<json::object> parse_object(std::string_view line) {
 Result<std::pair<std::uint8_t, std::uint16_t>> parse_access(std::string_view text) {
   const auto slash = text.find('/');
   const std::string_view name = text.substr(0, slash);
-  const auto protocol = std::ranges::find(kProtocols, name, &Protocol::name);
+  const auto protocol = std::ranges::find(kProtocols, name, &NamedProtocol::name);
   if (protocol == kProtocols.end())
     return fail(ErrorCode::invalid, fmt::format("unknown protocol \"{}\"", name.substr(0, 32)),
                 "such as tcp/5432, udp/53 or icmp");
@@ -100,7 +100,7 @@ Result<std::pair<std::uint8_t, std::uint16_t>> parse_access(std::string_view tex
 
 std::string access_text(std::uint8_t protocol, std::uint16_t port, unsigned port_bits) {
   if (protocol == 0) return "any";
-  const auto known = std::ranges::find(kProtocols, protocol, &Protocol::number);
+  const auto known = std::ranges::find(kProtocols, protocol, &NamedProtocol::number);
   const std::string name =
       known == kProtocols.end() ? fmt::format("ip/{}", protocol) : std::string(known->name);
   if (port_bits == 0 || (known != kProtocols.end() && !known->ports)) return name;

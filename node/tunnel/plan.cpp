@@ -9,7 +9,7 @@
 namespace cordon::node::wireguard {
 namespace {
 
-Result<> check(const std::vector<Peer>& wanted) {
+Result<> check_peers(const std::vector<Peer>& wanted) {
   std::set<WireguardKey> keys;
   std::set<Prefix> prefixes;
   for (const Peer& peer : wanted) {
@@ -47,7 +47,7 @@ std::optional<PeerChange> upsert(const PeerState* held, const Peer& wanted) {
 
 Result<std::vector<PeerChange>> plan_peers(const std::vector<PeerState>& held,
                                            const std::vector<Peer>& wanted, const WireguardKey& parking) {
-  CORDON_TRY(check(wanted));
+  CORDON_TRY(check_peers(wanted));
   std::map<WireguardKey, const PeerState*> by_key;
   for (const PeerState& peer : held) by_key[peer.public_key] = &peer;
 

@@ -31,7 +31,7 @@ std::vector<std::string_view> words(std::string_view text) {
 }
 
 template <class T>
-std::optional<T> number(std::string_view text) {
+std::optional<T> whole_number(std::string_view text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
@@ -87,8 +87,8 @@ std::string to_text(const ProcessId& process) {
 std::optional<ProcessId> parse_process(std::string_view text) {
   const auto parts = words(text);
   if (parts.size() != 2) return std::nullopt;
-  const auto pid = number<pid_t>(parts[0]);
-  const auto start = number<std::uint64_t>(parts[1]);
+  const auto pid = whole_number<pid_t>(parts[0]);
+  const auto start = whole_number<std::uint64_t>(parts[1]);
   if (!pid || *pid <= 1 || !start) return std::nullopt;
   return ProcessId{*pid, *start};
 }
@@ -97,7 +97,7 @@ std::optional<std::uint64_t> parse_start_ticks(std::string_view line) {
   const auto fields = fields_behind_name(line);
   constexpr std::size_t kStart = 22 - 3;  // the first field behind the name is number 3
   if (fields.size() <= kStart) return std::nullopt;
-  return number<std::uint64_t>(fields[kStart]);
+  return whole_number<std::uint64_t>(fields[kStart]);
 }
 
 std::optional<ProcessId> find_process(pid_t pid) {

@@ -21,7 +21,7 @@ namespace {
 using netlink::Socket;
 using wireguard::Choice;
 
-Result<> check(const TunnelConfig& config) {
+Result<> check_config(const TunnelConfig& config) {
   const auto usable = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
   };
@@ -119,7 +119,7 @@ Result<std::unique_ptr<Tunnel>> open_checked(const TunnelConfig& config) {
 }  // namespace
 
 Result<std::unique_ptr<Tunnel>> open_tunnel(const TunnelConfig& config) {
-  CORDON_TRY(check(config));
+  CORDON_TRY(check_config(config));
   auto tunnel = open_checked(config);
   if (!tunnel) {
     return std::unexpected(

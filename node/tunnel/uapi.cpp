@@ -16,7 +16,7 @@ std::string hex(const WireguardKey& key) {
 }
 
 template <class T>
-Result<T> number(std::string_view text) {
+Result<T> uapi_number(std::string_view text) {
   T value{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size())
@@ -74,8 +74,8 @@ class GetParser {
         return fail(ErrorCode::protocol, "bad key");
       return {};
     }
-    if (name == "listen_port") return set(state_.listen_port, number<std::uint16_t>(value));
-    if (name == "fwmark") return set(state_.firewall_mark, number<std::uint32_t>(value));
+    if (name == "listen_port") return set(state_.listen_port, uapi_number<std::uint16_t>(value));
+    if (name == "fwmark") return set(state_.firewall_mark, uapi_number<std::uint32_t>(value));
     return only_known_elsewhere(name, {"endpoint", "allowed_ip", "persistent_keepalive_interval", "rx_bytes",
                                        "tx_bytes", "last_handshake_time_sec", "last_handshake_time_nsec"});
   }
@@ -90,13 +90,13 @@ class GetParser {
       peer_->allowed_ips.push_back(prefix);
       return {};
     }
-    if (name == "persistent_keepalive_interval") return set(peer_->keepalive_s, number<std::uint16_t>(value));
-    if (name == "rx_bytes") return set(peer_->received_bytes, number<std::uint64_t>(value));
-    if (name == "tx_bytes") return set(peer_->sent_bytes, number<std::uint64_t>(value));
+    if (name == "persistent_keepalive_interval") return set(peer_->keepalive_s, uapi_number<std::uint16_t>(value));
+    if (name == "rx_bytes") return set(peer_->received_bytes, uapi_number<std::uint64_t>(value));
+    if (name == "tx_bytes") return set(peer_->sent_bytes, uapi_number<std::uint64_t>(value));
     if (name == "last_handshake_time_sec")
-      return set(peer_->last_handshake.seconds, number<std::int64_t>(value));
+      return set(peer_->last_handshake.seconds, uapi_number<std::int64_t>(value));
     if (name == "last_handshake_time_nsec") {
-      return set(peer_->last_handshake.nanoseconds, number<std::int64_t>(value));
+      return set(peer_->last_handshake.nanoseconds, uapi_number<std::int64_t>(value));
     }
     return only_known_elsewhere(name, {"private_key", "listen_port", "fwmark"});
   }
@@ -140,7 +140,7 @@ Result<> walk(std::string_view reply, Each each) {
       }
       continue;
     }
-    const auto code = number<std::int32_t>(value);
+    const auto code = uapi_number<std::int32_t>(value);
     if (!code) return fail(ErrorCode::protocol, fmt::format("UAPI reply, line {}: bad errno", count));
     if (reply != "\n") return fail(ErrorCode::protocol, "UAPI reply doesn't end behind errno");
     // wireguard-go gives negative numbers, the specification positive ones.

@@ -19,7 +19,7 @@
 namespace cordon::node::wireguard {
 namespace {
 
-constexpr std::string_view kArea = "node.tunnel";
+constexpr std::string_view kProcessArea = "node.tunnel";
 
 bool wait_for(std::chrono::milliseconds longest, const std::function<bool()>& condition) {
   const auto end = std::chrono::steady_clock::now() + longest;
@@ -104,7 +104,7 @@ Result<bool> WireguardGo::adopt() {
   process_ = find_process(*listener).value_or(ProcessId{});
   if (!UapiDevice(socket()).read()) return false;
   if (process_.pid != 0) CORDON_TRY(write_file(pid_file(), to_text(process_), 0600));
-  log::info(kArea, "adopted wireguard-go, pid {}, for '{}'", process_.pid, config_.interface);
+  log::info(kProcessArea, "adopted wireguard-go, pid {}, for '{}'", process_.pid, config_.interface);
   return true;
 }
 
@@ -114,7 +114,7 @@ void WireguardGo::end_unresponsive() {
     process_ = text ? parse_process(*text).value_or(ProcessId{}) : ProcessId{};
   }
   if (process_.pid == 0 || !is_running(process_)) return;
-  log::warning(kArea, "wireguard-go, pid {}, doesn't answer for '{}': ending it", process_.pid,
+  log::warning(kProcessArea, "wireguard-go, pid {}, doesn't answer for '{}': ending it", process_.pid,
                config_.interface);
   stop_process(process_);
 }
@@ -152,7 +152,7 @@ Result<> WireguardGo::start() {
                 fmt::format("'LOG_LEVEL=verbose {} -f {}' as the same user tells why", config_.program,
                             config_.interface));
   }
-  log::info(kArea, "started wireguard-go, pid {}, for '{}'", process_.pid, config_.interface);
+  log::info(kProcessArea, "started wireguard-go, pid {}, for '{}'", process_.pid, config_.interface);
   return {};
 }
 

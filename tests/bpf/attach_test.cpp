@@ -14,7 +14,7 @@
 #include "tests/bpf/net_sandbox.h"
 
 namespace cordon::test {
-namespace {
+namespace attach_test {
 
 using node::KernelFilter;
 using node::tcx::Hook;
@@ -326,5 +326,5 @@ TEST_F(AttachTest, AnUpdateWithoutRoomStillTakesAway) {
   EXPECT_EQ(in(tcp(added, kSyn)), dropped("unknown principal"));
 }
 
-}  // namespace
+}  // namespace attach_test
 }  // namespace cordon::test

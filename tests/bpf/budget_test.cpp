@@ -8,7 +8,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace budget_test {
 
 constexpr std::uint32_t kMost = CORDON_FLOWS_PER_PRINCIPAL;
 
@@ -164,5 +164,5 @@ TEST_P(BudgetTest, TheSweepNoticesWhatTheMapEvicted) {
   EXPECT_EQ(budget(client()).live, 100);
 }
 
-}  // namespace
+}  // namespace budget_test
 }  // namespace cordon::test

@@ -13,7 +13,7 @@
 #include "tests/bpf/net_sandbox.h"
 
 namespace cordon::test {
-namespace {
+namespace connect_test {
 
 std::filesystem::path cgroup2_mount() {
   std::ifstream mounts("/proc/mounts");
@@ -120,5 +120,5 @@ TEST_F(ConnectTest, OtherDestinationsAndOtherNamespacesAreLeftAlone) {
   EXPECT_EQ(connect_to(address(kV4.server), 5433, SOCK_DGRAM, false, true), ENETUNREACH);
 }
 
-}  // namespace
+}  // namespace connect_test
 }  // namespace cordon::test

@@ -3,7 +3,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace contain_test {
 
 constexpr Hosts kUnderlay4{"v4", "203.0.113.20", "", "203.0.113.10", ""};
 constexpr Hosts kUnderlay6{"v6", "2001:db8::20", "", "2001:db8::10", ""};
@@ -132,5 +132,5 @@ TEST_F(FilterTest, AnIsolatedHostHasALink) {
   }
 }
 
-}  // namespace
+}  // namespace contain_test
 }  // namespace cordon::test

@@ -7,7 +7,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace differential_test {
 
 constexpr int kStates = 20, kPacketsPerState = 120;
 
@@ -109,5 +109,5 @@ TEST_F(DifferentialTest, KernelAndOracleAgree) {
   EXPECT_GT(drops, 200u);
 }
 
-}  // namespace
+}  // namespace differential_test
 }  // namespace cordon::test

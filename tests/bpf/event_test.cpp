@@ -5,7 +5,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace event_test {
 
 using node::FlowEvent;
 
@@ -98,5 +98,5 @@ TEST_P(EventTest, OpeningsDontUseUpWhatDenialsNeed) {
   EXPECT_EQ(seen[0].kind, FlowEvent::Kind::denied);
 }
 
-}  // namespace
+}  // namespace event_test
 }  // namespace cordon::test

@@ -7,7 +7,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace flow_test {
 
 using node::FlowEvent;
 
@@ -178,5 +178,5 @@ TEST_P(FlowTest, BothFinsCloseOnce) {
   EXPECT_EQ(seen[0].source, client());
 }
 
-}  // namespace
+}  // namespace flow_test
 }  // namespace cordon::test

@@ -3,7 +3,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace fragment_test {
 
 class FragmentTest : public FamilyTest {
  protected:
@@ -110,5 +110,5 @@ TEST_P(FragmentTest, LargePingsPass) {
   EXPECT_EQ(in(fragment(whole, 32, 32, 9)), accepted(3));
 }
 
-}  // namespace
+}  // namespace fragment_test
 }  // namespace cordon::test

@@ -3,7 +3,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace headers_test {
 
 constexpr std::uint8_t kHopByHop = 0, kRouting = 43, kFragment = 44, kAuthentication = 51, kDestination = 60;
 
@@ -86,5 +86,5 @@ TEST_P(HeadersTest, FragmentsBehindAndBeforeOtherHeaders) {
             dropped("malformed packet"));
 }
 
-}  // namespace
+}  // namespace headers_test
 }  // namespace cordon::test

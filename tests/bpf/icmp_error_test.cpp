@@ -3,7 +3,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace icmp_error_test {
 
 class IcmpErrorTest : public FamilyTest {
  protected:
@@ -127,5 +127,5 @@ TEST_P(IcmpErrorTest, AResetWithoutASocketBelongsToItsFlow) {
   EXPECT_EQ(out(tcp(to_server(5432), kRst)), dropped("wrong owner"));
 }
 
-}  // namespace
+}  // namespace icmp_error_test
 }  // namespace cordon::test

@@ -7,7 +7,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace layout_test {
 
 struct FreeBtf {
   void operator()(btf* b) const { btf__free(b); }
@@ -59,5 +59,5 @@ TEST(LayoutHash, DiffersBySizesAndIsStable) {
   EXPECT_NE(node::layout_hash(sizes), hash);
 }
 
-}  // namespace
+}  // namespace layout_test
 }  // namespace cordon::test

@@ -14,7 +14,7 @@
 #include "tests/support/world_gen.h"
 
 namespace cordon::test {
-namespace {
+namespace oracle_test {
 
 constexpr std::uint64_t kPairs = 200'000, kLongPairs = 20'000'000;
 constexpr int kPacketsPerNode = 1500;
@@ -125,6 +125,9 @@ TEST_F(OracleTest, KernelAndEvaluateAgreeOnEveryPacket) {
     const policy::World world = gen.world().world();
     for (const auto& [id, state] : policy::compile(world, kNow)) {
       state_ = state;
+      // Whose socket it is, evaluate() isn't asked: tests/bpf/people_*.
+      for (auto& [key, value] : state_.entries)
+        if (auto* principal = std::get_if<policy::PrincipalValue>(&value)) principal->check_owner = false;
       write();
       const Node node = node_of(world, id);
       for (int i = 0; i < kPacketsPerNode && done < pairs; ++i, ++done) {
@@ -148,5 +151,5 @@ TEST_F(OracleTest, KernelAndEvaluateAgreeOnEveryPacket) {
   EXPECT_GT(dropped_, done / 4);
 }
 
-}  // namespace
+}  // namespace oracle_test
 }  // namespace cordon::test

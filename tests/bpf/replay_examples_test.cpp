@@ -13,7 +13,7 @@
 #include "tests/support/capture_file.h"
 
 namespace cordon::test {
-namespace {
+namespace replay_examples_test {
 
 namespace fs = std::filesystem;
 
@@ -68,5 +68,5 @@ TEST(ReplayExamplesTest, EachQueryAsAPacketGetsItsVerdict) {
   EXPECT_GE(accepted, 24u);
 }
 
-}  // namespace
+}  // namespace replay_examples_test
 }  // namespace cordon::test

@@ -14,7 +14,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace replay_test {
 
 using node::ReplayedPacket;
 
@@ -323,5 +323,5 @@ TEST(CaptureTest, WhatIsNoCaptureIsRefused) {
   EXPECT_FALSE(node::Capture::open("/dev"));
 }
 
-}  // namespace
+}  // namespace replay_test
 }  // namespace cordon::test

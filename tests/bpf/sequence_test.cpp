@@ -12,7 +12,7 @@
 #include "tests/bpf/packet_gen.h"
 
 namespace cordon::test {
-namespace {
+namespace sequence_test {
 
 using policy::Direction;
 
@@ -213,5 +213,5 @@ TEST_F(SequenceTest, WhatIsRememberedNeverChangesTheAnswer) {
   EXPECT_GT(drops_, 500u);
 }
 
-}  // namespace
+}  // namespace sequence_test
 }  // namespace cordon::test

@@ -3,7 +3,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace underlay_test {
 
 constexpr Hosts kUnderlay4{"v4", "203.0.113.20", "", "203.0.113.10", ""};
 constexpr Hosts kUnderlay6{"v6", "2001:db8::20", "", "2001:db8::10", ""};
@@ -183,5 +183,5 @@ TEST_F(FilterTest, AllowedSourcesAndControllersPassTheGuard) {
   EXPECT_EQ(run("guard_in", udp({address("198.51.100.1"), here, 7443, 53})), dropped("underlay"));
 }
 
-}  // namespace
+}  // namespace underlay_test
 }  // namespace cordon::test

@@ -4,7 +4,7 @@
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
-namespace {
+namespace verdict_test {
 
 class VerdictTest : public FamilyTest {};
 CORDON_BOTH_FAMILIES(VerdictTest);
@@ -260,5 +260,5 @@ TEST_P(FourTest, EthernetProgramsReadBehindTheLinkHeader) {
   EXPECT_EQ(run("overlay_in_eth", arp), dropped("not ip"));
 }
 
-}  // namespace
+}  // namespace verdict_test
 }  // namespace cordon::test

@@ -160,6 +160,9 @@ class ConditionGen {
         R"(hours = "Sun 22:00-18:02", timezone = "Asia/Taipei")",
         R"(hours = "Fri-Mon 18:01-02:00", timezone = "Asia/Taipei")",
         R"(hours = "Sat,Sun 08:00-18:00", timezone = "America/New_York")",
+        // One and the same but for some weeks in spring and autumn.
+        R"(hours = "* 14:00-15:00", timezone = "Europe/London")",
+        R"(hours = "* 09:00-10:00", timezone = "America/New_York")",
     };
     return kHours[pick_(kHours.size())];
   }

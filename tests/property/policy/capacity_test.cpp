@@ -9,7 +9,7 @@
 #include "tests/property/policy/draw.h"
 
 namespace cordon::test {
-namespace {
+namespace capacity_test {
 
 policy::NodeNeeds held(const policy::World& world, const policy::NodeState& state) {
   policy::NodeNeeds held;
@@ -39,5 +39,5 @@ RC_GTEST_PROP(Capacity, no_node_needs_more_than_was_counted, ()) {
   }
 }
 
-}  // namespace
+}  // namespace capacity_test
 }  // namespace cordon::test

@@ -12,7 +12,7 @@
 #include "tests/property/policy/draw.h"
 
 namespace cordon::test {
-namespace {
+namespace compile_test {
 
 using policy::Direction;
 using policy::NodeState;
@@ -301,5 +301,5 @@ RC_GTEST_PROP(Compile, changes_that_take_nothing_away_stop_no_flow, ()) {
   }
 }
 
-}  // namespace
+}  // namespace compile_test
 }  // namespace cordon::test

@@ -11,7 +11,7 @@
 #include "tests/property/policy/draw.h"
 
 namespace cordon::test {
-namespace {
+namespace evaluate_test {
 
 using policy::Verdict;
 using policy::World;
@@ -182,5 +182,5 @@ RC_GTEST_PROP(Evaluate, a_deadline_is_never_later_than_any_conditions_end, ()) {
   });
 }
 
-}  // namespace
+}  // namespace evaluate_test
 }  // namespace cordon::test

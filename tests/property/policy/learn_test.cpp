@@ -10,7 +10,7 @@
 #include "tests/property/policy/draw.h"
 
 namespace cordon::test {
-namespace {
+namespace learn_test {
 
 using policy::ObservedFlow;
 using policy::Verdict;
@@ -72,5 +72,5 @@ RC_GTEST_PROP(Learn, every_flow_that_is_not_left_out_is_allowed_with_the_proposa
   RC_ASSERT(lesson->flows_left_out == left_out);
 }
 
-}  // namespace
+}  // namespace learn_test
 }  // namespace cordon::test

@@ -11,7 +11,7 @@
 #include "tests/support/describe_policy.h"
 
 namespace cordon::test {
-namespace {
+namespace parse_test {
 
 /// A policy text with a few bytes changed, dropped or doubled.
 std::string damaged(WorldGen& gen) {
@@ -87,5 +87,5 @@ RC_GTEST_PROP(Parse, every_generated_policy_is_accepted, ()) {
   RC_ASSERT(world.policy->segments.size() == 3u);
 }
 
-}  // namespace
+}  // namespace parse_test
 }  // namespace cordon::test

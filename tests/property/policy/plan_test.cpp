@@ -11,7 +11,7 @@
 #include "tests/property/policy/draw.h"
 
 namespace cordon::test {
-namespace {
+namespace plan_test {
 
 using policy::Access;
 using policy::AccessChange;
@@ -107,5 +107,5 @@ RC_GTEST_PROP(Plan, of_the_same_policy_is_empty, ()) {
   RC_ASSERT(plan.entries.empty());
 }
 
-}  // namespace
+}  // namespace plan_test
 }  // namespace cordon::test

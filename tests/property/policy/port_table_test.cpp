@@ -12,7 +12,7 @@
 #include "tests/property/policy/draw.h"
 
 namespace cordon::test {
-namespace {
+namespace port_table_test {
 
 using policy::Offer;
 using policy::PortGrant;
@@ -136,5 +136,5 @@ RC_GTEST_PROP(PortTable, prefixes_make_up_the_range_and_nothing_else, ()) {
   RC_ASSERT(next == range.last + 1u);
 }
 
-}  // namespace
+}  // namespace port_table_test
 }  // namespace cordon::test

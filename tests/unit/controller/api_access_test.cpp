@@ -12,7 +12,7 @@
 #include "tests/support/api_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace api_access_test {
 
 using api::Role;
 
@@ -162,5 +162,5 @@ TEST_F(ApiAccess, ConnectionsServeManyRequests) {
   EXPECT_EQ(answers, 3u);
 }
 
-}  // namespace
+}  // namespace api_access_test
 }  // namespace cordon::controller

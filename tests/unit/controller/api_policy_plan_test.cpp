@@ -9,7 +9,7 @@
 #include "tests/support/api_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace api_policy_plan_test {
 
 namespace json = boost::json;
 
@@ -170,5 +170,5 @@ TEST_F(ApiPolicyPlan, ExplainsADecision) {
   EXPECT_EQ(post("explain", {{"device", "laptop"}, {"to", "lab tcp/1"}, {"assurance", "aal9"}}).status, 400u);
 }
 
-}  // namespace
+}  // namespace api_policy_plan_test
 }  // namespace cordon::controller

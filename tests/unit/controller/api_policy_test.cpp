@@ -7,7 +7,7 @@
 #include "tests/support/api_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace api_policy_test {
 
 namespace json = boost::json;
 using test::Answer;
@@ -257,5 +257,5 @@ TEST_F(ApiPolicy, FactsThatOperatorsSet) {
   EXPECT_EQ(rig.call("POST", "/v1/devices/nobody/tags", R"({"tags":[]})").status, 404u);
 }
 
-}  // namespace
+}  // namespace api_policy_test
 }  // namespace cordon::controller

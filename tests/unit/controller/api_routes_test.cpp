@@ -8,7 +8,7 @@
 #include "tests/support/api_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace api_routes_test {
 
 namespace json = boost::json;
 
@@ -249,5 +249,5 @@ TEST_F(ApiRoutes, AStorageThatDoesNotWriteIs503) {
   EXPECT_NE(refused.text("detail").find("the disk is full"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace api_routes_test
 }  // namespace cordon::controller

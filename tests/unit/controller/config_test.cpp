@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 namespace cordon::controller {
-namespace {
+namespace config_test {
 
 constexpr const char* kLeast = "name = \"c1\"\ntrust_domain = \"acme.example\"\n";
 
@@ -125,5 +125,5 @@ TEST(ControllerConfig, TellsWhatTheFirstStartSettled) {
   EXPECT_NE(told[2].find("[leases] node = \"1m\""), std::string::npos) << told[2];
 }
 
-}  // namespace
+}  // namespace config_test
 }  // namespace cordon::controller

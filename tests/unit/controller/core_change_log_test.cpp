@@ -7,7 +7,7 @@
 #include "tests/support/memory_log_store.h"
 
 namespace cordon::controller {
-namespace {
+namespace core_change_log_test {
 
 using namespace test;
 using namespace kinds;
@@ -267,5 +267,5 @@ TEST_F(ChangeLogTest, DoesNotStartOnALogThatWasChanged) {
   EXPECT_EQ(start(), Revision(4));
 }
 
-}  // namespace
+}  // namespace core_change_log_test
 }  // namespace cordon::controller

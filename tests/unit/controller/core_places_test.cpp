@@ -9,7 +9,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace core_places_test {
 
 using namespace test;
 
@@ -142,5 +142,5 @@ TEST_F(PlacesFile, AControllerDoesNotStartWithoutTheOneItIsToldOf) {
   EXPECT_NE(message.find("take \"database\" out of [places]"), std::string::npos) << message;
 }
 
-}  // namespace
+}  // namespace core_places_test
 }  // namespace cordon::controller

@@ -12,7 +12,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace core_policy_watch_test {
 
 using namespace test;
 using namespace kinds;
@@ -141,5 +141,5 @@ TEST(AfterARestart, AnUnconfirmedPolicyIsTakenBackBeforeAnythingIsServed) {
   EXPECT_TRUE(controller->run());
 }
 
-}  // namespace
+}  // namespace core_policy_watch_test
 }  // namespace cordon::controller

@@ -10,7 +10,7 @@
 #include "tests/support/controller_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_admission_test {
 
 using namespace test;
 using wire::ToController;
@@ -137,5 +137,5 @@ TEST(Strangers, SlowOnesAreCutOffAndTheirNumberIsBounded) {
   EXPECT_TRUE(rig.eventually([&] { return rig.metrics.counted("connections_refused", "handshake") >= 3; }));
 }
 
-}  // namespace
+}  // namespace distribution_admission_test
 }  // namespace cordon::controller

@@ -6,7 +6,7 @@
 #include "tests/support/controller_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_enrolment_test {
 
 using namespace test;
 using wire::EnrolAnswer;
@@ -167,5 +167,5 @@ TEST(Enrolment, ACertificateIsForTheKeyThatEnrolledWhateverRequestIsKept) {
   EXPECT_EQ(answer.certificate_pem(), "");
 }
 
-}  // namespace
+}  // namespace distribution_enrolment_test
 }  // namespace cordon::controller

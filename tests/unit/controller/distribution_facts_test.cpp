@@ -13,7 +13,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_facts_test {
 
 using namespace test;
 using namespace kinds;
@@ -305,5 +305,5 @@ TEST_F(Facts, ASmallRiseOfHealthIsBelievedOnceItLasts) {
   ASSERT_TRUE(until_checks(Checks{"os_updates", "antivirus_updates"}));
 }
 
-}  // namespace
+}  // namespace distribution_facts_test
 }  // namespace cordon::controller

@@ -6,7 +6,7 @@
 #include "tests/support/log_fixture.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_feed_test {
 
 using namespace test;
 using policy::Change;
@@ -237,5 +237,5 @@ TEST(EndpointTable, AdvertisedWinsThenWhatPeersSee) {
   EXPECT_EQ(table.find(device)->to_string(), "203.0.113.1:1");
 }
 
-}  // namespace
+}  // namespace distribution_feed_test
 }  // namespace cordon::controller

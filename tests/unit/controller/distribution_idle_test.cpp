@@ -6,7 +6,7 @@
 #include "tests/support/log_runner.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_idle_test {
 
 using namespace test;
 using std::chrono::hours;
@@ -228,5 +228,5 @@ TEST_F(IdleNodes, ANodeOfAnEarlierReleaseKeepsItsSessionsWhileItIsThere) {
   EXPECT_TRUE(rig.eventually([&] { return !rig.log->world().sessions.contains(kFirst); }));
 }
 
-}  // namespace
+}  // namespace distribution_idle_test
 }  // namespace cordon::controller

@@ -5,7 +5,7 @@
 #include "tests/support/controller_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_nodes_test {
 
 using namespace test;
 using wire::ToController;
@@ -160,5 +160,5 @@ TEST(Nodes, AStalledReaderIsCoalescedAndCatchesUp) {
   EXPECT_LT(node.sequence(), 20u);
 }
 
-}  // namespace
+}  // namespace distribution_nodes_test
 }  // namespace cordon::controller

@@ -7,7 +7,7 @@
 #include "tests/support/controller_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_order_test {
 
 using namespace test;
 using wire::ToNode;
@@ -154,5 +154,5 @@ TEST_F(DistributionOrder, WhatTakesAccessAwayComesBeforeAnswersThatWait) {
   EXPECT_TRUE(written(web)->has_heartbeat());
 }
 
-}  // namespace
+}  // namespace distribution_order_test
 }  // namespace cordon::controller

@@ -6,7 +6,7 @@
 #include "tests/support/controller_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_policy_test {
 
 using namespace test;
 
@@ -118,5 +118,5 @@ TEST_F(NodesAndPolicies, ARefusalByANodeThatComesWhileAPolicyWaitsIsTold) {
   EXPECT_TRUE(rig.eventually([&] { return rig.services->distribution->receipts(revision)[0].acked; }));
 }
 
-}  // namespace
+}  // namespace distribution_policy_test
 }  // namespace cordon::controller

@@ -5,7 +5,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_receipts_test {
 
 using namespace test;
 
@@ -60,5 +60,5 @@ TEST_F(ReceiptLedgerTest, LetsTheOldestGoWhenThereAreTooManyBytes) {
   EXPECT_LT(std::filesystem::file_size(dir / "receipts.db"), 8u << 20);
 }
 
-}  // namespace
+}  // namespace distribution_receipts_test
 }  // namespace cordon::controller

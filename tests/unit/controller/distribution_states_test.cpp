@@ -10,7 +10,7 @@
 #include "tests/support/log_fixture.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_states_test {
 
 using namespace test;
 using namespace kinds;
@@ -104,5 +104,5 @@ TEST(DistributionStates, AreThoseCompiledAnewAfterEachKindOfRecord) {
   f.add(DeviceRemoved{.device = DeviceId("d1"), .reason = "sold"});
 }
 
-}  // namespace
+}  // namespace distribution_states_test
 }  // namespace cordon::controller

@@ -5,7 +5,7 @@
 #include "tests/support/controller_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace distribution_talk_test {
 
 using namespace test;
 using wire::ToController;
@@ -128,5 +128,5 @@ TEST(Nodes, FlowReportsAreResolvedAndKept) {
   EXPECT_EQ(kept.reason, "no?grant");
 }
 
-}  // namespace
+}  // namespace distribution_talk_test
 }  // namespace cordon::controller

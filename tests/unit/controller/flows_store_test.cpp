@@ -5,7 +5,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace flows_store_test {
 
 using namespace test;
 
@@ -139,5 +139,5 @@ TEST_F(FlowStoreTest, KeepsThemOverARestart) {
   EXPECT_EQ(must(store_->query({})).size(), 1u);
 }
 
-}  // namespace
+}  // namespace flows_store_test
 }  // namespace cordon::controller

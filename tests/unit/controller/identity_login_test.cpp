@@ -5,7 +5,7 @@
 #include "tests/support/api_rig.h"
 
 namespace cordon::controller {
-namespace {
+namespace identity_login_test {
 
 constexpr const char* kPassword = "correct horse battery";
 
@@ -166,5 +166,5 @@ TEST_F(Login, NamesAreAddedOnceAndSecretsStayOutOfTheLog) {
   }
 }
 
-}  // namespace
+}  // namespace identity_login_test
 }  // namespace cordon::controller

@@ -6,7 +6,7 @@
 #include "controller/identity/user_name.h"
 
 namespace cordon::controller {
-namespace {
+namespace identity_totp_test {
 
 const Bytes kSecret = [] {
   const std::string_view text = "12345678901234567890";
@@ -133,5 +133,5 @@ TEST(SlowDown, IsBoundedAndForgetsAfterQuiet) {
   EXPECT_EQ(slow.size(), 2u);
 }
 
-}  // namespace
+}  // namespace identity_totp_test
 }  // namespace cordon::controller

@@ -6,7 +6,7 @@
 #include "tests/support/memory_log_store.h"
 
 namespace cordon::controller {
-namespace {
+namespace log_audit_test {
 
 using namespace test;
 using namespace kinds;
@@ -171,5 +171,5 @@ TEST(Checkpoint, HasAText) {
   }
 }
 
-}  // namespace
+}  // namespace log_audit_test
 }  // namespace cordon::controller

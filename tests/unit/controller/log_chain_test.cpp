@@ -3,7 +3,7 @@
 #include "tests/support/log_fixture.h"
 
 namespace cordon::controller {
-namespace {
+namespace log_chain_test {
 
 using namespace test;
 
@@ -67,5 +67,5 @@ TEST(Chain, FindsReordersGapsAndTimeThatStandsStill) {
   EXPECT_FALSE(verify_chain(stands, Revision(0), {}));
 }
 
-}  // namespace
+}  // namespace log_chain_test
 }  // namespace cordon::controller

@@ -9,7 +9,7 @@
 #include "tests/support/log_fixture.h"
 
 namespace cordon::controller {
-namespace {
+namespace log_golden_test {
 
 using namespace test;
 using namespace kinds;
@@ -144,5 +144,5 @@ TEST(GoldenLog, WithTheKindsSinceFoldsToTheSameWorld) {
       << describe(golden.world) << describe_since(golden.world);
 }
 
-}  // namespace
+}  // namespace log_golden_test
 }  // namespace cordon::controller

@@ -13,7 +13,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace log_store_test {
 
 using namespace test;
 using namespace kinds;
@@ -218,5 +218,5 @@ TEST_F(Store, NoAcknowledgedRecordIsLostByAKill) {  // I8
   }
 }
 
-}  // namespace
+}  // namespace log_store_test
 }  // namespace cordon::controller

@@ -8,7 +8,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace pki_authority_test {
 
 using namespace test;
 
@@ -131,5 +131,5 @@ TEST_F(AuthorityTest, RequestsMustBeSignedWithTheirP256Key) {
   EXPECT_FALSE(csr_public_key(std::string(100'000, 'x')));
 }
 
-}  // namespace
+}  // namespace pki_authority_test
 }  // namespace cordon::controller

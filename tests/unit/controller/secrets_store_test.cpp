@@ -13,7 +13,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::controller {
-namespace {
+namespace secrets_store_test {
 
 using namespace test;
 
@@ -146,5 +146,5 @@ TEST_F(Secrets, ANameThatIsGoneIsNotAStoreThatCannotBeRead) {
   EXPECT_FALSE(open_personal_or_gone(*store, "u-1", sealed));
 }
 
-}  // namespace
+}  // namespace secrets_store_test
 }  // namespace cordon::controller

@@ -5,7 +5,7 @@
 #include "tests/support/log_fixture.h"
 
 namespace cordon::controller {
-namespace {
+namespace world_apply_test {
 
 using namespace test;
 using namespace kinds;
@@ -348,5 +348,5 @@ TEST(Addresses, RestForTheNodeLeaseAndTheLongestGrant) {
   EXPECT_EQ(quarantine(h.world), Seconds(900 + 3600));
 }
 
-}  // namespace
+}  // namespace world_apply_test
 }  // namespace cordon::controller

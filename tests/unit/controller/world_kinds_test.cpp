@@ -6,7 +6,7 @@
 #include "tests/support/log_fixture.h"
 
 namespace cordon::controller {
-namespace {
+namespace world_kinds_test {
 
 using namespace test;
 
@@ -197,5 +197,5 @@ TEST(Kinds, TouchWhatTheyCouldDisagreeAbout) {
   }
 }
 
-}  // namespace
+}  // namespace world_kinds_test
 }  // namespace cordon::controller

@@ -7,7 +7,7 @@
 #include "tests/support/log_fixture.h"
 
 namespace cordon::controller {
-namespace {
+namespace world_policy_test {
 
 using namespace test;
 using namespace kinds;
@@ -262,5 +262,5 @@ TEST(WorldFacts, SignalsOfASession) {
   EXPECT_TRUE(c.world.sessions.at(SessionId("s-1")).signals.empty());
 }
 
-}  // namespace
+}  // namespace world_policy_test
 }  // namespace cordon::controller

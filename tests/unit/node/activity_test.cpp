@@ -9,7 +9,7 @@
 #include "tests/unit/node/agent_states.h"
 
 namespace cordon::node {
-namespace {
+namespace activity_test {
 
 using namespace test;
 using std::chrono::seconds;
@@ -122,5 +122,5 @@ TEST_F(SessionActivity, IsBoundedByWhatAControllerTakes) {
   EXPECT_EQ(told().size(), wire::kMostToldSessions);
 }
 
-}  // namespace
+}  // namespace activity_test
 }  // namespace cordon::node

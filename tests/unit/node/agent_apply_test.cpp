@@ -14,7 +14,7 @@
 #include "tests/unit/node/link_temporary.h"
 
 namespace cordon::node {
-namespace {
+namespace agent_apply_test {
 
 using test::address;
 using test::base_state;
@@ -357,5 +357,5 @@ TEST(TimeKeeper, KeepsABoundThatStillAgrees) {
       << "and back";
 }
 
-}  // namespace
+}  // namespace agent_apply_test
 }  // namespace cordon::node

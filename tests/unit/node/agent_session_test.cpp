@@ -16,7 +16,7 @@
 #include "tests/unit/node/link_temporary.h"
 
 namespace cordon::node {
-namespace {
+namespace agent_session_test {
 
 using std::chrono::milliseconds;
 using test::base_state;
@@ -454,5 +454,5 @@ TEST_F(AgentSession, ATunnelThatDiedIsSetUpAgain) {
   agent->stop();
 }
 
-}  // namespace
+}  // namespace agent_session_test
 }  // namespace cordon::node

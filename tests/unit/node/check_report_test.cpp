@@ -8,7 +8,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::node {
-namespace {
+namespace check_report_test {
 
 using Names = std::set<std::string>;
 
@@ -78,5 +78,5 @@ TEST_F(CheckReport, BadFilesAreRefusedWithTheirPlace) {
   EXPECT_NE(refusal().find("no regular file"), std::string::npos) << refusal();
 }
 
-}  // namespace
+}  // namespace check_report_test
 }  // namespace cordon::node

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 namespace cordon::node {
-namespace {
+namespace config_test {
 
 constexpr std::string_view kLeast = "name = \"ledger\"\ncontrollers = [\"198.51.100.1:7443\"]\n";
 
@@ -103,5 +103,5 @@ TEST(NodeConfig, RefusesWrongTypesAndValues) {
   EXPECT_NE(refused("name = \"ledger\"\n").what.find("no controllers"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace config_test
 }  // namespace cordon::node

@@ -9,7 +9,7 @@
 #include "tests/unit/node/link_temporary.h"
 
 namespace cordon::node {
-namespace {
+namespace enrol_test {
 
 class Enrol : public ::testing::Test {
  protected:
@@ -185,5 +185,5 @@ TEST_F(Enrol, TheTokenFileIsForItsOwner) {
   EXPECT_FALSE(read_join_token(path));
 }
 
-}  // namespace
+}  // namespace enrol_test
 }  // namespace cordon::node

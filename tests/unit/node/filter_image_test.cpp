@@ -6,7 +6,7 @@
 #include "node/filter/image.h"
 
 namespace cordon::node {
-namespace {
+namespace filter_image_test {
 
 constexpr TimeBase kBase{.sent_boot_ns = 1'000'000'000'000,
                          .controller_time = Timestamp(Seconds(1'800'000'000))};
@@ -141,10 +141,10 @@ TEST(Guards, AllPortsAreOnePrefix) {
 TEST(Rows, LastOfEqualKeysStays) {
   Rows rows{.key_size = 1, .value_size = 1, .keys = {}, .values = {}};
   for (auto [k, v] : {std::pair<std::uint8_t, std::uint8_t>{2, 1}, {1, 1}, {2, 9}}) rows.add(k, v);
-  rows.sort();
+  rows.make_unique();
   EXPECT_THAT(rows.keys, testing::ElementsAre(1, 2));
   EXPECT_THAT(rows.values, testing::ElementsAre(1, 9));
 }
 
-}  // namespace
+}  // namespace filter_image_test
 }  // namespace cordon::node

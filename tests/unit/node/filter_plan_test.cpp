@@ -8,7 +8,7 @@
 #include "node/filter/plan.h"
 
 namespace cordon::node {
-namespace {
+namespace filter_plan_test {
 
 using Kind = Step::Kind;
 
@@ -158,5 +158,5 @@ TEST(Plan, CapacityIsToldWithTheNumbers) {  // I11
   EXPECT_THAT(checked.error().message(), testing::HasSubstr("2 entries for map 'targets', which holds 1"));
 }
 
-}  // namespace
+}  // namespace filter_plan_test
 }  // namespace cordon::node

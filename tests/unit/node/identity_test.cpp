@@ -7,7 +7,7 @@
 #include "tests/unit/node/link_temporary.h"
 
 namespace cordon::node {
-namespace {
+namespace identity_test {
 
 unsigned mode_of(const std::filesystem::path& path) {
   struct stat info{};
@@ -74,5 +74,5 @@ TEST(Identity, DamageIsTold) {
   EXPECT_EQ(keys.error().what.find("short"), std::string::npos) << "a secret is never quoted";
 }
 
-}  // namespace
+}  // namespace identity_test
 }  // namespace cordon::node

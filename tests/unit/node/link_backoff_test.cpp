@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 namespace cordon::node {
-namespace {
+namespace link_backoff_test {
 
 using std::chrono::milliseconds;
 
@@ -29,5 +29,5 @@ TEST(Backoff, StartsOverAfterASessionThatHeld) {
   EXPECT_LE(backoff.next(), milliseconds(400));
 }
 
-}  // namespace
+}  // namespace link_backoff_test
 }  // namespace cordon::node

@@ -7,7 +7,7 @@
 #include "tests/unit/node/link_temporary.h"
 
 namespace cordon::node {
-namespace {
+namespace link_head_test {
 
 class Heads : public ::testing::Test {
  protected:
@@ -98,5 +98,5 @@ TEST_F(Heads, ADamagedMemoryIsNotAnEmptyOne) {
   }
 }
 
-}  // namespace
+}  // namespace link_head_test
 }  // namespace cordon::node

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 namespace cordon::node::local {
-namespace {
+namespace local_request_test {
 
 TEST(LocalRequest, ReadsTheVerbs) {
   const auto login = parse_request(R"({"verb":"login","user":"a@b","password":"p","totp":"123456"})");
@@ -62,5 +62,5 @@ TEST(LocalRequest, ErrorsAreOneLineOfJson) {
   EXPECT_NE(reply.find(R"("code":"unauthorized")"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace local_request_test
 }  // namespace cordon::node::local

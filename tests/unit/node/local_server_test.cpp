@@ -12,7 +12,7 @@
 #include "tests/unit/node/link_temporary.h"
 
 namespace cordon::node::local {
-namespace {
+namespace local_server_test {
 
 /// A caller that never blocks the one thread: it runs the server while it waits.
 class Caller_ {
@@ -143,5 +143,5 @@ TEST_F(LocalServer, ReplacesADeadSocketOnly) {
   EXPECT_FALSE(server->listen(path));
 }
 
-}  // namespace
+}  // namespace local_server_test
 }  // namespace cordon::node::local

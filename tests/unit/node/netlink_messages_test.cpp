@@ -14,7 +14,7 @@
 #include "node/netlink/socket.h"
 
 namespace cordon::node::netlink {
-namespace {
+namespace netlink_messages_test {
 
 std::string built(const Message& message) {
   return to_hex(message.finish(0));
@@ -232,5 +232,5 @@ TEST(DiagPattern, UnspecifiedStandsForAny) {
   EXPECT_FALSE(matches({.remote = address("100.64.0.2"), .local_port = 5432}, socket));
 }
 
-}  // namespace
+}  // namespace netlink_messages_test
 }  // namespace cordon::node::netlink

@@ -14,7 +14,7 @@
 #include "tests/support/network_namespace.h"
 
 namespace cordon::node {
-namespace {
+namespace netlink_network_test {
 
 Prefix prefix(std::string_view text) {
   return *Prefix::parse(text);
@@ -235,5 +235,5 @@ TEST_F(NetworkTest, DestroysConnectedUdpAndMappedSockets) {
   });
 }
 
-}  // namespace
+}  // namespace netlink_network_test
 }  // namespace cordon::node

@@ -6,7 +6,7 @@
 #include "node/tunnel/netlink_messages.h"
 
 namespace cordon::node::wireguard {
-namespace {
+namespace tunnel_netlink_test {
 
 WireguardKey key(std::uint8_t n) {
   WireguardKey out;
@@ -112,5 +112,5 @@ TEST(WireguardNetlink, EveryPrefixFailsCleanly) {
   EXPECT_FALSE(merge_netlink_get(state, ByteView(payload).first(payload.size() - 1)));
 }
 
-}  // namespace
+}  // namespace tunnel_netlink_test
 }  // namespace cordon::node::wireguard

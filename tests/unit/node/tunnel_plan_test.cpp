@@ -10,7 +10,7 @@
 #include "node/tunnel/process.h"
 
 namespace cordon::node::wireguard {
-namespace {
+namespace tunnel_plan_test {
 
 WireguardKey key(std::uint8_t n) {
   WireguardKey out{};
@@ -215,5 +215,5 @@ TEST(Process, StartedInItsOwnSessionAndEnded) {
   EXPECT_FALSE(is_running(*started));
 }
 
-}  // namespace
+}  // namespace tunnel_plan_test
 }  // namespace cordon::node::wireguard

@@ -36,7 +36,7 @@
 #include "tests/support/network_namespace.h"
 
 namespace cordon::node {
-namespace {
+namespace tunnel_userspace_test {
 
 Prefix prefix(std::string_view text) {
   return *Prefix::parse(text);
@@ -326,5 +326,5 @@ TEST_F(UserspaceTunnelTest, NeedsNothingButNetAdmin) {
   });
 }
 
-}  // namespace
+}  // namespace tunnel_userspace_test
 }  // namespace cordon::node

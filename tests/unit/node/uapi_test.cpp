@@ -4,7 +4,7 @@
 #include "node/tunnel/uapi.h"
 
 namespace cordon::node::wireguard {
-namespace {
+namespace uapi_test {
 
 // wireguard-go 0.0.20220316 after: wg set d-w0 listen-port 4500 private-key F peer K1 allowed-ips
 // 100.64.0.2/32,fd12::2/128 endpoint 198.51.100.2:51820 persistent-keepalive 25 peer K2; "get=1" by socat.
@@ -148,5 +148,5 @@ TEST(Uapi, BuildsASet) {
             "\n");
 }
 
-}  // namespace
+}  // namespace uapi_test
 }  // namespace cordon::node::wireguard

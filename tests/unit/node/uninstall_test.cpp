@@ -15,7 +15,7 @@
 #include "tests/support/temp_dir.h"
 
 namespace cordon::node {
-namespace {
+namespace uninstall_test {
 
 class Uninstall : public testing::Test {
  protected:
@@ -97,5 +97,5 @@ TEST_F(Uninstall, RefusesAConfigurationThatIsWrong) {
   EXPECT_EQ(run_uninstall({.config = file_}), 2);
 }
 
-}  // namespace
+}  // namespace uninstall_test
 }  // namespace cordon::node

@@ -4,7 +4,7 @@
 #include "policy/model.h"
 
 namespace cordon::policy {
-namespace {
+namespace access_test {
 
 Access one(std::string_view text) {
   const auto parsed = parse_access(text);
@@ -83,5 +83,5 @@ TEST(Access, CoversAndOverlapsAccesses) {
   EXPECT_TRUE(overlap(one("udp"), one("any")));
 }
 
-}  // namespace
+}  // namespace access_test
 }  // namespace cordon::policy

@@ -5,7 +5,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::policy {
-namespace {
+namespace capacity_test {
 
 using test::kNow;
 using test::WorldBuilder;
@@ -70,5 +70,5 @@ TEST_F(CapacityTest, APolicyThatIsNotInForceIsCountedAsItWillBe) {
   EXPECT_EQ(node_needs(then, kNow).at(DeviceId("laptop")), (NodeNeeds{.principals = 6, .targets = 4}));
 }
 
-}  // namespace
+}  // namespace capacity_test
 }  // namespace cordon::policy

@@ -8,7 +8,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace compile_test {
 
 using policy::compile;
 using policy::Direction;
@@ -167,13 +167,24 @@ TEST_F(Compile, LocalSessionsAreTold) {
   EXPECT_EQ(local->user, "trader");
   EXPECT_EQ(local->uid, 1001u);
   EXPECT_EQ(local->v6, session("s-trader").addresses.v6);
-  EXPECT_EQ(find<policy::PrincipalValue>(laptop, policy::PrincipalKey{session("s-trader").addresses.v4})->uid,
-            1001u);
-  EXPECT_EQ(
-      find<policy::PrincipalValue>(state("ledger"), policy::PrincipalKey{session("s-trader").addresses.v4})
-          ->uid,
-      0u)
-      << "elsewhere nobody needs to know";
+}
+
+TEST_F(Compile, ASessionsOwnerIsCheckedWhereItLivesAndTheDevicesNever) {
+  const auto principal = [&](const char* node, const Address& address) {
+    return *find<policy::PrincipalValue>(state(node), policy::PrincipalKey{address});
+  };
+  for (const bool isolated : {false, true}) {
+    world.devices.at(DeviceId{"trader"}).isolated = isolated;
+    for (const Address& address : {session("s-trader").addresses.v4, session("s-trader").addresses.v6}) {
+      EXPECT_TRUE(principal("trader", address).check_owner) << "anybody on the host could send from it";
+      EXPECT_EQ(principal("trader", address).uid, 1001u);
+    }
+    EXPECT_FALSE(principal("trader", device("trader").addresses.v4).check_owner);
+    if (isolated) continue;
+    const auto elsewhere = principal("ledger", session("s-trader").addresses.v4);
+    EXPECT_FALSE(elsewhere.check_owner) << "its packets come in there: they have no socket";
+    EXPECT_EQ(elsewhere.uid, 0u) << "elsewhere nobody needs to know";
+  }
 }
 
 TEST_F(Compile, EndedSessionsAndDisabledUsersHoldNothing) {
@@ -338,5 +349,5 @@ TEST_F(Compile, LookUpTriesExactThenPrefixThenPortsThenProtocols) {
   EXPECT_FALSE(look_up({}, Direction::egress, source, target, kTcp, 1, kNow).accept) << "I1: no state";
 }
 
-}  // namespace
+}  // namespace compile_test
 }  // namespace cordon::test

@@ -9,7 +9,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace conditions_test {
 
 using policy::Asker;
 using policy::Assurance;
@@ -384,16 +384,6 @@ TEST_F(Conditions, P7_AForbidBeginsWithItsHours) {
   EXPECT_EQ(until(rule, kNow + hours(8)), kNow + hours(22));
 }
 
-TEST_F(Conditions, P7_WhatNeverComesTogetherIsGivenUpEarlyNotLate) {
-  const Rule& rule = this->rule(R"(
-from = { users = ["u"] }
-when = { hours = "* 09:00-18:00", timezone = "UTC" }
-unless = { hours = "* 08:00-19:00", timezone = "UTC" })",
-                                "forbid");
-  EXPECT_FALSE(holds(rule));
-  EXPECT_GT(until(rule), kNow + hours(24 * 7));
-}
-
 TEST_F(Conditions, ADeviceByItselfMeetsConditionsByTheDeviceAlone) {
   asker = {&device, nullptr, nullptr};
   const Rule& rule =
@@ -403,5 +393,5 @@ TEST_F(Conditions, ADeviceByItselfMeetsConditionsByTheDeviceAlone) {
   EXPECT_FALSE(holds(rule));
 }
 
-}  // namespace
+}  // namespace conditions_test
 }  // namespace cordon::test

@@ -7,7 +7,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace decide_test {
 
 using policy::Facts;
 
@@ -159,5 +159,5 @@ TEST(FormatWithOffset, KeepsTheOffsetAndTheMoment) {
             "2026-01-05T15:45:00.5+05:45");
 }
 
-}  // namespace
+}  // namespace decide_test
 }  // namespace cordon::test

@@ -12,7 +12,7 @@
 #include "policy/parse.h"
 
 namespace cordon::policy {
-namespace {
+namespace docs_test {
 
 struct Example {
   std::string text;
@@ -70,5 +70,5 @@ TEST(Docs, ExamplesAreTheLanguage) {
   }
 }
 
-}  // namespace
+}  // namespace docs_test
 }  // namespace cordon::policy

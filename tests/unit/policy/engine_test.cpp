@@ -7,7 +7,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace engine_test {
 
 using policy::Engine;
 using std::chrono::minutes;
@@ -121,5 +121,5 @@ TEST_F(EngineTest, DecidesWithoutReasons) {
   EXPECT_FALSE(ask(SessionId{"s"}, "unknown", 5432).accept);
 }
 
-}  // namespace
+}  // namespace engine_test
 }  // namespace cordon::test

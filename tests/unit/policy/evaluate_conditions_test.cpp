@@ -6,7 +6,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace evaluate_conditions_test {
 
 using policy::Assurance;
 using policy::Attestation;
@@ -284,5 +284,5 @@ TEST_F(EvaluateConditions, P10_AnAllowThatIsNotForRespondersSaysSoLast) {
   EXPECT_EQ(decision.because[0].failed[1].condition, "responders");
 }
 
-}  // namespace
+}  // namespace evaluate_conditions_test
 }  // namespace cordon::test

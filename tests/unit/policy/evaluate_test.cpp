@@ -7,7 +7,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace evaluate_test {
 
 using policy::Decision;
 using policy::evaluate;
@@ -283,5 +283,5 @@ TEST_F(Evaluate, VerdictsHaveNames) {
   EXPECT_EQ(to_string(Verdict::forbid), "forbid");
 }
 
-}  // namespace
+}  // namespace evaluate_test
 }  // namespace cordon::test

@@ -15,7 +15,7 @@
 #include "policy/run_tests.h"
 
 namespace cordon::policy {
-namespace {
+namespace examples_test {
 
 namespace fs = std::filesystem;
 namespace json = boost::json;
@@ -116,5 +116,5 @@ TEST(Examples, ThereIsOneForEachOfTheTwelveSituations) {
   EXPECT_EQ(numbers.size(), 12u);
 }
 
-}  // namespace
+}  // namespace examples_test
 }  // namespace cordon::policy

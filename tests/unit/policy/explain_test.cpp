@@ -5,7 +5,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::policy {
-namespace {
+namespace explain_test {
 
 using test::kNow;
 using test::WorldBuilder;
@@ -124,5 +124,5 @@ TEST_F(ExplainTest, WhatCantBeAskedIsAClearError) {
   EXPECT_EQ(error(), "there is no device \"nowhere\"");
 }
 
-}  // namespace
+}  // namespace explain_test
 }  // namespace cordon::policy

@@ -8,7 +8,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace facts_file_test {
 
 using policy::Assurance;
 using policy::Attestation;
@@ -257,5 +257,5 @@ TEST(FactsFileErrors, Limits) {
   EXPECT_NE(errors(lists + "{}]}").find("\"queries\" holds more than 200000 objects"), std::string::npos);
 }
 
-}  // namespace
+}  // namespace facts_file_test
 }  // namespace cordon::test

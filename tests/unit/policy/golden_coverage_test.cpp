@@ -13,7 +13,7 @@
 #include <vector>
 
 namespace cordon::policy {
-namespace {
+namespace golden_coverage_test {
 
 namespace fs = std::filesystem;
 
@@ -100,5 +100,5 @@ TEST(GoldenCoverage, EveryMessageStandsInAGoldenFile) {
   EXPECT_GT(count, 100u) << "the texts were not found";
 }
 
-}  // namespace
+}  // namespace golden_coverage_test
 }  // namespace cordon::policy

@@ -12,7 +12,7 @@
 #include "policy/parse.h"
 
 namespace cordon::policy {
-namespace {
+namespace golden_test {
 
 namespace fs = std::filesystem;
 
@@ -61,5 +61,5 @@ TEST_P(Golden, SaysWhatIsExpected) {
 INSTANTIATE_TEST_SUITE_P(Policy, Golden, testing::ValuesIn(cases()),
                          [](const auto& info) { return info.param.stem().string(); });
 
-}  // namespace
+}  // namespace golden_test
 }  // namespace cordon::policy

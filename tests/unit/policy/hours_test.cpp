@@ -13,7 +13,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace hours_test {
 
 using policy::Hours;
 using policy::HoursWindow;
@@ -289,5 +289,5 @@ INSTANTIATE_TEST_SUITE_P(
                     ZoneAndMoments{"Africa/Casablanca", "2026-02-10T00:00:00Z", "2026-03-30T00:00:00Z"},
                     ZoneAndMoments{"Pacific/Apia", "2011-12-25T00:00:00Z", "2012-01-05T00:00:00Z"}));
 
-}  // namespace
+}  // namespace hours_test
 }  // namespace cordon::test

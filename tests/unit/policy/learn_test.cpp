@@ -5,7 +5,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::policy {
-namespace {
+namespace learn_test {
 
 using std::chrono::hours;
 using test::kNow;
@@ -169,5 +169,5 @@ TEST_F(LearnTest, AnUnknownSegmentIsAnErrorWithASuggestion) {
   EXPECT_EQ(none.error().message(), "the policy has no segment \"lap\"; did you mean \"lab\"?");
 }
 
-}  // namespace
+}  // namespace learn_test
 }  // namespace cordon::policy

@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 
 namespace cordon::policy {
-namespace {
+namespace node_state_test {
 
 Address address(const char* text) {
   return Address::parse(text).value();
@@ -225,5 +225,5 @@ TEST(TakesAway, PeersTargetsSettingsAndGuards) {
   EXPECT_FALSE(loses(RuleKey{RuleId{1}}, RuleValue{"a"}, RuleValue{"b"}));
 }
 
-}  // namespace
+}  // namespace node_state_test
 }  // namespace cordon::policy

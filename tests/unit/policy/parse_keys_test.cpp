@@ -10,7 +10,7 @@
 #include "policy/read_conditions.h"
 
 namespace cordon::policy {
-namespace {
+namespace parse_keys_test {
 
 using std::chrono::hours;
 using std::chrono::minutes;
@@ -208,5 +208,5 @@ TEST(CountryCodes, AreThoseOfTheList) {
   EXPECT_EQ(count, 249);
 }
 
-}  // namespace
+}  // namespace parse_keys_test
 }  // namespace cordon::policy

@@ -6,7 +6,7 @@
 #include <ctime>
 
 namespace cordon::policy {
-namespace {
+namespace parse_test {
 
 constexpr const char* kPolicy = R"(
 [groups]
@@ -274,5 +274,5 @@ TEST(Parse, TheOrderOfFilesDoesntChangeWhatIsSaid) {
   EXPECT_EQ(render(ab.diagnostics[0]), "b.toml:2:1: error: group \"g\" is defined twice (also a.toml:2:1)");
 }
 
-}  // namespace
+}  // namespace parse_test
 }  // namespace cordon::policy

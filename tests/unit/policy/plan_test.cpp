@@ -8,7 +8,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::policy {
-namespace {
+namespace plan_test {
 
 using test::kNow;
 using test::policy_of;
@@ -310,5 +310,5 @@ when = { assurance = "aal3" }
                    "tcp/8000-8099"}));
 }
 
-}  // namespace
+}  // namespace plan_test
 }  // namespace cordon::policy

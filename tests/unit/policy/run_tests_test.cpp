@@ -7,7 +7,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace run_tests_test {
 
 using policy::run_tests;
 using policy::TestResult;
@@ -163,5 +163,5 @@ expect = "allow"
   EXPECT_FALSE(passes(lines("2026-01-05T20:00:01Z")));
 }
 
-}  // namespace
+}  // namespace run_tests_test
 }  // namespace cordon::test

@@ -9,7 +9,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::policy {
-namespace {
+namespace tables_test {
 
 Offer offer(std::uint32_t rule, std::initializer_list<const char*> accesses, bool deny = false) {
   Offer out;
@@ -147,5 +147,5 @@ TEST(GuardPorts, AMemberOfSeveralSegmentsGetsTheStrictest) {
   EXPECT_EQ(counted.size(), 1u) << "what the entry for any protocol says already isn't said again";
 }
 
-}  // namespace
+}  // namespace tables_test
 }  // namespace cordon::policy

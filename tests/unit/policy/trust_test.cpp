@@ -12,7 +12,7 @@
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
-namespace {
+namespace trust_test {
 
 using policy::Assurance;
 using policy::Attestation;
@@ -295,5 +295,5 @@ TEST_F(TrustInTime, P7_StaysMissing) {
   EXPECT_EQ(trust_rises_to(policy, 0, longest, asking, login, kNow), kNever);
 }
 
-}  // namespace
+}  // namespace trust_test
 }  // namespace cordon::test

@@ -5,7 +5,7 @@
 #include "policy/diagnostic.h"
 
 namespace cordon::policy {
-namespace {
+namespace wording_test {
 
 TEST(Wording, QuotesSafely) {
   EXPECT_EQ(in_quotes("traders"), "\"traders\"");
@@ -42,5 +42,5 @@ TEST(Diagnostic, RendersPlaceSeverityMessageHintsAndOtherPlaces) {
             "b:2:1: error: twice (also a:1:1)");
 }
 
-}  // namespace
+}  // namespace wording_test
 }  // namespace cordon::policy

@@ -150,6 +150,12 @@ TEST(Messages, ToControllerFieldsOutOfRangeAreRefusedByName) {
            [](auto& m) {
              for (int i = 0; i < 4096; ++i) m.mutable_heartbeat()->add_sessions()->set_session("s-1");
            }},
+          {ToController::kHeartbeat, "heartbeat counted reason",
+           [](auto& m) { m.mutable_heartbeat()->mutable_counted()->mutable_reasons(0)->set_reason("a\nb"); }},
+          {ToController::kHeartbeat, "heartbeat counted rules",
+           [](auto& m) {
+             for (int i = 0; i < 65536; ++i) m.mutable_heartbeat()->mutable_counted()->add_rules()->set_rule(1);
+           }},
           {ToController::kLogin, "login user", [](auto& m) { m.mutable_login()->clear_user(); }},
           {ToController::kLogin, "login password",
            [&](auto& m) { m.mutable_login()->set_password(long_text); }},

@@ -78,6 +78,14 @@ void add_session(std::vector<ToController>& out) {
   SessionActivity& activity = *heartbeat.add_sessions();
   activity.set_session("s-0000000000000001");
   activity.set_silent_s(75);
+  RuleCount& by_rule = *heartbeat.mutable_counted()->add_rules();
+  by_rule.set_rule(17);
+  by_rule.set_packets(3);
+  by_rule.set_bytes(180);
+  ReasonCount& by_reason = *heartbeat.mutable_counted()->add_reasons();
+  by_reason.set_reason("no grant");
+  by_reason.set_packets(4);
+  by_reason.set_bytes(240);
 }
 
 void add_requests(std::vector<ToController>& out) {
