@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kMostFeatures = 64, kMostEndpoints = 16, kMostMaps = 64, kMostCounters = 1024,
                       kMostAlarms = 64, kMostPassing = 64, kLongestCheck = 63;
-constexpr std::size_t kMostPeers = 65536, kMostFlows = 65536;
+constexpr std::size_t kMostPeers = 65536, kMostFlows = 65536, kMostCountedRules = 65536;
 
 Result<> check_body(const EnrolRequest& m) {
   CORDON_TRY(check_name("enrol token_id", m.token_id(), kLongestId));
@@ -18,6 +18,8 @@ Result<> check_body(const EnrolRequest& m) {
   CORDON_TRY(check_length("enrol name", m.name(), kLongestName));
   CORDON_TRY(check_length("enrol csr_pem", m.csr_pem(), kLongestPem));
   CORDON_TRY(check_bytes("enrol wireguard_public_key", m.wireguard_public_key(), kKeyBytes));
+  CORDON_TRY(check_count("enrol features", m.features_size(), kMostFeatures));
+  for (const auto& feature : m.features()) CORDON_TRY(check_name("enrol feature", feature, kLongestId));
   return check_length("enrol platform", m.platform(), kLongestName);
 }
 
@@ -72,6 +74,10 @@ Result<> check_body(const Heartbeat& m) {
   CORDON_TRY(check_count("heartbeat sessions", m.sessions_size(), kMostToldSessions));
   for (const auto& told : m.sessions())
     CORDON_TRY(check_name("heartbeat session", told.session(), kLongestId));
+  CORDON_TRY(check_count("heartbeat counted rules", m.counted().rules_size(), kMostCountedRules));
+  CORDON_TRY(check_count("heartbeat counted reasons", m.counted().reasons_size(), kMostCounters));
+  for (const auto& reason : m.counted().reasons())
+    CORDON_TRY(check_name("heartbeat counted reason", reason.reason(), kLongestId));
   return {};
 }
 
@@ -96,6 +102,14 @@ Result<> check_body(const WhyRequest& m) {
 }
 
 Result<> check_body(const StatusRequest&) {
+  return {};
+}
+
+Result<> check_body(const TunnelKeys& m) {
+  CORDON_TRY(check_bytes("tunnel_keys public_key", m.public_key(), kKeyBytes));
+  CORDON_TRY(check_optional_bytes("tunnel_keys next_public_key", m.next_public_key(), kKeyBytes));
+  if (m.public_key() == m.next_public_key())
+    return refuse("tunnel_keys next_public_key", "is the key it has");
   return {};
 }
 
@@ -142,6 +156,8 @@ Result<> check(const ToController& message) {
       return check_body(message.flows());
     case ToController::kStatus:
       return check_body(message.status());
+    case ToController::kTunnelKeys:
+      return check_body(message.tunnel_keys());
     case ToController::BODY_NOT_SET:
       break;
   }
