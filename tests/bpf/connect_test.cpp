@@ -102,18 +102,6 @@ TEST_F(ConnectTest, MappedSocketsAreIpv4) {
   EXPECT_FALSE(refused(connect_to(address(kV4.server), 5432, SOCK_STREAM, true)));
 }
 
-TEST_F(ConnectTest, TheSingleLocalSessionIsWhoAsks) {
-  add_principal("100.64.1.1", 2);
-  policy::LocalSessionValue session;
-  session.v4 = address("100.64.1.1");
-  state_.entries[policy::LocalSessionKey{SessionId("s-1")}] = session;
-  update();
-  EXPECT_TRUE(refused(connect_to(address(kV4.server), 5432)));
-  state_.entries.erase(policy::LocalSessionKey{SessionId("s-1")});
-  update();
-  EXPECT_FALSE(refused(connect_to(address(kV4.server), 5432)));
-}
-
 TEST_F(ConnectTest, OtherDestinationsAndOtherNamespacesAreLeftAlone) {
   EXPECT_EQ(connect_to(address("127.0.0.1"), 9, SOCK_DGRAM), 0);
   // A container's own network has nothing to do with the host's overlay.

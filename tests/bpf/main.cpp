@@ -9,7 +9,7 @@
 #include "node/filter/reasons.h"
 #include "tests/bpf/fixture.h"
 
-namespace main {
+namespace {
 
 /// After a run of all tests: each reason that a packet can be dropped for was asserted by some test.
 class EveryReasonHasACase : public testing::Environment {
@@ -22,7 +22,7 @@ class EveryReasonHasACase : public testing::Environment {
   }
 };
 
-}  // namespace main
+}  // namespace
 
 int main(int argc, char** argv) {
   testing::InitGoogleMock(&argc, argv);

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 namespace cordon::test {
-namespace packet {
+namespace {
 
 void put16(Packet& out, unsigned v) {
   out.push_back(static_cast<std::uint8_t>(v >> 8));
@@ -19,7 +19,7 @@ void append(Packet& out, const auto& bytes) {
   out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
-}  // namespace packet
+}  // namespace
 
 Packet ip(const Address& source, const Address& destination, std::uint8_t protocol, const Packet& payload) {
   Packet out;

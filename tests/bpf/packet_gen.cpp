@@ -6,7 +6,7 @@
 #include <array>
 
 namespace cordon::test {
-namespace packet_gen {
+namespace {
 
 constexpr std::size_t kEthernet = 14, kLeast = kEthernet;  // BPF_PROG_TEST_RUN takes no fewer bytes
 
@@ -15,7 +15,7 @@ bool looks_like_ethernet(const Packet& packet) {
   return (packet[12] == 0x08 && packet[13] == 0x00) || (packet[12] == 0x86 && packet[13] == 0xdd);
 }
 
-}  // namespace packet_gen
+}  // namespace
 
 Packet PacketGen::plain(const Flow& flow, std::uint8_t protocol) {
   constexpr std::array<std::uint8_t, 8> kFlags{kSyn,        kSyn,        kAck, kSyn | kAck,

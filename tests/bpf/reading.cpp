@@ -4,7 +4,7 @@
 #include <span>
 
 namespace cordon::test {
-namespace reading {
+namespace {
 
 using Bytes = std::span<const std::uint8_t>;
 
@@ -127,7 +127,7 @@ Reading read_v6(Bytes bytes) {
   return read_l4(out, true, payload);
 }
 
-}  // namespace reading
+}  // namespace
 
 Reading read_packet(const Packet& packet) {
   if (packet.empty()) return {};

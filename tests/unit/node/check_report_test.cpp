@@ -26,7 +26,7 @@ class CheckReport : public ::testing::Test {
     return names ? "" : names.error().message();
   }
 
-  test::TempDir dir;
+  cordon::test::TempDir dir;
   std::filesystem::path path = dir / "checks";
 };
 

@@ -9,7 +9,7 @@
 #include "proto/codec.h"
 
 namespace cordon::node::test {
-namespace link_fake_controller {
+namespace {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
@@ -24,7 +24,7 @@ int choose_alpn(SSL*, const unsigned char** out, unsigned char* size, const unsi
   return chosen == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-}  // namespace link_fake_controller
+}  // namespace
 
 std::optional<wire::ToController> FakeLink::read() {
   std::array<char, 4096> buffer;
