@@ -83,7 +83,8 @@ class NodeBuilder {
     if (self_.isolated) {
       add_principal(self_.addresses, {.class_id = ClassId{0}, .isolated = true});
       for (const Session* session : relations_.sessions_on(self_.id))
-        add_principal(session->addresses, {.class_id = ClassId{0}, .isolated = true, .uid = session->uid});
+        add_principal(session->addresses,
+                      {.class_id = ClassId{0}, .isolated = true, .uid = session->uid, .check_owner = true});
       return;
     }
     std::map<std::uint32_t, ClassId> classes;
@@ -91,7 +92,10 @@ class NodeBuilder {
       const auto [it, fresh] = classes.try_emplace(principal->group);
       if (fresh) it->second = add_local_class(relations_.group_of(*principal));
       PrincipalValue value = value_of(*principal, it->second);
-      if (principal->session) value.uid = principal->session->uid;
+      if (principal->session) {
+        value.uid = principal->session->uid;
+        value.check_owner = true;
+      }
       add_principal(principal->addresses(), value);
     }
   }
@@ -157,8 +161,9 @@ class NodeBuilder {
       std::ranges::sort(allowed);
       const auto repeated = std::ranges::unique(allowed);
       allowed.erase(repeated.begin(), repeated.end());
-      put(PeerKey{device->id},
-          PeerValue{.public_key = device->wireguard_key, .allowed_ips = std::move(allowed)});
+      put(PeerKey{device->id}, PeerValue{.public_key = device->wireguard_key,
+                                         .allowed_ips = std::move(allowed),
+                                         .next_key = device->next_wireguard_key});
     }
   }
 

@@ -54,6 +54,7 @@ struct DeviceRecord {
   bool isolated = false;
   OverlayAddresses addresses;
   WireguardKey wireguard_key{};
+  std::optional<WireguardKey> next_wireguard_key;
   std::uint32_t group = kNone;  ///< of targets; kNone: not active
   std::uint32_t place = 0;      ///< among the group's members
   std::uint32_t self = kNone;   ///< the principal that it is

@@ -51,7 +51,10 @@ struct Device {
   std::optional<std::string> country;  ///< ISO 3166 code of `source`
   Bytes public_key_der;                ///< the device key (SubjectPublicKeyInfo)
   WireguardKey wireguard_key{};
-  OverlayAddresses addresses;  ///< set once active
+  std::optional<WireguardKey> next_wireguard_key;  ///< it will turn to this one once its peers know it
+  bool presharing = false;                         ///< its keys came with word that it uses preshared keys
+  bool rotation_asked = false;                     ///< an operator wants it to make a new WireGuard key
+  OverlayAddresses addresses;                      ///< set once active
   bool isolated = false;
   std::string platform;  ///< what it says of itself, shown to operators, decides nothing
   TokenId token;         ///< it came with

@@ -10,7 +10,7 @@
 //   entry     = kind(u8, the key's index in Key + 1) key kind(u8, the value's index in Value + 1) value
 //   prefix    = address bits(u8)
 //   settings  = () -> device isolated node_lease_s(u64) v4 v6 overlay_v4(prefix) overlay_v6(prefix) underlay(u8)
-//   peer      = device -> public_key(32) count(u32) prefix*
+//   peer      = device -> public_key(32) count(u32) prefix* [next_key(32)]
 //   principal = address -> class(u64) isolated uid(u32) check_owner deadline(u64)*8
 //   target    = prefix -> id(u32) observe
 //   grant     = direction(u8) class(u64) target(u32) protocol(u8) port_bits(u8) port(u16)
@@ -20,7 +20,8 @@
 //   session   = session -> user uid(u32) v4 v6 ends_at(u64)
 // clang-format on
 //
-// A digest is signed in receipts: this grammar is part of the wire and only grows by new kinds.
+// A digest is signed in receipts: this grammar is part of the wire and only grows by new kinds, and by fields at
+// an entry's end that are left out where they say nothing.
 
 namespace cordon::policy {
 namespace {
@@ -64,6 +65,7 @@ class Writer {
     raw(v.public_key);
     put_u32(out_, static_cast<std::uint32_t>(v.allowed_ips.size()));
     for (const Prefix& p : v.allowed_ips) prefix(p);
+    if (v.next_key) raw(*v.next_key);
   }
   void operator()(const PrincipalValue& v) {
     put_u64(out_, v.class_id.value);

@@ -27,6 +27,8 @@ struct PeerKey {
 struct PeerValue {
   WireguardKey public_key{};
   std::vector<Prefix> allowed_ips;  ///< sorted: its device and session addresses that this node needs
+  std::optional<WireguardKey>
+      next_key{};  ///< it will turn to this one: a second peer, without allowed-IPs yet
   bool operator==(const PeerValue&) const = default;
 };
 
@@ -41,7 +43,7 @@ struct PrincipalValue {
   ClassId class_id;
   bool isolated = false;
   std::uint32_t uid = 0;     ///< of a local session's person
-  bool check_owner = false;  ///< on shared hosts: the socket's owner must be `uid`
+  bool check_owner = false;  ///< of a local session: who begins a flow must be `uid`
   std::array<Timestamp, kDeadlineSlots> deadlines = no_deadlines();  ///< UTC; slots that grants name
   static constexpr std::array<Timestamp, kDeadlineSlots> no_deadlines() {
     std::array<Timestamp, kDeadlineSlots> all{};

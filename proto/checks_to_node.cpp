@@ -114,6 +114,26 @@ Result<> check_body(const Endpoints& m) {
   return {};
 }
 
+Result<> check_body(const KeyOrder& m) {
+  return check_optional_bytes("key_order turn_to", m.turn_to(), kKeyBytes);
+}
+
+Result<> check_body(const PresharedKeys& m) {
+  CORDON_TRY(check_count("preshared_keys", m.keys_size(), kMostPeers));
+  for (const auto& pair : m.keys()) {
+    CORDON_TRY(check_bytes("preshared_keys own", pair.own(), kKeyBytes));
+    CORDON_TRY(check_bytes("preshared_keys peer", pair.peer(), kKeyBytes));
+    CORDON_TRY(check_bytes("preshared_keys key", pair.key(), kKeyBytes));
+  }
+  return {};
+}
+
+Result<> check_body(const KeyTurns& m) {
+  CORDON_TRY(check_count("key_turns", m.devices_size(), kMostPeers));
+  for (const auto& device : m.devices()) CORDON_TRY(check_device("key_turns device", device));
+  return {};
+}
+
 Result<> check_body(const Goodbye& m) {
   return check_length("goodbye reason", m.reason(), kLongestReason);
 }
@@ -158,6 +178,12 @@ Result<> check(const ToNode& message) {
       return check_body(message.goodbye());
     case ToNode::kStatus:
       return check_body(message.status());
+    case ToNode::kKeyOrder:
+      return check_body(message.key_order());
+    case ToNode::kPresharedKeys:
+      return check_body(message.preshared_keys());
+    case ToNode::kKeyTurns:
+      return check_body(message.key_turns());
     case ToNode::BODY_NOT_SET:
       break;
   }

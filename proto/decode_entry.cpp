@@ -78,6 +78,11 @@ Result<policy::Value> decode_value(const Peer& m) {
     }
     out.allowed_ips.push_back(decoded);
   }
+  CORDON_TRY(check_optional_bytes("peer next_public_key", m.next_public_key(), kKeyBytes));
+  if (!m.next_public_key().empty()) {
+    std::ranges::copy(as_bytes(m.next_public_key()), out.next_key.emplace().begin());
+    if (out.next_key == out.public_key) return refuse("peer next_public_key", "is the key it has");
+  }
   return out;
 }
 

@@ -70,6 +70,7 @@ struct ValueEncoder {
     Peer& peer = *out.mutable_peer();
     peer.set_public_key(std::string(as_text(value.public_key)));
     for (const auto& prefix : value.allowed_ips) encode_prefix(prefix, peer.add_allowed_ips());
+    if (value.next_key) peer.set_next_public_key(std::string(as_text(*value.next_key)));
   }
   void operator()(const policy::PrincipalValue& value) {
     Principal& principal = *out.mutable_principal();

@@ -10,7 +10,9 @@ namespace cordon::wire {
 inline constexpr std::string_view kFeatureState1 =
     "state/1";  ///< the entries of cordon.proto as of this release
 inline constexpr std::string_view kFeatureActivity1 = "activity/1";  ///< Heartbeat.sessions
-inline constexpr std::array kFeatures = {kFeatureState1, kFeatureActivity1};
+/// Peer.next_public_key, TunnelKeys, KeyOrder, KeyTurns and PresharedKeys.
+inline constexpr std::string_view kFeatureKeys1 = "keys/1";
+inline constexpr std::array kFeatures = {kFeatureState1, kFeatureActivity1, kFeatureKeys1};
 inline constexpr std::size_t kMostToldSessions = 4096;  ///< in one heartbeat
 
 }  // namespace cordon::wire
