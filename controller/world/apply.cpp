@@ -97,6 +97,7 @@ void fold(World& world, const DeviceEnrolled& k, const Moment& m) {
   device.ownership = token.ownership;
   device.public_key_der = k.public_key_der;
   device.wireguard_key = k.wireguard_key;
+  device.presharing = k.presharing;
   device.platform = k.platform;
   device.token = k.token;
   device.enrolled_at = m.record.at;
@@ -113,6 +114,8 @@ void fold(World& world, const DeviceRemoved& k, const Moment& m) {
   if (device.state == DeviceState::active) give_back_v4(world, device.addresses.v4, m.record.at);
   device.state = DeviceState::removed;
   device.isolated = false;
+  device.next_wireguard_key.reset();
+  device.rotation_asked = false;
   device.addresses = {};
 }
 
@@ -144,7 +147,19 @@ void fold(World& world, const DeviceReleased& k, const Moment&) {
 }
 
 void fold(World& world, const WireguardKeyChanged& k, const Moment&) {
-  world.devices.at(k.device).wireguard_key = k.wireguard_key;
+  auto& device = world.devices.at(k.device);
+  device.wireguard_key = k.wireguard_key;
+  if (device.next_wireguard_key == k.wireguard_key) device.presharing = true;
+  device.next_wireguard_key.reset();
+  device.rotation_asked = false;
+}
+
+void fold(World& world, const KeyRotationAsked& k, const Moment&) {
+  world.devices.at(k.device).rotation_asked = true;
+}
+
+void fold(World& world, const WireguardKeyOffered& k, const Moment&) {
+  world.devices.at(k.device).next_wireguard_key = k.wireguard_key;
 }
 
 void fold(World&, const CertificateIssued&, const Moment&) {}

@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, std::variant_size_v<Kind>> kNames = {
     "user added",           "user disabled",      "session opened",        "session closed",
     "api token created",    "api token revoked",  "time advanced",         "login slowed",
     "policy confirmed",     "policy rolled back", "device facts",          "session signals",
-    "device classified"};
+    "device classified",    "key rotation asked", "wireguard key offered"};
 
 template <std::size_t I = 0>
 Result<Kind> decode_as(std::size_t index, std::uint32_t version, const json::value& value) {
@@ -43,12 +43,13 @@ Result<Kind> decode_as(std::size_t index, std::uint32_t version, const json::val
 }
 
 std::uint32_t newest_version(std::size_t index) {
-  return index == Kind(PolicyApplied{}).index() ? 2 : 1;
+  return index == Kind(PolicyApplied{}).index() || index == Kind(DeviceEnrolled{}).index() ? 2 : 1;
 }
 
 }  // namespace
 
 std::uint32_t version_of(const Kind& kind) {
+  if (const auto* enrolled = std::get_if<DeviceEnrolled>(&kind)) return enrolled->presharing ? 2 : 1;
   const auto* applied = std::get_if<PolicyApplied>(&kind);
   const bool waits = applied != nullptr && (applied->confirm_by != Timestamp{} || !applied->tzdata.empty());
   return waits ? 2 : 1;

@@ -44,6 +44,7 @@ struct DeviceEnrolled {
   Bytes public_key_der;
   WireguardKey wireguard_key{};
   std::string platform;
+  bool presharing = false;  ///< it understands preshared keys; version 2 says so, version 1 that it doesn't
 };
 struct DeviceApproved {
   DeviceId device;
@@ -78,7 +79,17 @@ struct DeviceIsolated {
 struct DeviceReleased {
   DeviceId device;
 };
+/// The key that the device uses from now on.
 struct WireguardKeyChanged {
+  DeviceId device;
+  WireguardKey wireguard_key{};
+};
+/// An operator wants the device to make a new WireGuard key.
+struct KeyRotationAsked {
+  DeviceId device;
+};
+/// A key that the device made, uses preshared keys with, and will turn to once its peers know it.
+struct WireguardKeyOffered {
   DeviceId device;
   WireguardKey wireguard_key{};
 };
@@ -127,7 +138,8 @@ using Kind =
                  DeviceApproved, DeviceRemoved, DeviceTagged, DeviceIsolated, DeviceReleased,
                  WireguardKeyChanged, CertificateIssued, UserAdded, UserDisabled, SessionOpened,
                  SessionClosed, ApiTokenCreated, ApiTokenRevoked, TimeAdvanced, LoginSlowed,  // release 0.1
-                 PolicyConfirmed, PolicyRolledBack, DeviceFacts, SessionSignals, DeviceClassified>;
+                 PolicyConfirmed, PolicyRolledBack, DeviceFacts, SessionSignals, DeviceClassified,
+                 KeyRotationAsked, WireguardKeyOffered>;
 /// The first so many are those of release 0.1.
 inline constexpr std::size_t kKindsOfRelease01 = 20;
 

@@ -72,6 +72,12 @@ Touched of(const DeviceReleased& k) {
 Touched of(const WireguardKeyChanged& k) {
   return {device(k.device), wireguard(k.wireguard_key)};
 }
+Touched of(const KeyRotationAsked& k) {
+  return {device(k.device)};
+}
+Touched of(const WireguardKeyOffered& k) {
+  return {device(k.device), wireguard(k.wireguard_key)};
+}
 Touched of(const CertificateIssued& k) {
   return {device(k.device)};
 }

@@ -72,10 +72,11 @@ Result<> check_token_is_new(const World& world, const TokenId& id) {
 Result<> check_wireguard_key(const World& world, const DeviceId& owner, const WireguardKey& key) {
   if (key == WireguardKey{}) return fail(ErrorCode::invalid, "the WireGuard key is all zeros");
   for (const auto& [id, device] : world.devices) {
-    if (device.state != DeviceState::removed && device.wireguard_key == key) {
-      return id == owner ? fail(ErrorCode::conflict, "that is the device's WireGuard key already")
-                         : fail(ErrorCode::conflict, "another device has that WireGuard key");
-    }
+    if (device.state == DeviceState::removed) continue;
+    if (id == owner && device.wireguard_key == key)
+      return fail(ErrorCode::conflict, "that is the device's WireGuard key already");
+    if (id != owner && (device.wireguard_key == key || device.next_wireguard_key == key))
+      return fail(ErrorCode::conflict, "another device has that WireGuard key");
   }
   return {};
 }
@@ -205,6 +206,27 @@ Result<> validate_one(const World& world, const DeviceReleased& k, Timestamp) {
 
 Result<> validate_one(const World& world, const WireguardKeyChanged& k, Timestamp) {
   CORDON_TRY(active_device(world, k.device));
+  return check_wireguard_key(world, k.device, k.wireguard_key);
+}
+
+Result<> validate_one(const World& world, const KeyRotationAsked& k, Timestamp) {
+  CORDON_ASSIGN(const auto* device, active_device(world, k.device));
+  if (device->isolated) {
+    return fail(ErrorCode::conflict, fmt::format("\"{}\" is isolated", k.device.value),
+                "release it first: cordon release " + k.device.value);
+  }
+  if (device->rotation_asked) {
+    return fail(ErrorCode::conflict, fmt::format("\"{}\" was asked for a new key already", k.device.value),
+                "it makes one as soon as it is connected");
+  }
+  return {};
+}
+
+Result<> validate_one(const World& world, const WireguardKeyOffered& k, Timestamp) {
+  CORDON_ASSIGN(const auto* device, active_device(world, k.device));
+  if (device->isolated) return fail(ErrorCode::forbidden, fmt::format("\"{}\" is isolated", k.device.value));
+  if (device->next_wireguard_key == k.wireguard_key)
+    return fail(ErrorCode::conflict, "that is the device's next WireGuard key already");
   return check_wireguard_key(world, k.device, k.wireguard_key);
 }
 
