@@ -17,7 +17,7 @@ struct Asker {
 };
 
 /// What is so now, and the first moment after now at which it no longer is, if nothing changes but time.
-/// kNever: it stays. A moment that is too far or too costly to find may be given earlier, never later.
+/// kNever: it stays. Exact, however far that is.
 struct Outlook {
   bool holds = false;
   Timestamp until = kNever;

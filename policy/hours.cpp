@@ -21,10 +21,6 @@ constexpr auto kFarthestOffset = std::chrono::hours(26);
 /// A window of the day before may last into today; where a zone skipped or repeated a day, one more on each
 /// side.
 constexpr auto kDaysBefore = days(2), kDaysAfter = days(1);
-/// A weekly window that daylight saving swallows comes again a week later; nothing is away for longer.
-constexpr int kDaysAhead = 22;
-/// So many windows are joined to one; then an earlier end is told.
-constexpr int kMostJoined = 128;
 
 struct Interval {
   sys_seconds start, end;  ///< the end is out
@@ -83,10 +79,11 @@ sys_seconds end_around(const Hours& hours, sys_seconds moment) {
   return latest;
 }
 
-/// The first start of a window after `moment`, which is in none.
+/// The first start of a window after `moment`, which is in none. There is one: a window that a change of
+/// offset swallows comes again a week later, and a zone's table ends.
 sys_seconds next_start(const Hours& hours, sys_seconds moment) {
   const local_days today = std::chrono::floor<days>(wall(*hours.zone, moment));
-  for (local_days day = today - kDaysBefore; day <= today + days(kDaysAhead); day += days(1)) {
+  for (local_days day = today - kDaysBefore;; day += days(1)) {
     auto earliest = sys_seconds::max();
     for (const HoursWindow& window : hours.windows) {
       if (!starts_on(window, day)) continue;
@@ -96,7 +93,6 @@ sys_seconds next_start(const Hours& hours, sys_seconds moment) {
     }
     if (earliest != sys_seconds::max()) return earliest;
   }
-  return moment + days(kDaysAhead - 2);
 }
 
 /// Does the wall show one of the windows at every minute of every week?
@@ -142,13 +138,11 @@ bool in_hours(const Hours& hours, Timestamp now) {
 Outlook outlook_of(const Hours& hours, Timestamp now) {
   if (always(hours.windows)) return {.holds = true, .until = kNever};
   const auto moment = std::chrono::floor<Seconds>(now);
-  sys_seconds end = end_around(hours, moment);
-  if (end == moment) return {.holds = false, .until = next_start(hours, moment)};
-  for (int joined = 0; joined < kMostJoined; ++joined) {
-    const sys_seconds further = end_around(hours, end);
-    if (further == end) break;
-    end = further;
-  }
+  const sys_seconds first_end = end_around(hours, moment);
+  if (first_end == moment) return {.holds = false, .until = next_start(hours, moment)};
+  // Some minute of the week is in no window, so it ends.
+  sys_seconds last = moment, end = first_end;
+  while (end != last) end = end_around(hours, last = end);
   return {.holds = true, .until = end};
 }
 
