@@ -22,8 +22,8 @@ Result<> write_ends(int map_fd, std::uint8_t protocol, const std::vector<Endpoin
     key.protocol = protocol;
     want.add(key, __u32{1});
   }
-  want.sort();
-  const RowsDifference changes = difference(have, want);
+  want.make_unique();
+  const RowsDifference changes = difference(std::move(have), std::move(want));
   CORDON_TRY(map.write(changes.added));
   return map.remove(changes.removed);
 }

@@ -162,16 +162,17 @@ void add_guards(Image& image, const policy::NodeState& state) {
   }
 }
 
-void sort(Image& image) {
-  for (Rows& rows : image.tables) rows.sort();
+void make_unique(Image& image) {
+  for (Rows& rows : image.tables) rows.make_unique();
 }
 
 Image make_image(const policy::NodeState& state, const TimeBase& base, const ImageConfig& config) {
   Image image = empty_image();
+  image[Table::grants].reserve(state.entries.size());  // most of them
   for (const auto& [key, value] : state.entries) add_entry(image, key, value, base);
   add_guards(image, state);
   add_allow(image, config);
-  sort(image);
+  make_unique(image);
   return image;
 }
 
@@ -184,8 +185,9 @@ HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port
   if (settings == nullptr) return image;
   image.flags = CORDON_SETTINGS_READY | (settings->isolated ? CORDON_SETTINGS_ISOLATED : 0);
   image.node_lease_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(settings->node_lease).count());
-  const bool any_guard = std::ranges::any_of(
-      state.entries, [](const auto& entry) { return std::holds_alternative<policy::GuardKey>(entry.first); });
+  const auto guard = state.entries.lower_bound(policy::GuardKey{.protocol = 0, .ports = {0, 0}});
+  const bool any_guard =
+      guard != state.entries.end() && std::holds_alternative<policy::GuardKey>(guard->first);
   image.host.underlay_mode = settings->isolated                               ? CORDON_UNDERLAY_CONTAINED
                              : settings->underlay == policy::Underlay::closed ? CORDON_UNDERLAY_CLOSED
                              : any_guard                                      ? CORDON_UNDERLAY_GUARD

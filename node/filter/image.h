@@ -19,7 +19,7 @@ inline constexpr std::size_t kTables = 6;
 const char* map_name(Table table);
 
 struct Image {
-  std::array<Rows, kTables> tables;  ///< sorted
+  std::array<Rows, kTables> tables;  ///< one row a key
   Rows& operator[](Table t) { return tables[static_cast<std::size_t>(t)]; }
   const Rows& operator[](Table t) const { return tables[static_cast<std::size_t>(t)]; }
 };
@@ -39,7 +39,8 @@ Image make_image(const policy::NodeState& state, const TimeBase& base, const Ima
 void add_entry(Image& image, const policy::Key& key, const policy::Value& value, const TimeBase& base);
 /// The guard table; every guard matters to every row, so it is always made whole.
 void add_guards(Image& image, const policy::NodeState& state);
-void sort(Image& image);
+/// Of rows with equal keys the last stays.
+void make_unique(Image& image);
 
 cordon_address to_abi(const Address& address);
 Address from_abi(const cordon_address& address);

@@ -117,10 +117,10 @@ Result<> KernelFilter::finish_migration() {
 }
 
 Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const TimeBase& base) {
-  const Image want = make_image(wanted, base, image_config(config_));
+  Image want = make_image(wanted, base, image_config(config_));
   const auto fits = check_capacity(want, capacity());
-  CORDON_ASSIGN(const Image have, read_all());
-  const Plan plan = make_plan(have, want);
+  CORDON_ASSIGN(Image have, read_all());
+  const Plan plan = make_plan(std::move(have), std::move(want));
   const HostImage host = make_host(wanted, config_.wireguard_port, netns_cookie_);
   if (!fits) {
     if (auto done = run_cut(plan); !done) log::error("node.filter", "cutting: {}", done.error().message());
@@ -184,11 +184,11 @@ Result<ApplyReport> KernelFilter::update(const policy::NodeState& before,
   add_guards(have, small);
   policy::apply(small, small_changes);
   add_guards(want, small);
-  sort(have);
-  sort(want);
-  CORDON_ASSIGN(
-      ApplyReport report,
-      apply(make_plan(have, want), make_host(small, config_.wireguard_port, netns_cookie_), raise_epoch));
+  make_unique(have);
+  make_unique(want);
+  CORDON_ASSIGN(ApplyReport report,
+                apply(make_plan(std::move(have), std::move(want)),
+                      make_host(small, config_.wireguard_port, netns_cookie_), raise_epoch));
   forget_rules(gone);
   return report;
 }

@@ -6,70 +6,101 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "node/filter/parallel.h"
+#include "node/filter/row_index.h"
+
 namespace cordon::node {
 namespace {
 
-constexpr std::size_t kBatch = 1u << 16;
+constexpr std::size_t kReadBatch = 1u << 16, kWriteBatch = 1u << 14;
 /// Above this many rows the whole map is read back rather than each key asked for.
-constexpr std::size_t kReadWhole = 4096;
+constexpr std::size_t kReadWhole = 1u << 16;
 
-}  // namespace
-
-Result<Rows> KernelMap::read(const Rows& shape) const {
-  Rows rows{.key_size = shape.key_size, .value_size = shape.value_size, .keys = {}, .values = {}};
-  std::vector<std::uint8_t> keys(kBatch * shape.key_size), values(kBatch * shape.value_size);
+/// Calls `take` with the next rows of the map, until all were read.
+template <class Take>
+Result<> for_batches(const KernelMap& map, const Rows& shape, const Take& take) {
+  Rows batch = shape.shape();
   // A hash map's cursor is 4 bytes, a trie's a key: room for either.
   std::vector<std::uint8_t> cursor(std::max<std::size_t>(shape.key_size, 8));
   for (bool first = true;; first = false) {
-    __u32 count = kBatch;
-    const int error = bpf_map_lookup_batch(fd, first ? nullptr : cursor.data(), cursor.data(), keys.data(),
-                                           values.data(), &count, nullptr);
-    if (error != 0 && errno != ENOENT) return fail_errno(fmt::format("can't read map '{}'", name), errno);
-    rows.keys.insert(rows.keys.end(), keys.begin(),
-                     keys.begin() + static_cast<std::ptrdiff_t>(count * shape.key_size));
-    rows.values.insert(rows.values.end(), values.begin(),
-                       values.begin() + static_cast<std::ptrdiff_t>(count * shape.value_size));
-    if (error != 0) break;
+    batch.keys.resize(kReadBatch * shape.key_size);
+    batch.values.resize(kReadBatch * shape.value_size);
+    __u32 count = kReadBatch;
+    const int error = bpf_map_lookup_batch(map.fd, first ? nullptr : cursor.data(), cursor.data(),
+                                           batch.keys.data(), batch.values.data(), &count, nullptr);
+    if (error != 0 && errno != ENOENT) return fail_errno(fmt::format("can't read map '{}'", map.name), errno);
+    batch.keys.resize(count * shape.key_size);
+    batch.values.resize(count * shape.value_size);
+    take(batch);
+    if (error != 0) return {};
   }
-  rows.sort();
-  return rows;
 }
 
-Result<> KernelMap::write(const Rows& rows) const {
+Result<> write_part(const KernelMap& map, const Rows& rows, std::size_t at, std::size_t end) {
   const bpf_map_batch_opts options{.sz = sizeof options};
-  for (std::size_t at = 0; at < rows.size(); at += kBatch) {
-    __u32 count = static_cast<__u32>(std::min(kBatch, rows.size() - at));
-    if (bpf_map_update_batch(fd, rows.key(at), rows.value(at), &count, &options) == 0) continue;
+  for (; at < end; at += kWriteBatch) {
+    __u32 count = static_cast<__u32>(std::min(kWriteBatch, end - at));
+    if (bpf_map_update_batch(map.fd, rows.key(at), rows.value(at), &count, &options) == 0) continue;
     if (errno == E2BIG || errno == ENOSPC)
-      return fail(ErrorCode::exhausted, fmt::format("map '{}' is full", name),
-                  fmt::format("raise '{}' in [filter.maps] of node.toml", name));
-    return fail_errno(fmt::format("can't write map '{}'", name), errno);
+      return fail(ErrorCode::exhausted, fmt::format("map '{}' is full", map.name),
+                  fmt::format("raise '{}' in [filter.maps] of node.toml", map.name));
+    return fail_errno(fmt::format("can't write map '{}'", map.name), errno);
   }
   return {};
 }
 
-Result<> KernelMap::remove(const Rows& rows) const {
+Result<> remove_part(const KernelMap& map, const Rows& rows, std::size_t at, std::size_t end) {
   const bpf_map_batch_opts options{.sz = sizeof options};
-  std::size_t at = 0;
-  while (at < rows.size()) {
-    __u32 count = static_cast<__u32>(std::min(kBatch, rows.size() - at));
-    const int error = bpf_map_delete_batch(fd, rows.key(at), &count, &options);
+  while (at < end) {
+    __u32 count = static_cast<__u32>(std::min(kWriteBatch, end - at));
+    const int error = bpf_map_delete_batch(map.fd, rows.key(at), &count, &options);
     if (error != 0 && errno != ENOENT)
-      return fail_errno(fmt::format("can't remove from map '{}'", name), errno);
+      return fail_errno(fmt::format("can't remove from map '{}'", map.name), errno);
     at += count;
     if (error != 0) ++at;  // the one that wasn't there
   }
   return {};
 }
 
+/// By reading the whole map.
+Result<bool> whole_holds(const KernelMap& map, const Rows& rows, bool present) {
+  RowIndex index(rows.keys.data(), rows.key_size, rows.size());
+  for (std::uint32_t i = 0; i < rows.size(); ++i) index.put(i);
+  std::size_t found = 0, equal = 0;
+  CORDON_TRY(for_batches(map, rows, [&](const Rows& batch) {
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      const std::uint32_t row = index.find(batch.key(i));
+      if (row == RowIndex::kNone) continue;
+      ++found;
+      if (std::memcmp(rows.value(row), batch.value(i), rows.value_size) == 0) ++equal;
+    }
+  }));
+  return present ? equal == rows.size() : found == 0;
+}
+
+}  // namespace
+
+Result<Rows> KernelMap::read(const Rows& shape) const {
+  Rows rows = shape.shape();
+  CORDON_TRY(for_batches(*this, shape, [&](const Rows& batch) {
+    rows.keys.insert(rows.keys.end(), batch.keys.begin(), batch.keys.end());
+    rows.values.insert(rows.values.end(), batch.values.begin(), batch.values.end());
+  }));
+  return rows;
+}
+
+Result<> KernelMap::write(const Rows& rows) const {
+  const auto part = [&](std::size_t at, std::size_t end) { return write_part(*this, rows, at, end); };
+  return is_trie ? part(0, rows.size()) : in_parallel(rows.size(), part);
+}
+
+Result<> KernelMap::remove(const Rows& rows) const {
+  const auto part = [&](std::size_t at, std::size_t end) { return remove_part(*this, rows, at, end); };
+  return is_trie ? part(0, rows.size()) : in_parallel(rows.size(), part);
+}
+
 Result<bool> KernelMap::holds(const Rows& rows, bool present) const {
-  if (rows.size() > kReadWhole) {
-    CORDON_ASSIGN(const Rows all, read(rows));
-    Rows asked = rows;
-    asked.sort();
-    const RowsDifference d = difference(all, asked);
-    return present ? d.added.empty() && d.overwritten.empty() : d.added.size() == asked.size();
-  }
+  if (rows.size() > kReadWhole) return whole_holds(*this, rows, present);
   std::vector<std::uint8_t> value(rows.value_size);
   const auto lacks = [&](std::size_t i) {  // a trie's look-up would find a shorter prefix
     return (is_trie && !present ? bpf_map_delete_elem(fd, rows.key(i))

@@ -12,9 +12,9 @@ struct KernelMap {
   const char* name = "";
   bool is_trie = false;
 
-  /// Every row, sorted; `shape` tells the sizes.
+  /// Every row, in no order; `shape` tells the sizes.
   Result<Rows> read(const Rows& shape) const;
-  /// Adds or overwrites; stops at the first failure.
+  /// Adds or overwrites, in no order; after a failure some of the rows may stand.
   Result<> write(const Rows& rows) const;
   /// Removes by key; a key that is gone already is no error.
   Result<> remove(const Rows& rows) const;

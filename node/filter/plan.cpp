@@ -19,9 +19,10 @@ bool holds_flows(Table table) {
 
 }  // namespace
 
-Plan make_plan(const Image& have, const Image& want) {
+Plan make_plan(Image have, Image want) {
   std::array<RowsDifference, kTables> by_table;
-  for (std::size_t i = 0; i < kTables; ++i) by_table[i] = difference(have.tables[i], want.tables[i]);
+  for (std::size_t i = 0; i < kTables; ++i)
+    by_table[i] = difference(std::move(have.tables[i]), std::move(want.tables[i]));
   Plan plan;
   const auto of = [&](Table t) -> RowsDifference& { return by_table[static_cast<std::size_t>(t)]; };
   const auto push = [&](Step::Kind kind, Table table, Rows& rows, Rows before) {

@@ -26,7 +26,7 @@ struct Plan {
 /// 1. new grants, ranges, targets; 2. principals and guards added or overwritten, then whatever else is
 /// overwritten;
 /// 3. removals, principals first. The epoch comes after the last step.
-Plan make_plan(const Image& have, const Image& want);
+Plan make_plan(Image have, Image want);
 
 /// What undoes the first `done` steps, last first.
 Plan undo(const Plan& plan, std::size_t done);

@@ -1,53 +1,51 @@
 #include "node/filter/rows.h"
 
-#include <algorithm>
-#include <numeric>
+#include "node/filter/row_index.h"
 
 namespace cordon::node {
 
-void Rows::sort() {
-  std::vector<std::uint32_t> order(size());
-  std::iota(order.begin(), order.end(), 0u);
-  const auto compare = [this](std::uint32_t a, std::uint32_t b) {
-    return std::memcmp(key(a), key(b), key_size);
-  };
-  const auto less = [&](std::uint32_t a, std::uint32_t b) {
-    const int by_key = compare(a, b);
-    return by_key != 0 ? by_key < 0 : a < b;
-  };
-  std::sort(order.begin(), order.end(), less);
-  Rows sorted{.key_size = key_size, .value_size = value_size, .keys = {}, .values = {}};
-  sorted.keys.reserve(keys.size());
-  sorted.values.reserve(values.size());
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const bool shadowed = i + 1 < order.size() && compare(order[i], order[i + 1]) == 0;
-    if (!shadowed) sorted.add_raw(key(order[i]), value(order[i]));
-  }
-  *this = std::move(sorted);
-}
-
-RowsDifference difference(const Rows& have, const Rows& want) {
-  const Rows shape{.key_size = want.key_size, .value_size = want.value_size, .keys = {}, .values = {}};
-  RowsDifference d{.added = shape, .overwritten = shape, .before = shape, .removed = shape};
-  std::size_t h = 0, w = 0;
-  while (h < have.size() || w < want.size()) {
-    const int order = h == have.size()   ? 1
-                      : w == want.size() ? -1
-                                         : std::memcmp(have.key(h), want.key(w), shape.key_size);
-    if (order < 0) {
-      d.removed.add_raw(have.key(h), have.value(h));
-      ++h;
-    } else if (order > 0) {
-      d.added.add_raw(want.key(w), want.value(w));
-      ++w;
-    } else {
-      if (std::memcmp(have.value(h), want.value(w), shape.value_size) != 0) {
-        d.overwritten.add_raw(want.key(w), want.value(w));
-        d.before.add_raw(have.key(h), have.value(h));
-      }
-      ++h, ++w;
+void Rows::make_unique() {
+  std::vector<bool> shadowed;
+  {
+    RowIndex index(keys.data(), key_size, size());
+    for (std::uint32_t i = 0; i < size(); ++i) {
+      const std::uint32_t before = index.put(i);
+      if (before == RowIndex::kNone) continue;
+      shadowed.resize(size());
+      shadowed[before] = true;
     }
   }
+  if (shadowed.empty()) return;
+  Rows left = shape();
+  for (std::size_t i = 0; i < size(); ++i)
+    if (!shadowed[i]) left.add_raw(key(i), value(i));
+  *this = std::move(left);
+}
+
+RowsDifference difference(Rows have, Rows want) {
+  const Rows none = want.shape();
+  RowsDifference d{.added = none, .overwritten = none, .before = none, .removed = none};
+  if (have.empty() || want.empty()) {
+    d.added = std::move(want);
+    d.removed = std::move(have);
+    return d;
+  }
+  RowIndex index(have.keys.data(), have.key_size, have.size());
+  for (std::uint32_t i = 0; i < have.size(); ++i) index.put(i);
+  std::vector<bool> stays(have.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    const std::uint32_t old = index.find(want.key(i));
+    if (old == RowIndex::kNone) {
+      d.added.add_raw(want.key(i), want.value(i));
+      continue;
+    }
+    stays[old] = true;
+    if (std::memcmp(have.value(old), want.value(i), none.value_size) == 0) continue;
+    d.overwritten.add_raw(want.key(i), want.value(i));
+    d.before.add_raw(have.key(old), have.value(old));
+  }
+  for (std::size_t i = 0; i < have.size(); ++i)
+    if (!stays[i]) d.removed.add_raw(have.key(i), have.value(i));
   return d;
 }
 

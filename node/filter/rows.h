@@ -16,7 +16,12 @@ struct Rows {
   bool empty() const { return keys.empty(); }
   const std::uint8_t* key(std::size_t i) const { return keys.data() + i * key_size; }
   const std::uint8_t* value(std::size_t i) const { return values.data() + i * value_size; }
+  Rows shape() const { return {.key_size = key_size, .value_size = value_size, .keys = {}, .values = {}}; }
 
+  void reserve(std::size_t rows) {
+    keys.reserve(rows * key_size);
+    values.reserve(rows * value_size);
+  }
   void add_raw(const void* new_key, const void* new_value) {
     const auto* k = static_cast<const std::uint8_t*>(new_key);
     const auto* v = static_cast<const std::uint8_t*>(new_value);
@@ -29,16 +34,16 @@ struct Rows {
     add_raw(&new_key, &new_value);
   }
 
-  /// By the bytes of the keys; of equal keys the last added stays.
-  void sort();
+  /// One row a key: of equal keys the last added stays.
+  void make_unique();
 };
 
-/// What turns `have` into `want` (both sorted).
+/// What turns `have` into `want` (each with one row a key).
 struct RowsDifference {
   Rows added;                ///< keys that `have` lacks
   Rows overwritten, before;  ///< the same keys in both: new values, old values
   Rows removed;              ///< with the values they had
 };
-RowsDifference difference(const Rows& have, const Rows& want);
+RowsDifference difference(Rows have, Rows want);
 
 }  // namespace cordon::node
