@@ -12,15 +12,14 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/log.h"
+#include "node/filter/clsact.h"
+#include "node/filter/people_hooks.h"
+
 namespace cordon::node {
 namespace {
 
-constexpr std::string_view kGuardPin = "link-guard-";
 constexpr std::size_t kMostMoves = 3;  ///< to the front of one place, a minute
-
-const char* suffix(tcx::Hook hook) {
-  return hook == tcx::Hook::ingress ? "in" : "out";
-}
 
 /// Do packets start with an Ethernet header where tc sees them?
 Result<bool> has_ethernet_header(unsigned ifindex) {
@@ -36,46 +35,83 @@ Result<bool> has_ethernet_header(unsigned ifindex) {
 
 }  // namespace
 
-Attachments::Attachments(std::filesystem::path pin_directory, std::filesystem::path cgroup)
-    : pins_(std::move(pin_directory)), cgroup_(std::move(cgroup)) {}
+Attachments::Attachments(std::filesystem::path pin_directory, std::filesystem::path cgroup, bool tcx_allowed)
+    : pins_(std::move(pin_directory)), cgroup_(std::move(cgroup)), tcx_allowed_(tcx_allowed) {}
+
+Result<Attachments::Place> Attachments::place(const std::string& kind, unsigned ifindex,
+                                              tcx::Hook hook) const {
+  CORDON_ASSIGN(const bool ethernet, has_ethernet_header(ifindex));
+  return Place{.attachment = TcAttachment(link_pin(pins_, kind, ifindex, hook), ifindex, hook),
+               .program = fmt::format("{}_{}{}", kind, hook_suffix(hook), ethernet ? "_eth" : ""),
+               .moves = {}};
+}
 
 Result<Attachments::Place> Attachments::attach(const Objects& objects, const std::string& kind,
-                                               unsigned ifindex, tcx::Hook hook,
-                                               const std::string& pin_name) {
-  CORDON_ASSIGN(const bool ethernet, has_ethernet_header(ifindex));
-  const std::string program = fmt::format("{}_{}{}", kind, suffix(hook), ethernet ? "_eth" : "");
-  Place place{.attachment = TcAttachment(pins_ / pin_name, ifindex, hook), .program = program, .moves = {}};
-  CORDON_TRY(place.attachment.attach(objects.program(program.c_str())));
-  return place;
+                                               unsigned ifindex, tcx::Hook hook) const {
+  CORDON_ASSIGN(Place out, place(kind, ifindex, hook));
+  const int program = objects.program(out.program.c_str());
+  CORDON_TRY(tcx_allowed_ ? out.attachment.attach(program) : out.attachment.attach_clsact(program));
+  return out;
 }
 
 Result<> Attachments::overlay(const Objects& objects, unsigned ifindex) {
   std::vector<Place> places;
   // Egress first: what may not leave is stopped before anything may come in.
   for (tcx::Hook hook : {tcx::Hook::egress, tcx::Hook::ingress}) {
-    CORDON_ASSIGN(Place place,
-                  attach(objects, "overlay", ifindex, hook, fmt::format("link-overlay_{}", suffix(hook))));
+    CORDON_ASSIGN(Place place, attach(objects, "overlay", ifindex, hook));
     places.push_back(std::move(place));
   }
   overlay_ = std::move(places);
+  drop_stale("overlay", {ifindex});
   return {};
 }
 
-bool Attachments::overlay_is_pinned() const {
-  return ::access((pins_ / "link-overlay_in").c_str(), F_OK) == 0;
+Result<> Attachments::take_over_clsact(const Objects& objects, const PlacePin& pin) const {
+  const auto filters = clsact::filters(pin.ifindex, pin.hook);
+  if (!filters || std::ranges::none_of(*filters, [](const auto& f) { return clsact::is_ours(f.handle); }))
+    return {};
+  CORDON_ASSIGN(Place held, place(pin.kind, pin.ifindex, pin.hook));
+  return held.attachment.attach_clsact(objects.program(held.program.c_str()));
 }
 
-void Attachments::drop_stale_guards(const std::vector<unsigned>& keep) {
-  std::error_code ignored;
-  std::vector<std::filesystem::path> stale;
-  for (const auto& entry : std::filesystem::directory_iterator(pins_, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kGuardPin)) continue;
-    const unsigned ifindex =
-        static_cast<unsigned>(std::strtoul(name.c_str() + kGuardPin.size(), nullptr, 10));
-    if (std::ranges::find(keep, ifindex) == keep.end()) stale.push_back(entry.path());
+Result<> Attachments::take_over_link(const Objects& objects, const PlacePin& pin) const {
+  const Descriptor link(bpf_obj_get(pin.path.c_str()));
+  tcx::LinkInfo info;
+  if (!link || !tcx::link_info(link.get(), info)) return {};
+  std::string program = pin.kind;
+  if (pin.at_interface) {
+    if (info.ifindex == 0) return {};  // its interface is gone
+    CORDON_ASSIGN(const Place held, place(pin.kind, info.ifindex, pin.hook));
+    program = held.program;
   }
-  for (const auto& path : stale) ::unlink(path.c_str());
+  const int fd = objects.program(program.c_str());
+  if (fd < 0) {  // a hook of another version, which this one doesn't have
+    ::unlink(pin.path.c_str());
+    return {};
+  }
+  if (bpf_link_update(link.get(), fd, nullptr) == 0 || errno == ENOLINK) return {};
+  return fail_errno(fmt::format("can't switch the program at '{}'", pin.path.string()), errno);
+}
+
+Result<> Attachments::take_over(const Objects& objects,
+                                const std::function<void(std::string_view)>& after_step) const {
+  auto pins = place_pins(pins_);
+  // Egress first, as ever.
+  std::ranges::stable_partition(
+      pins, [](const PlacePin& pin) { return pin.at_interface && pin.hook == tcx::Hook::egress; });
+  for (const PlacePin& pin : pins) {
+    CORDON_TRY(pin.clsact ? take_over_clsact(objects, pin) : take_over_link(objects, pin));
+    after_step("switched " + pin.path.filename().string());
+  }
+  return {};
+}
+
+void Attachments::drop_stale(std::string_view kind, const std::vector<unsigned>& keep) const {
+  for (const PlacePin& pin : place_pins(pins_)) {
+    if (pin.kind != kind || pin.ifindex == 0 || std::ranges::find(keep, pin.ifindex) != keep.end()) continue;
+    if (auto gone = TcAttachment(pin.link_path(), pin.ifindex, pin.hook).detach(); !gone)
+      log::warning("node.filter", "{}", gone.error().message());
+  }
 }
 
 Result<> Attachments::underlay(const Objects& objects, const std::vector<unsigned>& ifindexes) {
@@ -91,12 +127,11 @@ Result<> Attachments::underlay(const Objects& objects, const std::vector<unsigne
     for (Place& place : it->second) note(place.attachment.detach());
     it = underlay_.erase(it);
   }
-  drop_stale_guards(ifindexes);
+  drop_stale("guard", ifindexes);
   for (unsigned ifindex : ifindexes) {
     std::vector<Place> places;
     for (tcx::Hook hook : {tcx::Hook::egress, tcx::Hook::ingress}) {
-      auto place =
-          attach(objects, "guard", ifindex, hook, fmt::format("{}{}-{}", kGuardPin, ifindex, suffix(hook)));
+      auto place = attach(objects, "guard", ifindex, hook);
       note(place);
       if (place) places.push_back(std::move(*place));
     }
@@ -106,15 +141,44 @@ Result<> Attachments::underlay(const Objects& objects, const std::vector<unsigne
 }
 
 Result<> Attachments::connect_hook(const Objects& objects) {
-  if (cgroup_.empty()) return {};
+  if (cgroup_.empty()) {
+    for (const PlacePin& pin : place_pins(pins_))
+      if (!pin.at_interface) ::unlink(pin.path.c_str());
+    return {};
+  }
   if (hooks_.empty()) {
-    hooks_.emplace_back(CgroupAttachment(pins_ / "link-connect_v4", cgroup_, BPF_CGROUP_INET4_CONNECT),
-                        "connect_v4");
-    hooks_.emplace_back(CgroupAttachment(pins_ / "link-connect_v6", cgroup_, BPF_CGROUP_INET6_CONNECT),
-                        "connect_v6");
+    hooks_.emplace_back(
+        CgroupAttachment("the connect hook", pins_ / "link-connect_v4", cgroup_, BPF_CGROUP_INET4_CONNECT),
+        "connect_v4");
+    hooks_.emplace_back(
+        CgroupAttachment("the connect hook", pins_ / "link-connect_v6", cgroup_, BPF_CGROUP_INET6_CONNECT),
+        "connect_v6");
+    for (auto& hook : people_hooks(pins_, cgroup_)) hooks_.push_back(std::move(hook));
   }
   for (auto& [hook, program] : hooks_) CORDON_TRY(hook.attach(objects.program(program.c_str())));
   return {};
+}
+
+Result<> Attachments::sockets(const Objects& objects, bool wanted) {
+  if (cgroup_.empty() || (wanted && !sockets_.empty())) return {};
+  Hooks hooks;
+  hooks.emplace_back(
+      CgroupAttachment("the sockets' guard", pins_ / "link-socket_out", cgroup_, BPF_CGROUP_INET_EGRESS),
+      "socket_out");
+  hooks.emplace_back(
+      CgroupAttachment("the sockets' guard", pins_ / "link-socket_in", cgroup_, BPF_CGROUP_INET_INGRESS),
+      "socket_in");
+  if (!wanted) {
+    for (auto& [hook, program] : hooks) hook.detach();
+    sockets_.clear();
+    return {};
+  }
+  sockets_ = std::move(hooks);
+  Result<> first;
+  for (auto& [hook, program] : sockets_)
+    if (auto attached = hook.attach(objects.program(program.c_str())); !attached && first)
+      first = std::move(attached);
+  return first;
 }
 
 std::string Attachments::move_first(Place& place, const Objects& objects,
@@ -132,45 +196,68 @@ std::string Attachments::move_first(Place& place, const Objects& objects,
   return moved ? ": put first again" : ": " + moved.error().message();
 }
 
-std::string Attachments::mend(Place& place, const Objects& objects,
+std::string Attachments::mend(Place& place, PlaceFault fault, const Objects& objects,
                               const std::function<const Objects*()>& other) {
-  if (!place.attachment.is_attached()) {
+  const auto attach = [&](const char* done) {
     char name[IF_NAMESIZE];
-    if (::if_indextoname(place.attachment.ifindex(), name) == nullptr) return ": the interface is gone";
+    if (::if_indextoname(place.attachment.ifindex(), name) == nullptr)
+      return std::string(": the interface is gone");
     auto attached = place.attachment.attach(objects.program(place.program.c_str()));
-    return attached ? ": attached again" : ": " + attached.error().message();
+    return ": " + (attached ? done : attached.error().message());
+  };
+  switch (fault) {
+    case PlaceFault::none:
+      return {};
+    case PlaceFault::detached:
+      return attach("attached again");
+    case PlaceFault::replaced:
+      return attach("put in its place again");
+    case PlaceFault::not_first:
+      return move_first(place, objects, other);
+    case PlaceFault::not_pinned:
+      place.attachment.repin();
+      return place.attachment.fault() == PlaceFault::none ? ": pinned again" : ": it can't be";
   }
-  place.attachment.repin();
-  if (!place.attachment.fault()) return ": pinned again";
-  return move_first(place, objects, other);
+  return {};
 }
 
 std::vector<std::string> Attachments::check(const Objects& objects,
                                             const std::function<const Objects*()>& other) {
   std::vector<std::string> found;
   const auto look_at = [&](Place& place) {
-    if (auto fault = place.attachment.fault()) found.push_back(*fault + mend(place, objects, other));
+    const PlaceFault fault = place.attachment.fault();
+    if (fault == PlaceFault::none) return;
+    const std::string said = place.attachment.describe(fault);
+    found.push_back(said + mend(place, fault, objects, other));
   };
   for (Place& place : overlay_) look_at(place);
   for (auto& [ifindex, places] : underlay_)
     for (Place& place : places) look_at(place);
-  for (auto& [hook, program] : hooks_) {
+  look_at_hooks(hooks_, objects, found);
+  look_at_hooks(sockets_, objects, found);
+  return found;
+}
+
+void Attachments::look_at_hooks(Hooks& hooks, const Objects& objects, std::vector<std::string>& found) const {
+  for (auto& [hook, program] : hooks) {
     auto fault = hook.fault();
     if (!fault) continue;
     hook.repin();
     const bool mended = !hook.fault() || hook.attach(objects.program(program.c_str()));
     found.push_back(*fault + (mended ? ": mended" : ""));
   }
-  return found;
 }
 
 Result<> Attachments::detach_all() {
   for (Place& place : overlay_) CORDON_TRY(place.attachment.detach());
   for (auto& [ifindex, places] : underlay_)
     for (Place& place : places) CORDON_TRY(place.attachment.detach());
+  for (const PlacePin& pin : place_pins(pins_))
+    if (pin.clsact) CORDON_TRY(TcAttachment(pin.link_path(), pin.ifindex, pin.hook).detach());
   overlay_.clear();
   underlay_.clear();
   hooks_.clear();
+  sockets_.clear();
   return {};
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "node/filter/ends.h"
+#include "node/filter/people.h"
 
 namespace cordon::node {
 namespace {
@@ -25,38 +26,23 @@ std::uint64_t own_netns_cookie() {
 }
 
 ImageConfig image_config(const FilterConfig& config) {
-  return {.underlay_allow = config.underlay_allow, .controllers = config.controllers};
-}
-
-/// When leases were last confirmed to the maps of another layout; 0 when they don't tell.
-BootNs confirmed_before(const std::vector<std::filesystem::path>& map_pins) {
-  BootNs latest = 0;
-  for (const auto& pin : map_pins) {
-    if (!pin.filename().string().starts_with("map-settings-")) continue;
-    const Descriptor old(bpf_obj_get(pin.c_str()));
-    bpf_map_info info{};
-    __u32 size = sizeof info;
-    const __u32 zero = 0;
-    cordon_settings settings{};
-    if (old && bpf_obj_get_info_by_fd(old.get(), &info, &size) == 0 && info.value_size == sizeof settings &&
-        bpf_map_lookup_elem(old.get(), &zero, &settings) == 0)
-      latest = std::max<BootNs>(latest, settings.confirmed_ns);
-  }
-  return latest;
+  return {
+      .underlay_allow = config.underlay_allow, .controllers = config.controllers, .people = config.people};
 }
 
 }  // namespace
 
 KernelFilter::KernelFilter(FilterConfig config, std::unique_ptr<Objects> objects, SettingsMap settings,
-                           EventRing events)
+                           EventRing events, bool tcx)
     : config_(std::move(config)),
       objects_(std::move(objects)),
       settings_(std::move(settings)),
       events_(std::move(events)),
-      attachments_(config_.pin_directory, config_.cgroup),
+      attachments_(config_.pin_directory, config_.cgroup, tcx),
       netns_cookie_(own_netns_cookie()) {}
 
-Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& config) {
+Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& config,
+                                                         const LoadOptions& options) {
   if (const auto missing = missing_filter_capabilities(); !missing.empty())
     return fail(ErrorCode::forbidden, fmt::format("the filter needs {}", fmt::join(missing, ", ")),
                 "start cordon-node with these capabilities");
@@ -66,18 +52,17 @@ Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& con
     return fail_errno(
         fmt::format("can't make '{}'", config.pin_directory.string()), error.value(),
         "a bpf file system must be mounted on /sys/fs/bpf, and the directory belong to the daemon's user");
-  CORDON_ASSIGN(auto objects, Objects::load(config.pin_directory, config.sizes));
+  CORDON_ASSIGN(auto objects, Objects::load(config.pin_directory, config.sizes, options));
   CORDON_ASSIGN(auto settings, SettingsMap::map(objects->map("settings")));
   CORDON_ASSIGN(auto events, EventRing::open(objects->map("events")));
   std::unique_ptr<KernelFilter> filter(
-      new KernelFilter(config, std::move(objects), std::move(settings), std::move(events)));
+      new KernelFilter(config, std::move(objects), std::move(settings), std::move(events), options.tcx));
   filter->adopted_ = (filter->settings_.read().flags & CORDON_SETTINGS_READY) != 0;
-  filter->migrating_ = !filter->adopted_ && filter->attachments_.overlay_is_pinned() &&
-                       !foreign_map_pins(config.pin_directory, config.sizes).empty();
-  filter->adopted_ = filter->adopted_ || filter->migrating_;
+  CORDON_TRY(filter->attachments_.take_over(*filter->objects_, options.after_step));
+  CORDON_TRY(filter->objects_->finish(options));
   CORDON_TRY(filter->read_host());
   CORDON_TRY(write_ends(filter->objects_->map("underlay_ends"), policy::kTcp, config.controllers));
-  if (!filter->migrating_) CORDON_TRY(filter->attachments_.connect_hook(*filter->objects_));
+  CORDON_TRY(filter->attachments_.connect_hook(*filter->objects_));
   return filter;
 }
 
@@ -86,33 +71,25 @@ Result<std::unique_ptr<Filter>> open_filter(const FilterConfig& config) {
 }
 
 Result<> KernelFilter::attach_overlay(unsigned ifindex) {
-  if (migrating_) {
-    waiting_overlay_ = ifindex;
-    return {};
-  }
-  return attachments_.overlay(*objects_, ifindex);
+  CORDON_TRY(attachments_.overlay(*objects_, ifindex));
+  host_.overlay_ifindex = ifindex;
+  return write_host(host_);
 }
 
 Result<> KernelFilter::attach_underlay(const std::vector<unsigned>& ifindexes) {
-  if (migrating_) {
-    waiting_underlay_ = ifindexes;
-    return {};
-  }
-  return attachments_.underlay(*objects_, ifindexes);
+  CORDON_TRY(attachments_.underlay(*objects_, ifindexes));
+  guard_sockets();
+  return {};
+}
+
+void KernelFilter::guard_sockets() {
+  const bool wanted = contained() || (config_.guard_sockets && host_.underlay_mode != CORDON_UNDERLAY_OFF);
+  if (auto guarded = attachments_.sockets(*objects_, wanted); !guarded)
+    log::error("node.filter", "{}", guarded.error().message());
 }
 
 Result<> KernelFilter::confirm(BootNs confirmed) {
   settings_.confirm(confirmed);
-  return migrating_ && filled_ ? finish_migration() : Result<>{};
-}
-
-Result<> KernelFilter::finish_migration() {
-  if (waiting_overlay_) CORDON_TRY(attachments_.overlay(*objects_, *waiting_overlay_));
-  if (waiting_underlay_) CORDON_TRY(attachments_.underlay(*objects_, *waiting_underlay_));
-  CORDON_TRY(attachments_.connect_hook(*objects_));
-  for (const auto& pin : foreign_map_pins(config_.pin_directory, config_.sizes)) ::unlink(pin.c_str());
-  migrating_ = false;
-  log::info("node.filter", "switched from maps of another layout");
   return {};
 }
 
@@ -130,24 +107,19 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
   const cordon_settings before = settings_.read();
   const bool narrower = before.node_lease_ns > host.node_lease_ns || (host.flags & ~before.flags) != 0;
   CORDON_ASSIGN(ApplyReport report, apply(plan, host, plan.takes_away || narrower));
-  filled_ = true;
 
   CORDON_ASSIGN(const auto counted, rule_counters());
   std::vector<RuleId> gone;
   for (const auto& [rule, counter] : counted)
     if (!wanted.entries.contains(policy::RuleKey{rule})) gone.push_back(rule);
   forget_rules(gone);
-  if (migrating_) {
-    // What is acknowledged is enforced: the switch doesn't wait for the next confirmation.
-    settings_.confirm(confirmed_before(foreign_map_pins(config_.pin_directory, config_.sizes)));
-    CORDON_TRY(finish_migration());
-  }
   return report;
 }
 
 namespace {
 
-/// What of a state host and guards are made from; it stands at the ends of the order of keys and is small.
+/// What of a state host, people and guards are made from; it stands at the ends of the order of keys and is
+/// small.
 policy::NodeState small_part(const policy::NodeState& state) {
   policy::NodeState out;
   if (auto it = state.entries.find(policy::SettingsKey{}); it != state.entries.end()) out.entries.insert(*it);
@@ -182,8 +154,10 @@ Result<ApplyReport> KernelFilter::update(const policy::NodeState& before,
   }
   policy::NodeState small = small_part(before);
   add_guards(have, small);
+  add_people(have, small, config_.people);
   policy::apply(small, small_changes);
   add_guards(want, small);
+  add_people(want, small, config_.people);
   make_unique(have);
   make_unique(want);
   CORDON_ASSIGN(ApplyReport report,
@@ -194,8 +168,7 @@ Result<ApplyReport> KernelFilter::update(const policy::NodeState& before,
 }
 
 KernelMap KernelFilter::map(Table table) const {
-  const bool trie =
-      table == Table::targets || table == Table::ranges || table == Table::guards || table == Table::allow;
+  const bool trie = table != Table::grants && table != Table::principals;
   return {.fd = objects_->map(map_name(table)), .name = map_name(table), .is_trie = trie};
 }
 
@@ -258,18 +231,16 @@ Result<> KernelFilter::read_host() {
 
 Result<> KernelFilter::write_host(const cordon_host& host) {
   const __u32 zero = 0;
-  const __u8 peers_known = host_.peers_known;
+  const __u32 overlay_ifindex = host_.overlay_ifindex;
   host_ = host;
-  host_.peers_known = peers_known;
+  host_.overlay_ifindex = overlay_ifindex;
   if (bpf_map_update_elem(objects_->map("host"), &zero, &host_, BPF_ANY) != 0)
     return fail_errno("can't write map 'host'", errno);
   return {};
 }
 
 Result<> KernelFilter::set_peers(const std::vector<Endpoint>& endpoints) {
-  CORDON_TRY(write_ends(objects_->map("underlay_ends"), policy::kUdp, endpoints));
-  host_.peers_known = 1;
-  return write_host(host_);
+  return write_ends(objects_->map("underlay_ends"), policy::kUdp, endpoints);
 }
 
 void KernelFilter::tighten(const HostImage& host) {
@@ -278,6 +249,7 @@ void KernelFilter::tighten(const HostImage& host) {
   settings_.set_flags(held.flags | (host.flags & ~CORDON_SETTINGS_READY));
   if (auto written = write_host(host.host); !written)
     log::error("node.filter", "{}", written.error().message());
+  guard_sockets();
   settings_.raise_epoch();
 }
 
@@ -287,6 +259,7 @@ Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host,
     return std::unexpected(done.error());
   }
   CORDON_TRY(write_host(host.host));
+  guard_sockets();
   settings_.set_node_lease_ns(host.node_lease_ns);
   settings_.set_flags(host.flags);
   if (raise_epoch) settings_.raise_epoch();

@@ -16,7 +16,8 @@ namespace cordon::node {
 
 class KernelFilter final : public Filter {
  public:
-  static Result<std::unique_ptr<KernelFilter>> open(const FilterConfig& config);
+  static Result<std::unique_ptr<KernelFilter>> open(const FilterConfig& config,
+                                                    const LoadOptions& options = {});
 
   Result<> attach_overlay(unsigned ifindex) override;
   Result<> attach_underlay(const std::vector<unsigned>& ifindexes) override;
@@ -25,6 +26,7 @@ class KernelFilter final : public Filter {
                              const TimeBase& base, bool raise_epoch) override;
   Result<> confirm(BootNs confirmed) override;
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override;
+  bool contained() const override { return host_.underlay_mode == CORDON_UNDERLAY_CONTAINED; }
   bool adopted() const override { return adopted_; }
   int events_fd() const override { return events_.fd(); }
   void take_events(const std::function<void(const FlowEvent&)>& sink) override { events_.take(sink); }
@@ -39,7 +41,8 @@ class KernelFilter final : public Filter {
   cordon_settings settings() const { return settings_.read(); }
 
  private:
-  KernelFilter(FilterConfig config, std::unique_ptr<Objects> objects, SettingsMap settings, EventRing events);
+  KernelFilter(FilterConfig config, std::unique_ptr<Objects> objects, SettingsMap settings, EventRing events,
+               bool tcx);
 
   KernelMap map(Table table) const;
   std::array<std::size_t, kTables> capacity() const;
@@ -51,13 +54,14 @@ class KernelFilter final : public Filter {
   Result<> run_all(const Plan& plan);
   Result<> read_host();
   Result<> write_host(const cordon_host& host);
+  /// As map `host` asks for it. A failure is no reason to refuse a state: `check` tells it and tries again.
+  void guard_sockets();
   /// What takes access away, whatever else fails: each step is tried.
   Result<> run_cut(const Plan& plan);
   /// Settings that are narrower, and host, of a state that can't be written as a whole.
   void tighten(const HostImage& host);
   Result<bool> verify(const Plan& plan) const;
   void forget_rules(const std::vector<RuleId>& rules) const;
-  Result<> finish_migration();
   Result<> sweep_when_due();
 
   FilterConfig config_;
@@ -71,13 +75,6 @@ class KernelFilter final : public Filter {
   bool adopted_ = false;
   BootNs swept_ns_ = 0;
   std::uint64_t lost_in_sweeps_ = 0;
-
-  /// Maps of another layout are still what the attached programs use: ours are filled and confirmed first,
-  /// then the links are switched (DATAPATH.md, "Writing the maps").
-  bool migrating_ = false;
-  bool filled_ = false;
-  std::optional<unsigned> waiting_overlay_;
-  std::optional<std::vector<unsigned>> waiting_underlay_;
 };
 
 }  // namespace cordon::node

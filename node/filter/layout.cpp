@@ -1,15 +1,9 @@
 #include "node/filter/layout.h"
 
-#include <fmt/format.h>
-
-#include "base/bytes.h"
 #include "ebpf/abi.h"
 
 namespace cordon::node {
 namespace {
-
-/// Raised when the meaning of a map's content changes though its layout does not.
-constexpr int kMeaning = 1;
 
 #define CORDON_WHOLE(s)  \
   FieldLayout {          \
@@ -23,6 +17,15 @@ constexpr int kMeaning = 1;
 constexpr FieldLayout kLayout[] = {
     CORDON_WHOLE(cordon_address),
     CORDON_FIELD(cordon_address, word),
+    CORDON_WHOLE(cordon_prefix),
+    CORDON_FIELD(cordon_prefix, network),
+    CORDON_FIELD(cordon_prefix, mask),
+    CORDON_WHOLE(cordon_person_key),
+    CORDON_FIELD(cordon_person_key, prefix_bits),
+    CORDON_FIELD(cordon_person_key, uid),
+    CORDON_WHOLE(cordon_person),
+    CORDON_FIELD(cordon_person, v4),
+    CORDON_FIELD(cordon_person, v6),
     CORDON_WHOLE(cordon_settings),
     CORDON_FIELD(cordon_settings, epoch),
     CORDON_FIELD(cordon_settings, flags),
@@ -32,9 +35,11 @@ constexpr FieldLayout kLayout[] = {
     CORDON_FIELD(cordon_host, netns_cookie),
     CORDON_FIELD(cordon_host, local_v4),
     CORDON_FIELD(cordon_host, local_v6),
+    CORDON_FIELD(cordon_host, overlay_v4),
+    CORDON_FIELD(cordon_host, overlay_v6),
     CORDON_FIELD(cordon_host, wireguard_port),
     CORDON_FIELD(cordon_host, underlay_mode),
-    CORDON_FIELD(cordon_host, peers_known),
+    CORDON_FIELD(cordon_host, overlay_ifindex),
     CORDON_WHOLE(cordon_principal),
     CORDON_FIELD(cordon_principal, class_id),
     CORDON_FIELD(cordon_principal, deadline_ns),
@@ -159,15 +164,6 @@ constexpr FieldLayout kLayout[] = {
 
 std::span<const FieldLayout> abi_layout() {
   return kLayout;
-}
-
-std::string layout_hash(const MapSizes& sizes) {
-  std::string text = fmt::format("{} {} {}\n", kMeaning, int{CORDON_REASON_COUNT}, CORDON_RULE_SLOTS);
-  for (const FieldLayout& f : kLayout)
-    text += fmt::format("{}.{} {} {}\n", f.structure, f.field, f.offset, f.size);
-  text += fmt::format("{} {} {} {} {} {} {}", sizes.principals, sizes.targets, sizes.grants,
-                      sizes.grant_ranges, sizes.flows, sizes.rule_counters, sizes.events_bytes);
-  return to_hex(ByteView(sha256(as_bytes(text))).first(4));
 }
 
 }  // namespace cordon::node

@@ -1,12 +1,8 @@
 #pragma once
-// The layout of ebpf/abi.h as data: what the name of every pin carries, and what a test compares with the
-// object's BTF.
+// The layout of ebpf/abi.h as C++ sees it, as data: a test compares it with the object's BTF.
 
 #include <cstddef>
 #include <span>
-#include <string>
-
-#include "node/filter/filter.h"
 
 namespace cordon::node {
 
@@ -16,9 +12,5 @@ struct FieldLayout {
   std::size_t offset, size;
 };
 std::span<const FieldLayout> abi_layout();
-
-/// Eight hex digits that differ when any structure or any map size does: maps under another name are never
-/// adopted.
-std::string layout_hash(const MapSizes& sizes);
 
 }  // namespace cordon::node

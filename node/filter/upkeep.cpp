@@ -12,9 +12,10 @@ namespace cordon::node {
 
 std::vector<std::string> KernelFilter::check() {
   std::vector<std::string> found = objects_->repin_maps();
+  found.insert(found.end(), objects_->notes().begin(), objects_->notes().end());
   const auto other = [this]() -> const Objects* {
     if (!other_) {
-      auto loaded = Objects::load(config_.pin_directory, config_.sizes);
+      auto loaded = objects_->again();
       if (loaded) other_ = std::move(*loaded);
     }
     return other_.get();

@@ -73,13 +73,13 @@ TEST_F(AttachTest, EnforcementOutlivesTheDaemonAndIsAdopted) {  // I4
   filter_.reset();
   net_.send("c-b", ethernet(tcp(kFlow, kAck)));  // nobody is there but the kernel
   const auto links_before = pins("link-");
+  const auto old_program = first(ifindex_, Hook::ingress);
 
   auto again = KernelFilter::open(config_at(pins_));
   ASSERT_TRUE(again);
   filter_ = std::move(*again);
   EXPECT_TRUE(filter_->adopted());
   EXPECT_EQ(packets_by_rule(1), 2u);
-  const auto old_program = first(ifindex_, Hook::ingress);
   ASSERT_TRUE(filter_->attach_overlay(ifindex_));
   EXPECT_NE(first(ifindex_, Hook::ingress), old_program);
   EXPECT_EQ(pins("link-"), links_before);
@@ -117,39 +117,6 @@ TEST_F(AttachTest, ANewInterfaceIsAttachedAnew) {
   EXPECT_EQ(packets_by_rule(1), 1u);
 }
 
-TEST_F(AttachTest, CheckRestoresPinsAndPlace) {
-  write();
-  ASSERT_TRUE(filter_->attach_overlay(ifindex_));
-  ASSERT_EQ(::unlink((pins_ / "link-overlay_in").c_str()), 0);
-  const std::string map_pin = *pins("map-flows").begin();
-  ASSERT_EQ(::unlink((pins_ / map_pin).c_str()), 0);
-  EXPECT_THAT(filter_->check(),
-              ElementsAre(HasSubstr("map 'flows' was not pinned"), HasSubstr("pinned again")));
-  EXPECT_THAT(filter_->check(), IsEmpty());
-
-  const node::Descriptor intruder(
-      node::tcx::link_first(filter_->objects().program("guard_in_eth"), ifindex_, Hook::ingress));
-  ASSERT_TRUE(intruder);
-  EXPECT_THAT(filter_->check(), ElementsAre(HasSubstr("put first again")));
-  EXPECT_THAT(filter_->check(), IsEmpty());
-  net_.send("c-b", ethernet(tcp(kFlow, kSyn)));
-  EXPECT_EQ(packets_by_rule(1), 1u);
-}
-
-TEST_F(AttachTest, WhoeverKeepsComingFirstIsNotFoughtForEver) {
-  write();
-  ASSERT_TRUE(filter_->attach_overlay(ifindex_));
-  for (int i = 0; i < 3; ++i) {
-    const node::Descriptor intruder(
-        node::tcx::link_first(filter_->objects().program("guard_in_eth"), ifindex_, Hook::ingress));
-    ASSERT_TRUE(intruder);
-    EXPECT_THAT(filter_->check(), ElementsAre(HasSubstr("put first again")));
-  }
-  const node::Descriptor intruder(
-      node::tcx::link_first(filter_->objects().program("guard_in_eth"), ifindex_, Hook::ingress));
-  EXPECT_THAT(filter_->check(), ElementsAre(HasSubstr("left so")));
-}
-
 TEST_F(AttachTest, AnInterfaceThatFailsLeavesTheOthersGuarded) {
   write();
   EXPECT_FALSE(filter_->attach_underlay({4'000'000, ifindex_}));
@@ -170,41 +137,6 @@ TEST_F(AttachTest, UnderlayInterfacesComeAndGo) {
   for (int i = 0; i < 500 && first(ifindex_, Hook::ingress) != 0; ++i) ::usleep(10'000);
   EXPECT_EQ(first(ifindex_, Hook::ingress), 0);
   EXPECT_GT(first(peer, Hook::ingress), 0);
-}
-
-TEST_F(AttachTest, ClsactServesWhereTcxIsMissing) {
-  write();
-  node::TcAttachment attachment(pins_ / "unused", ifindex_, Hook::ingress);
-  const int program = filter_->objects().program("overlay_in_eth");
-  ASSERT_TRUE(attachment.attach_clsact(program));
-  EXPECT_FALSE(attachment.fault());
-  net_.send("c-b", ethernet(tcp(kFlow, kSyn)));
-  EXPECT_EQ(packets_by_rule(1), 1u);
-  ASSERT_TRUE(attachment.attach_clsact(program));  // replaced in place
-  net_.send("c-b", ethernet(tcp(kFlow, kAck)));
-  EXPECT_EQ(packets_by_rule(1), 2u);
-  ASSERT_TRUE(attachment.detach());
-  EXPECT_TRUE(attachment.fault());
-}
-
-TEST_F(AttachTest, AnotherLayoutIsFilledBeforeTheLinksAreSwitched) {
-  write();
-  ASSERT_TRUE(filter_->attach_overlay(ifindex_));
-  net_.send("c-b", ethernet(tcp(kFlow, kSyn)));
-  const auto old_program = first(ifindex_, Hook::ingress);
-  const auto old_maps = pins("map-");
-  node::FilterConfig bigger = config_at(pins_);
-  bigger.sizes.grants *= 2;
-  restart(bigger);
-  EXPECT_TRUE(filter_->adopted());
-  ASSERT_TRUE(filter_->attach_overlay(ifindex_));
-  EXPECT_EQ(first(ifindex_, Hook::ingress), old_program);  // the old maps decide until the new ones can
-  ASSERT_TRUE(filter_->replace(state_, base()));           // without a word on the leases: they stand
-  EXPECT_NE(first(ifindex_, Hook::ingress), old_program);
-  for (const std::string& pin : pins("map-")) EXPECT_FALSE(old_maps.contains(pin)) << pin;
-  net_.send("c-b", ethernet(tcp(kFlow, kAck)));
-  EXPECT_EQ(packets_by_rule(1), 1u);
-  EXPECT_THAT(filter_->check(), IsEmpty());
 }
 
 TEST_F(AttachTest, RemoveAllLeavesNothing) {

@@ -50,14 +50,5 @@ TEST_F(LayoutTest, EveryFieldStandsWhereTheKernelsProgramsReadIt) {
   }
 }
 
-TEST(LayoutHash, DiffersBySizesAndIsStable) {
-  node::MapSizes sizes;
-  const std::string hash = node::layout_hash(sizes);
-  EXPECT_EQ(hash.size(), 8u);
-  EXPECT_EQ(node::layout_hash(sizes), hash);
-  sizes.flows *= 2;
-  EXPECT_NE(node::layout_hash(sizes), hash);
-}
-
 }  // namespace layout_test
 }  // namespace cordon::test

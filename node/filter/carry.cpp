@@ -1,0 +1,127 @@
+#include "node/filter/carry.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "node/filter/cpus.h"
+
+namespace cordon::node {
+namespace {
+
+constexpr std::size_t kCarryBatch = 1u << 14;
+
+bool is_array(std::uint32_t type) {
+  return type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+}
+
+bool is_per_cpu(std::uint32_t type) {
+  return type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH;
+}
+
+/// Per-CPU values are handed out in steps of 8 bytes.
+std::size_t stride(const MapFacts& facts) {
+  return is_per_cpu(facts.type) ? (facts.value_size + 7u) / 8u * 8u : facts.value_size;
+}
+
+std::size_t copies(const MapFacts& facts) {
+  return is_per_cpu(facts.type) ? possible_cpus() : 1;
+}
+
+/// Calls `sink(keys, values, count)` with all rows, some at a time.
+template <class Sink>
+Result<> read_batches(int fd, const MapFacts& facts, Sink sink) {
+  const std::size_t batch = std::min<std::size_t>(kCarryBatch, std::max<std::uint32_t>(facts.entries, 64));
+  std::vector<std::uint8_t> keys(batch * facts.key_size), values(batch * stride(facts) * copies(facts));
+  // A hash map's cursor is 4 bytes, a trie's a key: room for either.
+  std::vector<std::uint8_t> cursor(std::max<std::size_t>(facts.key_size, 8));
+  for (bool first = true;; first = false) {
+    __u32 count = static_cast<__u32>(batch);
+    const int error = bpf_map_lookup_batch(fd, first ? nullptr : cursor.data(), cursor.data(), keys.data(),
+                                           values.data(), &count, nullptr);
+    if (error != 0 && errno != ENOENT) return fail_errno("can't read a map of another layout", errno);
+    CORDON_TRY(sink(keys.data(), values.data(), std::size_t{count}));
+    if (error != 0) return {};
+  }
+}
+
+}  // namespace
+
+bool evicts(std::uint32_t map_type) {
+  return map_type == BPF_MAP_TYPE_LRU_HASH || map_type == BPF_MAP_TYPE_LRU_PERCPU_HASH;
+}
+
+Result<std::size_t> count_rows(int fd) {
+  CORDON_ASSIGN(const MapFacts facts, map_facts(fd));
+  std::size_t rows = 0;
+  CORDON_TRY(read_batches(fd, facts, [&](const auto*, const auto*, std::size_t count) -> Result<> {
+    rows += count;
+    return {};
+  }));
+  return rows;
+}
+
+Result<Carry> Carry::between(Descriptor from, int into, const RowConversion& conversion, bool fresh) {
+  Carry out(std::move(from), into, conversion);
+  CORDON_ASSIGN(out.from_facts_, map_facts(out.from_.get()));
+  CORDON_ASSIGN(out.into_facts_, map_facts(into));
+  if (is_array(out.from_facts_.type) != is_array(out.into_facts_.type) ||
+      is_per_cpu(out.from_facts_.type) != is_per_cpu(out.into_facts_.type))
+    return fail(ErrorCode::conflict, "a map that became one of another kind");
+  out.fresh_ = fresh;
+  return out;
+}
+
+Result<> Carry::pass() {
+  if (std::exchange(begun_, true) && !evicts(from_facts_.type)) return {};
+  CORDON_TRY(read_batches(
+      from_.get(), from_facts_,
+      [this](const auto* keys, const auto* values, std::size_t n) { return take(keys, values, n); }));
+  fresh_ = false;
+  return {};
+}
+
+Result<> Carry::take(const std::uint8_t* keys, const std::uint8_t* values, std::size_t count) {
+  const std::size_t from_row = stride(from_facts_) * copies(from_facts_);
+  const std::size_t into_row = stride(into_facts_) * copies(into_facts_);
+  std::vector<std::uint8_t> out_keys, out_values;
+  std::size_t rows = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint8_t* key = keys + i * from_facts_.key_size;
+    if (evicts(from_facts_.type) &&
+        !taken_.emplace(reinterpret_cast<const char*>(key), from_facts_.key_size).second)
+      continue;
+    out_keys.resize((rows + 1) * into_facts_.key_size);
+    out_values.resize((rows + 1) * into_row);
+    conversion_.key(key, out_keys.data() + rows * into_facts_.key_size);
+    for (std::size_t cpu = 0; cpu < copies(from_facts_); ++cpu)
+      conversion_.value(values + i * from_row + cpu * stride(from_facts_),
+                        out_values.data() + rows * into_row + cpu * stride(into_facts_));
+    ++rows;
+  }
+  return write(out_keys, out_values, rows);
+}
+
+Result<> Carry::write(const std::vector<std::uint8_t>& keys, const std::vector<std::uint8_t>& values,
+                      std::size_t count) const {
+  const auto failed = [] { return fail_errno("can't fill a map from one of another layout", errno); };
+  if (count == 0) return {};
+  if (fresh_ && !is_array(into_facts_.type)) {
+    __u32 done = static_cast<__u32>(count);
+    if (bpf_map_update_batch(into_, keys.data(), values.data(), &done, nullptr) != 0) return failed();
+    return {};
+  }
+  const std::size_t row = stride(into_facts_) * copies(into_facts_);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint8_t* key = keys.data() + i * into_facts_.key_size;
+    const auto flags = is_array(into_facts_.type) ? BPF_ANY : BPF_NOEXIST;
+    if (bpf_map_update_elem(into_, key, values.data() + i * row, flags) == 0 || errno == EEXIST) continue;
+    if (is_array(into_facts_.type) && errno == E2BIG) continue;  // an index that is no more
+    return failed();
+  }
+  return {};
+}
+
+}  // namespace cordon::node
