@@ -1,0 +1,63 @@
+#include "node/agent/cut_sockets.h"
+
+#include <algorithm>
+#include <set>
+
+#include "policy/compile.h"
+
+namespace cordon::node {
+namespace {
+
+using policy::Direction;
+
+bool in_overlay(const policy::SettingsValue& settings, const Address& address) {
+  const auto holds = [&](const Prefix& prefix) {
+    return !prefix.address.is_unspecified() && prefix.contains(address);
+  };
+  return holds(settings.overlay_v4) || holds(settings.overlay_v6);
+}
+
+/// Either end may have begun it: nobody says which.
+bool flow_is_allowed(const HostSocket& socket, const policy::NodeState& state, Timestamp now) {
+  return policy::look_up(state, Direction::egress, socket.local.address, socket.remote.address,
+                         socket.protocol, socket.remote.port, now)
+             .accept ||
+         policy::look_up(state, Direction::ingress, socket.remote.address, socket.local.address,
+                         socket.protocol, socket.local.port, now)
+             .accept;
+}
+
+bool stays_here(const HostSocket& socket) {
+  const Address& to = socket.remote.address;
+  return to == socket.local.address || (to.is_v4() && to.bytes[12] == 127);
+}
+
+/// As ebpf/contain.bpf.h passes it.
+bool is_dhcp(const HostSocket& socket) {
+  const std::pair ports{socket.local.port, socket.remote.port};
+  return socket.protocol == policy::kUdp && (ports == std::pair<std::uint16_t, std::uint16_t>{68, 67} ||
+                                             ports == std::pair<std::uint16_t, std::uint16_t>{546, 547});
+}
+
+}  // namespace
+
+std::vector<HostSocket> cut_sockets(const std::vector<HostSocket>& sockets, const policy::NodeState& state,
+                                    Timestamp now, const std::vector<Endpoint>& controllers) {
+  std::vector<HostSocket> out;
+  const policy::SettingsValue* settings = state.settings();
+  if (settings == nullptr) return out;
+  std::set<Endpoint> own;
+  for (const HostSocket& socket : sockets) own.insert(socket.local);
+  const auto is_cut = [&](const HostSocket& socket) {
+    if (own.contains(socket.remote)) return false;  // its other end is one of these
+    if (in_overlay(*settings, socket.local.address) || in_overlay(*settings, socket.remote.address))
+      return (settings->isolated || socket.protocol == policy::kTcp) && !flow_is_allowed(socket, state, now);
+    if (!settings->isolated || stays_here(socket) || is_dhcp(socket)) return false;
+    return socket.protocol != policy::kTcp ||
+           std::ranges::find(controllers, socket.remote) == controllers.end();
+  };
+  std::ranges::copy_if(sockets, std::back_inserter(out), is_cut);
+  return out;
+}
+
+}  // namespace cordon::node

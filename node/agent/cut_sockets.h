@@ -1,0 +1,20 @@
+#pragma once
+// Sockets whose flows the state no longer allows: they are destroyed, so that nobody waits on one for ever
+// and a database doesn't keep the locks of a person who is gone.
+
+#include <vector>
+
+#include "base/address.h"
+#include "base/time.h"
+#include "node/netlink/network.h"
+#include "policy/node_state.h"
+
+namespace cordon::node {
+
+/// Of `sockets` those to destroy. Of the overlay: TCP for which neither end may begin under `state` at `now`
+/// (leases count as just confirmed). While this host is isolated also UDP, and every socket of the underlay
+/// but the controllers' and DHCP's; what stays within this host is left alone.
+std::vector<HostSocket> cut_sockets(const std::vector<HostSocket>& sockets, const policy::NodeState& state,
+                                    Timestamp now, const std::vector<Endpoint>& controllers);
+
+}  // namespace cordon::node
