@@ -25,6 +25,9 @@ enum cordon_direction { CORDON_INGRESS = 0, CORDON_EGRESS = 1 };
 struct cordon_address {
   __u64 word[2];
 };
+struct cordon_prefix {
+  struct cordon_address network, mask; /* all zero: no prefix */
+};
 
 /* settings[0], memory mapped by the daemon: each field is stored in one piece. */
 #define CORDON_SETTINGS_READY 1u    /* the maps hold a state */
@@ -36,7 +39,7 @@ struct cordon_settings {
   __u64 node_lease_ns;
 };
 
-/* host[0]: what the connect hook and the underlay guard know of this machine. */
+/* host[0]: what the cgroup hooks and the underlay guard know of this machine. */
 enum cordon_underlay_mode {
   CORDON_UNDERLAY_OFF = 0,
   CORDON_UNDERLAY_GUARD = 1,
@@ -45,8 +48,9 @@ enum cordon_underlay_mode {
 };
 struct cordon_host {
   __u64 netns_cookie;
-  struct cordon_address local_v4; /* whose packets an unbound local socket will send; zero: nobody's */
+  struct cordon_address local_v4; /* the device's; zero: none */
   struct cordon_address local_v6;
+  struct cordon_prefix overlay_v4, overlay_v6;
   __u16 wireguard_port;
   __u8 underlay_mode;
   __u8 peers_known; /* underlay_ends holds WireGuard's peers */
@@ -135,7 +139,7 @@ struct cordon_end {
 };
 
 CORDON_STATIC_ASSERT(sizeof(struct cordon_settings) == 24, "settings layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_host) == 48, "host layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_host) == 112, "host layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_principal) == 80, "principal layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_target_key) == 20, "target key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_target) == 8, "target layout");
@@ -145,6 +149,7 @@ CORDON_STATIC_ASSERT(sizeof(struct cordon_range_key) == 20, "range key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_guard_key) == 8, "guard key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_end) == 24, "end layout");
 
+#include "ebpf/abi_people.h"
 #include "ebpf/abi_state.h"
 
 #endif

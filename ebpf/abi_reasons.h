@@ -18,6 +18,7 @@
   X(principal_expired, "principal expired")   \
   X(principal_isolated, "principal isolated") \
   X(wrong_owner, "wrong owner")               \
+  X(no_session, "no session")                 \
   X(unknown_target, "unknown target")         \
   X(no_grant, "no grant")                     \
   X(forbidden, "forbidden")                   \

@@ -1,7 +1,9 @@
 /* The programs, in one object so that they share one set of maps. Each tc program exists for bare IP (tun,
  * WireGuard) and for Ethernet, so that no packet pays for the question. */
 
+#include "ebpf/bind.bpf.h"
 #include "ebpf/connect.bpf.h"
+#include "ebpf/send.bpf.h"
 #include "ebpf/sweep.bpf.h"
 #include "ebpf/underlay.bpf.h"
 #include "ebpf/verdict.bpf.h"
@@ -37,6 +39,19 @@ SEC("cgroup/connect4") int connect_v4(struct bpf_sock_addr* ctx) {
 }
 SEC("cgroup/connect6") int connect_v6(struct bpf_sock_addr* ctx) {
   return connecting_v6(ctx);
+}
+
+SEC("cgroup/sendmsg4") int sendmsg_v4(struct bpf_sock_addr* ctx) {
+  return sending_v4(ctx);
+}
+SEC("cgroup/sendmsg6") int sendmsg_v6(struct bpf_sock_addr* ctx) {
+  return sending_v6(ctx);
+}
+SEC("cgroup/bind4") int bind_v4(struct bpf_sock_addr* ctx) {
+  return binding_v4(ctx);
+}
+SEC("cgroup/bind6") int bind_v6(struct bpf_sock_addr* ctx) {
+  return binding_v6(ctx);
 }
 
 SEC("syscall") int sweep(struct cordon_sweep* work) {

@@ -5,6 +5,7 @@
 #include "ebpf/budget.bpf.h"
 #include "ebpf/fragment.bpf.h"
 #include "ebpf/headers.bpf.h"
+#include "ebpf/people.bpf.h"
 
 /* TCX_NEXT and TC_ACT_UNSPEC are one number, TCX_DROP and TC_ACT_SHOT too: both ways to attach share the
  * programs. */
@@ -84,11 +85,16 @@ __noinline int remember(struct __sk_buff* skb, const struct tuple* tuple, const 
   return 1;
 }
 
-/* Step 4's last part: who sends from an address with an owner must be its owner. A packet without a full
- * socket has the overflow uid, which owns nothing. */
-static __always_inline int owned(struct __sk_buff* skb, const struct tuple* tuple,
-                                 const struct answer* answer) {
-  return tuple->direction != CORDON_EGRESS || !answer->check_owner || bpf_get_socket_uid(skb) == answer->uid;
+/* Step 4's last part: who sends from an address with an owner must be its owner, and a person is never the
+ * device. A packet without a full socket has the overflow uid, which owns nothing and is nobody's. */
+static __always_inline __u32 check_owner(struct __sk_buff* skb, const struct tuple* tuple,
+                                         const struct answer* answer) {
+  if (tuple->direction != CORDON_EGRESS) return CORDON_REASON_none;
+  __u32 uid = bpf_get_socket_uid(skb);
+  if (answer->check_owner) return uid == answer->uid ? CORDON_REASON_none : CORDON_REASON_wrong_owner;
+  const struct cordon_person* person = person_of(uid);
+  if (!person) return CORDON_REASON_none;
+  return has_session(person) ? CORDON_REASON_wrong_owner : CORDON_REASON_no_session;
 }
 
 /* Steps 4 to 7 for a new flow: the reason, or 0 when it is accepted. `reversed`: the packet is an answer, and
@@ -102,7 +108,7 @@ __noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view,
   else
     tuple = p->tuple;
   decide(&tuple, view, &answer);
-  if (!answer.reason && !reversed && !owned(skb, &tuple, &answer)) answer.reason = CORDON_REASON_wrong_owner;
+  if (!answer.reason && !reversed) answer.reason = check_owner(skb, &tuple, &answer);
   if (!reversed) p->rule = answer.rule;
   if (answer.reason) return answer.reason;
   int remembered = remember(skb, &tuple, view, &answer);

@@ -160,6 +160,8 @@ Result<> uninstall_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
   CORDON_TRY(filter->remove_all());
   CORDON_TRY(tunnel->remove());  // its addresses and routes go with it
+  CORDON_ASSIGN(const auto network, open_network());
+  CORDON_TRY(network->remove_people(config.interface));
   std::error_code ec;
   std::filesystem::remove(config.run_directory / "node.sock", ec);
   std::cout << "filter and tunnel are gone; keys and certificate stay in " << config.state_directory.string()

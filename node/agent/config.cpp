@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/files.h"
+#include "node/agent/people.h"
 #include "node/agent/toml_table.h"
 
 namespace cordon::node {
@@ -86,6 +87,12 @@ Result<> take_endpoint(std::vector<Endpoint>& out, const std::string& text) {
   return {};
 }
 
+Result<> take_uids(std::vector<UidRange>& out, const std::string& text) {
+  CORDON_ASSIGN(const auto range, parse_uid_range(text));
+  out.push_back(range);
+  return {};
+}
+
 Result<> take_prefix(std::vector<Prefix>& out, const std::string& text) {
   CORDON_ASSIGN(auto prefix, Prefix::parse(text));
   out.push_back(prefix);
@@ -112,6 +119,9 @@ void read_root(TomlTable& root, NodeConfig& config) {
             [&](const auto& t) { return take_directory(config.run_directory, t); });
   root.texts("controllers", "[\"198.51.100.1:7443\"]",
              [&](const auto& t) { return take_endpoint(config.controllers, t); });
+  if (root.has("people_uids")) config.people_uids.emplace();
+  root.texts("people_uids", "[\"1000-60000\"]",
+             [&](const auto& t) { return take_uids(*config.people_uids, t); });
   root.section("tunnel", [&](TomlTable& t) {
     t.text("backend", "\"auto\"", [&](const auto& v) { return take_backend(config, v); });
     t.flag("allow_fallback", config.allow_fallback);
@@ -156,6 +166,7 @@ Result<NodeConfig> complete(NodeConfig config, std::string_view file) {
   if (config.name.empty())
     return fail(ErrorCode::invalid, fmt::format("{}: the host's name is no device name", file),
                 "add: name = \"ledger\" (1 to 63 of a-z, 0-9 and '-')");
+  if (config.people_uids) config.people_uids = merged_uids(std::move(*config.people_uids));
   if (config.interface.empty()) config.interface = "cdn-" + config.instance;
   if (config.pin_directory.empty()) config.pin_directory = "/sys/fs/bpf/cordon/" + config.instance;
   return config;
@@ -182,7 +193,11 @@ Result<NodeConfig> parse_node_config(std::string_view text, std::string_view fil
 Result<NodeConfig> load_node_config(const std::filesystem::path& path) {
   auto text = read_file(path, kMaxConfigBytes);
   if (!text) return std::unexpected(in_context(text.error(), "reading the node's configuration"));
-  return parse_node_config(*text, path.string());
+  CORDON_ASSIGN(auto config, parse_node_config(*text, path.string()));
+  if (!config.people_uids) {
+    CORDON_ASSIGN(config.people_uids, people_of_machine());
+  }
+  return config;
 }
 
 TunnelConfig tunnel_config(const NodeConfig& config) {
@@ -203,6 +218,7 @@ FilterConfig filter_config(const NodeConfig& config, std::string_view mounts) {
   out.underlay_allow = config.underlay_allow;
   out.wireguard_port = config.listen_port;
   out.controllers = config.controllers;
+  out.people = config.people_uids.value_or(std::vector<UidRange>{});
   if (config.cgroup) {
     out.cgroup = *config.cgroup;
     return out;

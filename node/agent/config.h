@@ -37,6 +37,9 @@ struct NodeConfig {
   std::optional<std::filesystem::path> cgroup;  ///< none: where cgroup2 is mounted; empty: no connect hook
   MapSizes sizes;
 
+  /// Uids that have no overlay without a session; none: what the machine's accounts say (people_of_machine).
+  std::optional<std::vector<UidRange>> people_uids;
+
   std::vector<std::string> underlay_interfaces;  ///< empty: all but loopback and the overlay
   std::vector<Prefix> underlay_allow;
   std::vector<Endpoint> advertise;

@@ -35,6 +35,8 @@ class TomlTable {
     return nullptr;
   }
 
+  bool has(std::string_view key) const { return table_.contains(key); }
+
   /// Reads a text through `take`, which gives a Result<>; its error is put at the value's place.
   template <class Take>
   void text(std::string_view key, std::string_view example, Take take) {

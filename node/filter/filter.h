@@ -14,6 +14,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "base/time.h"
+#include "base/uids.h"
 #include "policy/node_state.h"
 
 namespace cordon::node {
@@ -36,6 +37,7 @@ struct FilterConfig {
   std::vector<Prefix> underlay_allow;  ///< sources that the underlay guard always passes ([underlay] allow)
   std::uint16_t wireguard_port = 0;    ///< UDP, always passed by the guard
   std::vector<Endpoint> controllers;   ///< always passed by the guard
+  std::vector<UidRange> people;  ///< uids that have no overlay without a session; the rest are the device
 };
 
 struct FlowEvent {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "node/filter/guards.h"
+#include "node/filter/people.h"
 
 namespace cordon::node {
 namespace {
@@ -17,6 +18,17 @@ cordon_target_key target_key(const Prefix& prefix) {
   key.prefix_bits = prefix.bits;
   std::copy(prefix.address.bytes.begin(), prefix.address.bytes.end(), key.address);
   return key;
+}
+
+cordon_prefix prefix_to_abi(const Prefix& prefix) {
+  if (prefix.address.is_unspecified()) return {};
+  Address network, mask;
+  for (unsigned bit = 0; bit < prefix.bits; ++bit) {
+    const auto here = static_cast<std::uint8_t>(0x80 >> bit % 8);
+    mask.bytes[bit / 8] |= here;
+    network.bytes[bit / 8] |= prefix.address.bytes[bit / 8] & here;
+  }
+  return {.network = to_abi(network), .mask = to_abi(mask)};
 }
 
 void add_principal(Image& image, const policy::PrincipalKey& key, const policy::PrincipalValue& value,
@@ -102,6 +114,8 @@ const char* map_name(Table table) {
       return "targets";
     case Table::principals:
       return "principals";
+    case Table::people:
+      return "people";
     case Table::guards:
       return "underlay_guards";
     case Table::allow:
@@ -129,6 +143,7 @@ Image empty_image() {
   image[Table::ranges] = shape_of<cordon_range_key, cordon_grant>();
   image[Table::targets] = shape_of<cordon_target_key, cordon_target>();
   image[Table::principals] = shape_of<cordon_address, cordon_principal>();
+  image[Table::people] = shape_of<cordon_person_key, cordon_person>();
   image[Table::guards] = shape_of<cordon_guard_key, cordon_guard>();
   image[Table::allow] = shape_of<cordon_target_key, cordon_allow>();
   return image;
@@ -170,6 +185,7 @@ Image make_image(const policy::NodeState& state, const TimeBase& base, const Ima
   Image image = empty_image();
   image[Table::grants].reserve(state.entries.size());  // most of them
   for (const auto& [key, value] : state.entries) add_entry(image, key, value, base);
+  add_people(image, state, config.people);
   add_guards(image, state);
   add_allow(image, config);
   make_unique(image);
@@ -192,16 +208,10 @@ HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port
                              : settings->underlay == policy::Underlay::closed ? CORDON_UNDERLAY_CLOSED
                              : any_guard                                      ? CORDON_UNDERLAY_GUARD
                                                                               : CORDON_UNDERLAY_OFF;
-  Address v4 = settings->v4, v6 = settings->v6;
-  const policy::LocalSessionValue* only = nullptr;
-  std::size_t sessions = 0;
-  for (auto it = state.entries.lower_bound(policy::LocalSessionKey{}); it != state.entries.end(); ++it) {
-    only = std::get_if<policy::LocalSessionValue>(&it->second);
-    ++sessions;
-  }
-  if (sessions == 1 && only != nullptr) v4 = only->v4, v6 = only->v6;
-  image.host.local_v4 = to_abi(v4);
-  image.host.local_v6 = to_abi(v6);
+  image.host.local_v4 = to_abi(settings->v4);
+  image.host.local_v6 = to_abi(settings->v6);
+  image.host.overlay_v4 = prefix_to_abi(settings->overlay_v4);
+  image.host.overlay_v6 = prefix_to_abi(settings->overlay_v6);
   return image;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/address.h"
 #include "base/time.h"
+#include "base/uids.h"
 #include "ebpf/abi.h"
 #include "node/filter/rows.h"
 #include "policy/node_state.h"
@@ -14,8 +15,8 @@
 namespace cordon::node {
 
 /// The tables that a plan writes.
-enum class Table : std::uint8_t { grants, ranges, targets, principals, guards, allow };
-inline constexpr std::size_t kTables = 6;
+enum class Table : std::uint8_t { grants, ranges, targets, principals, people, guards, allow };
+inline constexpr std::size_t kTables = 7;
 const char* map_name(Table table);
 
 struct Image {
@@ -30,6 +31,7 @@ Image empty_image();
 struct ImageConfig {
   std::vector<Prefix> underlay_allow;
   std::vector<Endpoint> controllers;
+  std::vector<UidRange> people;
 };
 
 /// All tables of a whole state. `allow` is from `config` alone.

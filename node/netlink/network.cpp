@@ -12,6 +12,7 @@
 
 #include "node/netlink/diag_messages.h"
 #include "node/netlink/monitor.h"
+#include "node/netlink/people_router.h"
 #include "node/netlink/route_messages.h"
 #include "node/netlink/socket.h"
 
@@ -88,6 +89,15 @@ class KernelNetwork final : public Network {
                ESRCH));
     }
     return {};
+  }
+
+  Result<> set_people(unsigned ifindex, const PeopleRouting& wanted) override {
+    CORDON_ASSIGN(auto link, link_of(ifindex));
+    return netlink::route_people(route_, ifindex, link.name, wanted);
+  }
+
+  Result<> remove_people(std::string_view interface) override {
+    return netlink::unroute_people(route_, interface);
   }
 
   Result<std::uint32_t> route_mtu(const Address& destination) const override {

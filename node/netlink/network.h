@@ -6,10 +6,13 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/address.h"
+#include "base/bytes.h"
 #include "base/result.h"
+#include "base/uids.h"
 
 namespace cordon::node {
 
@@ -34,6 +37,29 @@ struct Route {
   auto operator<=>(const Route&) const = default;
 };
 
+/// A connected socket of this host, in this network namespace.
+struct HostSocket {
+  std::uint8_t protocol = 0;  ///< TCP or UDP
+  Endpoint local, remote;
+  std::uint8_t family = 0, state = 0;  ///< as the kernel names it, for `destroy`
+  Bytes id;
+};
+
+/// A session, and the addresses that its person's sockets are to have (unspecified: none of that family).
+struct SessionRoute {
+  std::uint32_t uid = 0;
+  Address v4, v6;
+  auto operator<=>(const SessionRoute&) const = default;
+};
+
+/// Whose packets go into the overlay how; uids that are nobody's go by the main table.
+struct PeopleRouting {
+  Prefix overlay_v4, overlay_v6;       ///< of an unspecified address: none of that family
+  std::vector<UidRange> people;        ///< without a session, no way into the overlay
+  std::vector<SessionRoute> sessions;  ///< one for a uid
+  bool operator==(const PeopleRouting&) const = default;
+};
+
 class Network {
  public:
   virtual ~Network() = default;
@@ -43,6 +69,11 @@ class Network {
   virtual Result<> set_addresses(unsigned ifindex, const std::vector<OwnAddress>& wanted) = 0;
   /// Exactly these routes of ours (protocol 0xc0) into the interface, in the main table.
   virtual Result<> set_routes(unsigned ifindex, const std::vector<Route>& wanted) = 0;
+  /// Exactly these rules (by uid) and tables for the interface, changed without a gap; what a former daemon
+  /// made for an interface of this name is taken over.
+  virtual Result<> set_people(unsigned ifindex, const PeopleRouting& wanted) = 0;
+  /// None of them, whether or not the interface is still there.
+  virtual Result<> remove_people(std::string_view interface) = 0;
   /// MTU of the route to an underlay address; for the tunnel's MTU (this less 80, at least 1280).
   virtual Result<std::uint32_t> route_mtu(const Address& destination) const = 0;
   /// Destroys this host's sockets that match (SOCK_DESTROY): a connected socket with that local or remote

@@ -11,10 +11,7 @@ namespace cordon::node::netlink {
 namespace {
 
 constexpr std::uint32_t kForever = 0xffffffff;
-
-std::uint8_t family_of(const Address& address) {
-  return address.is_v4() ? AF_INET : AF_INET6;
-}
+constexpr std::uint32_t kByteTables = 256;  ///< tables below fit the header
 
 Message link_request(std::uint16_t type, std::uint16_t flags, unsigned ifindex, unsigned set_flags = 0) {
   Message message(type, static_cast<std::uint16_t>(NLM_F_REQUEST | flags));
@@ -26,24 +23,32 @@ Message link_request(std::uint16_t type, std::uint16_t flags, unsigned ifindex, 
   return message;
 }
 
-Message route_request(std::uint16_t type, std::uint16_t flags, unsigned ifindex, const Route& route) {
+Message route_request(std::uint16_t type, std::uint16_t flags, unsigned ifindex, const Route& route,
+                      std::uint32_t table) {
   Message message(type, static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags));
   const bool v4 = route.destination.address.is_v4();
   rtmsg header{};
   header.rtm_family = v4 ? AF_INET : AF_INET6;
   header.rtm_dst_len = static_cast<std::uint8_t>(route.destination.length());
-  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_table = static_cast<std::uint8_t>(table < kByteTables ? table : RT_TABLE_UNSPEC);
   header.rtm_protocol = kRouteProtocol;
   header.rtm_scope = v4 ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;  // IPv6 has no scopes of routes
   header.rtm_type = RTN_UNICAST;
   message.put_header(header);
   message.put(RTA_DST, route.destination.address.raw());
   if (!route.source.is_unspecified()) message.put(RTA_PREFSRC, route.source.raw());
+  if (table >= kByteTables) message.put_u32(RTA_TABLE, table);
   message.put_u32(RTA_OIF, ifindex);
   return message;
 }
 
-Result<Prefix> prefix_from(std::uint8_t family, std::optional<ByteView> payload, unsigned length) {
+}  // namespace
+
+std::uint8_t family_of(const Address& address) {
+  return address.is_v4() ? AF_INET : AF_INET6;
+}
+
+Result<Prefix> prefix_of(std::uint8_t family, std::optional<ByteView> payload, unsigned length) {
   const unsigned width = family == AF_INET ? 32 : 128;
   if (length > width) return fail(ErrorCode::protocol, "netlink prefix is too long");
   // The zero address of a default route is not sent.
@@ -53,8 +58,6 @@ Result<Prefix> prefix_from(std::uint8_t family, std::optional<ByteView> payload,
     return fail(ErrorCode::protocol, "netlink address of another family");
   return Prefix{address, static_cast<std::uint8_t>(128 - width + length)};
 }
-
-}  // namespace
 
 Message link_dump() {
   return link_request(RTM_GETLINK, NLM_F_DUMP, 0);
@@ -130,23 +133,24 @@ Message address_remove(unsigned ifindex, const Prefix& prefix) {
   return message;
 }
 
-Message route_dump(std::uint8_t family, unsigned ifindex) {
+Message route_dump(std::uint8_t family, unsigned ifindex, std::uint32_t table) {
   Message message(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP);
   rtmsg header{};
   header.rtm_family = family;
-  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_table = static_cast<std::uint8_t>(table);
   header.rtm_protocol = kRouteProtocol;
   message.put_header(header);
   message.put_u32(RTA_OIF, ifindex);
   return message;
 }
 
-Message route_put(unsigned ifindex, const Route& route, bool replace) {
-  return route_request(RTM_NEWROUTE, NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL), ifindex, route);
+Message route_put(unsigned ifindex, const Route& route, bool replace, std::uint32_t table) {
+  return route_request(RTM_NEWROUTE, NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL), ifindex, route,
+                       table);
 }
 
-Message route_remove(unsigned ifindex, const Route& route) {
-  return route_request(RTM_DELROUTE, 0, ifindex, route);
+Message route_remove(unsigned ifindex, const Route& route, std::uint32_t table) {
+  return route_request(RTM_DELROUTE, 0, ifindex, route, table);
 }
 
 Message route_get(const Address& destination) {
@@ -182,7 +186,7 @@ Result<AddressReply> parse_address(ByteView payload) {
   CORDON_ASSIGN(auto attributes, Attributes::parse(rest));
   // On a point-to-point link IFA_ADDRESS is the other end and IFA_LOCAL our own.
   const auto local = attributes.find(IFA_LOCAL);
-  CORDON_ASSIGN(auto prefix, prefix_from(header.ifa_family, local ? local : attributes.find(IFA_ADDRESS),
+  CORDON_ASSIGN(auto prefix, prefix_of(header.ifa_family, local ? local : attributes.find(IFA_ADDRESS),
                                          header.ifa_prefixlen));
   const std::uint32_t flags = attributes.u32(IFA_FLAGS).value_or(header.ifa_flags);
   return AddressReply{.ifindex = header.ifa_index,
@@ -200,7 +204,7 @@ Result<RouteReply> parse_route(ByteView payload) {
                  .mtu_bytes = std::nullopt,
                  .route = {}};
   CORDON_ASSIGN(out.route.destination,
-                prefix_from(header.rtm_family, attributes.find(RTA_DST), header.rtm_dst_len));
+                prefix_of(header.rtm_family, attributes.find(RTA_DST), header.rtm_dst_len));
   if (auto source = attributes.find(RTA_PREFSRC)) {
     CORDON_ASSIGN(out.route.source, Address::from_bytes(*source));
   }

@@ -15,6 +15,10 @@ namespace cordon::node::netlink {
 /// The protocol that marks routes as ours (rtm_protocol).
 inline constexpr std::uint8_t kRouteProtocol = 0xc0;
 
+std::uint8_t family_of(const Address& address);
+/// A prefix as a header's length and an attribute say it (none: the zero address).
+Result<Prefix> prefix_of(std::uint8_t family, std::optional<ByteView> payload, unsigned length);
+
 Message link_dump();
 Message link_get(std::string_view name);
 Message link_get(unsigned ifindex);
@@ -28,11 +32,13 @@ Message address_dump(unsigned ifindex);
 Message address_put(unsigned ifindex, const OwnAddress& address);
 Message address_remove(unsigned ifindex, const Prefix& prefix);
 
-/// Ours in the main table, of one family (AF_INET, AF_INET6), into the interface where the kernel can filter.
-Message route_dump(std::uint8_t family, unsigned ifindex);
+inline constexpr std::uint32_t kEveryTable = 0, kMainTable = 254;  ///< RT_TABLE_UNSPEC, RT_TABLE_MAIN
+
+/// Ours in that table, of one family (AF_INET, AF_INET6), into the interface where the kernel can filter.
+Message route_dump(std::uint8_t family, unsigned ifindex, std::uint32_t table = kMainTable);
 /// `replace`: the one of the same destination (and metric) is changed in place; else it must not exist.
-Message route_put(unsigned ifindex, const Route& route, bool replace);
-Message route_remove(unsigned ifindex, const Route& route);
+Message route_put(unsigned ifindex, const Route& route, bool replace, std::uint32_t table = kMainTable);
+Message route_remove(unsigned ifindex, const Route& route, std::uint32_t table = kMainTable);
 Message route_get(const Address& destination);
 
 struct LinkReply {

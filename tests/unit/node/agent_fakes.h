@@ -190,6 +190,15 @@ class FakeNetwork : public Network {
     routes = wanted;
     return {};
   }
+  Result<> set_people(unsigned, const PeopleRouting& wanted) override {
+    std::string text;
+    for (const auto& session : wanted.sessions)
+      text += fmt::format(" {} {} {}", session.uid, session.v4.to_string(), session.v6.to_string());
+    steps_.push_back(fmt::format("network.people{}", text));
+    people = wanted;
+    return {};
+  }
+  Result<> remove_people(std::string_view) override { return {}; }
   Result<std::uint32_t> route_mtu(const Address&) const override { return underlay_mtu; }
   Result<std::size_t> destroy_sockets(const Address& local, const Address& remote, std::uint8_t,
                                       std::uint16_t, std::uint16_t) override {
@@ -209,6 +218,7 @@ class FakeNetwork : public Network {
                         {.index = 42, .name = "cdn-cordon"}};
   std::vector<OwnAddress> addresses;
   std::vector<Route> routes;
+  PeopleRouting people;
   std::uint32_t mtu = 0, underlay_mtu = 1500;
   bool routes_broken = false;
   Pipe pipe;

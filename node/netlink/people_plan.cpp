@@ -1,0 +1,122 @@
+#include "node/netlink/people_plan.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace cordon::node::netlink {
+namespace {
+
+/// Behind the kernel's own addresses (0), before the main table (32766).
+constexpr std::uint32_t kSessionPriority = 20001, kNoSessionPriority = 20002;
+
+/// The tables of sessions by uid: those that they have, and the lowest that nothing uses.
+Result<std::map<std::uint32_t, std::uint32_t>> choose_tables(const HeldPeople& held,
+                                                             const PeopleRouting& wanted,
+                                                             std::uint32_t block) {
+  std::set<std::uint32_t> used;
+  std::map<std::uint32_t, std::uint32_t> had, out;
+  for (const TableRoute& route : held.routes) used.insert(route.table);
+  for (const Rule& rule : held.rules) {
+    used.insert(rule.table);
+    if (rule.action == RuleAction::lookup && rule.uids.first == rule.uids.last)
+      had.emplace(rule.uids.first, rule.table);
+  }
+  std::uint32_t next = block + 1;
+  for (const SessionRoute& session : wanted.sessions) {
+    if (const auto it = had.find(session.uid); it != had.end()) {
+      out.insert(*it);
+      continue;
+    }
+    while (used.contains(next)) ++next;
+    if (next - block >= kTablesInBlock)
+      return fail(ErrorCode::exhausted, "no routing table is left for another session");
+    out.emplace(session.uid, next);
+    used.insert(next);
+  }
+  return out;
+}
+
+class PeoplePlanner {
+ public:
+  PeoplePlanner(const HeldPeople& held, const PeopleRouting& wanted, std::uint32_t block,
+                std::map<std::uint32_t, std::uint32_t> tables)
+      : held_(held), wanted_(wanted), block_(block), tables_(std::move(tables)) {}
+
+  std::vector<PeopleStep> plan() {
+    for (const Prefix& overlay : {wanted_.overlay_v4, wanted_.overlay_v6}) {
+      if (overlay.address.is_unspecified()) continue;
+      for (const UidRange& uids : wanted_.people)
+        want_rule({RuleAction::unreachable, kNoSessionPriority, block_, uids, overlay});
+    }
+    for (const SessionRoute& session : wanted_.sessions) {
+      want_session(session.uid, wanted_.overlay_v4, session.v4);
+      want_session(session.uid, wanted_.overlay_v6, session.v6);
+    }
+    remove_rest();
+    return std::move(steps_);
+  }
+
+ private:
+  void want_session(std::uint32_t uid, const Prefix& overlay, const Address& source) {
+    if (overlay.address.is_unspecified() || source.is_unspecified()) return;
+    const std::uint32_t table = tables_.at(uid);
+    want_route({.table = table, .route = {.destination = overlay, .source = source}});
+    want_rule({RuleAction::lookup, kSessionPriority, table, {uid, uid}, overlay});
+  }
+
+  void want_rule(const Rule& rule) {
+    const bool fresh = rules_.insert(rule).second;
+    if (fresh && std::ranges::find(held_.rules, rule) == held_.rules.end())
+      steps_.push_back({.kind = PeopleChange::add_rule, .rule = rule, .route = {}});
+  }
+
+  void want_route(const TableRoute& route) {
+    routes_.insert(route);
+    if (std::ranges::find(held_.routes, route) != held_.routes.end()) return;
+    const bool other = std::ranges::any_of(held_.routes, [&](const TableRoute& r) {
+      return r.table == route.table && r.route.destination == route.route.destination;
+    });
+    steps_.push_back(
+        {.kind = other ? PeopleChange::replace_route : PeopleChange::add_route, .rule = {}, .route = route});
+  }
+
+  void remove_rest() {
+    std::set<Rule> left = rules_;  // each is kept once: a second of the same goes
+    for (const RuleAction action : {RuleAction::lookup, RuleAction::unreachable})
+      for (const Rule& rule : held_.rules)
+        if (rule.action == action && left.erase(rule) == 0)
+          steps_.push_back({.kind = PeopleChange::remove_rule, .rule = rule, .route = {}});
+    for (const TableRoute& route : held_.routes)
+      if (std::ranges::none_of(routes_, [&](const TableRoute& r) {
+            return r.table == route.table && r.route.destination == route.route.destination;
+          }))
+        steps_.push_back({.kind = PeopleChange::remove_route, .rule = {}, .route = route});
+  }
+
+  const HeldPeople& held_;
+  const PeopleRouting& wanted_;
+  std::uint32_t block_;
+  std::map<std::uint32_t, std::uint32_t> tables_;
+  std::set<Rule> rules_;
+  std::set<TableRoute> routes_;
+  std::vector<PeopleStep> steps_;
+};
+
+}  // namespace
+
+std::uint32_t table_block(std::string_view interface) {
+  std::uint32_t hash = 2166136261u;  // FNV-1a
+  for (const char c : interface) hash = (hash ^ static_cast<std::uint8_t>(c)) * 16777619u;
+  // Far from what people number by hand; 15 bits tell instances on one host apart.
+  return 0x80000000u | ((hash ^ hash >> 15) & 0x7fffu) << 16;
+}
+
+Result<std::vector<PeopleStep>> plan_people(const HeldPeople& held, const PeopleRouting& wanted,
+                                            std::uint32_t block) {
+  CORDON_ASSIGN(auto tables, choose_tables(held, wanted, block));
+  return PeoplePlanner(held, wanted, block, std::move(tables)).plan();
+}
+
+}  // namespace cordon::node::netlink

@@ -1,0 +1,91 @@
+#include "node/netlink/people_router.h"
+
+#include <fmt/format.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "node/netlink/route_messages.h"
+
+namespace cordon::node::netlink {
+namespace {
+
+bool is_in_block(std::uint32_t table, std::uint32_t block) {
+  return table >= block && table - block < kTablesInBlock;
+}
+
+Result<> read_people_rules(Socket& socket, std::uint8_t family, std::uint32_t block, std::vector<Rule>& out) {
+  auto replies = socket.query(rule_dump(family));
+  if (!replies) return std::unexpected(to_error(replies.error(), "listing the routing rules"));
+  for (const Reply& reply : *replies) {
+    if (reply.type != RTM_NEWRULE) continue;
+    CORDON_ASSIGN(const auto parsed, parse_rule(reply.payload));
+    if (parsed.by_uid && parsed.protocol == kRouteProtocol && is_in_block(parsed.rule.table, block))
+      out.push_back(parsed.rule);
+  }
+  return {};
+}
+
+Result<> read_people_routes(Socket& socket, std::uint8_t family, unsigned ifindex, std::uint32_t block,
+                            std::vector<TableRoute>& out) {
+  auto replies = socket.query(route_dump(family, ifindex, kEveryTable));
+  if (!replies) return std::unexpected(to_error(replies.error(), "listing the routes of sessions"));
+  for (const Reply& reply : *replies) {
+    if (reply.type != RTM_NEWROUTE) continue;
+    CORDON_ASSIGN(const auto parsed, parse_route(reply.payload));
+    if (parsed.ifindex == ifindex && parsed.protocol == kRouteProtocol && is_in_block(parsed.table, block))
+      out.push_back({.table = parsed.table, .route = parsed.route});
+  }
+  return {};
+}
+
+struct PeopleMessage {
+  Message message;
+  std::string asked;
+  int accepted;  ///< an errno that means that it is so already
+};
+
+PeopleMessage people_message(const PeopleStep& step, unsigned ifindex) {
+  const auto& [table, route] = step.route;
+  const auto uids = [&] { return fmt::format("uids {} to {}", step.rule.uids.first, step.rule.uids.last); };
+  switch (step.kind) {
+    case PeopleChange::add_rule:
+      return {rule_add(step.rule), "adding the routing rule of " + uids(), EEXIST};
+    case PeopleChange::remove_rule:
+      return {rule_remove(step.rule), "removing the routing rule of " + uids(), ENOENT};
+    case PeopleChange::remove_route:
+      return {route_remove(ifindex, route, table), "removing a session's route", ESRCH};
+    case PeopleChange::add_route:
+    case PeopleChange::replace_route:
+      break;
+  }
+  return {route_put(ifindex, route, step.kind == PeopleChange::replace_route, table),
+          fmt::format("adding the route of session address {}", route.source.to_string()), 0};
+}
+
+}  // namespace
+
+Result<> route_people(Socket& socket, unsigned ifindex, std::string_view interface,
+                      const PeopleRouting& wanted) {
+  const std::uint32_t block = table_block(interface);
+  HeldPeople held;
+  for (const std::uint8_t family : {AF_INET, AF_INET6}) {
+    CORDON_TRY(read_people_rules(socket, family, block, held.rules));
+    if (ifindex != 0) CORDON_TRY(read_people_routes(socket, family, ifindex, block, held.routes));
+  }
+  CORDON_ASSIGN(const auto steps, plan_people(held, wanted, block));
+  for (const PeopleStep& step : steps) {
+    const PeopleMessage next = people_message(step, ifindex);
+    const auto done = socket.query(next.message);
+    if (!done && done.error().number != next.accepted)
+      return std::unexpected(to_error(done.error(), next.asked));
+  }
+  return {};
+}
+
+Result<> unroute_people(Socket& socket, std::string_view interface) {
+  return route_people(socket, 0, interface, {});
+}
+
+}  // namespace cordon::node::netlink
