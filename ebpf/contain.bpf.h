@@ -35,10 +35,11 @@ __noinline int underlay_parse(struct __sk_buff* skb, struct packet* p, __u32 l2)
   return reason ? reason : parse_behind_ip(skb, p);
 }
 
-static __always_inline int refuse(struct __sk_buff* skb, struct packet* p, int how, __u32 reason) {
+static __always_inline int refuse(struct __sk_buff* skb, struct packet* p, __u64 now_ns, int how,
+                                  __u32 reason) {
   if (how != GUARDED_DROP) reason = CORDON_REASON_underlay_observed;
   count_reason(reason, segments_of(skb), skb->len);
-  struct happening seen = {.now_ns = cached_boot_ns(), .kind = CORDON_EVENT_UNDERLAY, .reason = reason};
+  struct happening seen = {.now_ns = now_ns, .kind = CORDON_EVENT_UNDERLAY, .reason = reason};
   emit(&p->tuple, &seen);
   return how == GUARDED_DROP ? VERDICT_DROP : VERDICT_ACCEPT;
 }
@@ -49,8 +50,27 @@ static __always_inline int passes_below_ip(struct __sk_buff* skb) {
   return type == ETHERTYPE_EAPOL || type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ;
 }
 
+/* WireGuard's handshake, by its messages' types and their one length (behind UDP's header): initiations in,
+ * responses and cookies out. A peer that moves, behind a NAT say, begins one from where it is now; WireGuard
+ * alone can tell whether it is a peer, and the daemon learns from it where the peer is. */
+#define WIREGUARD_INITIATION 1
+#define WIREGUARD_INITIATION_BYTES (8 + 148)
+#define WIREGUARD_RESPONSE 2
+#define WIREGUARD_RESPONSE_BYTES (8 + 92)
+#define WIREGUARD_COOKIE 3
+#define WIREGUARD_COOKIE_BYTES (8 + 64)
+
+static __always_inline int is_handshake(struct __sk_buff* skb, const struct packet* p, int out) {
+  __u32 type;
+  if (p->fragmented || bpf_skb_load_bytes(skb, p->l4_offset + 8, &type, sizeof(type))) return 0;
+  if (!out) return type == bpf_htonl(WIREGUARD_INITIATION << 24) && p->l4_bytes == WIREGUARD_INITIATION_BYTES;
+  return (type == bpf_htonl(WIREGUARD_RESPONSE << 24) && p->l4_bytes == WIREGUARD_RESPONSE_BYTES) ||
+         (type == bpf_htonl(WIREGUARD_COOKIE << 24) && p->l4_bytes == WIREGUARD_COOKIE_BYTES);
+}
+
 /* Is the other end one that an isolated host may talk to? Nobody else begins a TCP connection here. */
-static __always_inline int is_end(const struct packet* p, const struct cordon_host* self, int out) {
+static __always_inline int is_end(struct __sk_buff* skb, const struct packet* p,
+                                  const struct cordon_host* self, int out) {
   const struct tuple* t = &p->tuple;
   struct cordon_end end = {.address = out ? t->destination : t->source,
                            .port = out ? t->destination_port : t->source_port,
@@ -60,23 +80,22 @@ static __always_inline int is_end(const struct packet* p, const struct cordon_ho
   if (t->protocol == IPPROTO_TCP)
     return !(!out && is_bare_syn(p)) && bpf_map_lookup_elem(&underlay_ends, &end) != NULL;
   if (t->protocol != IPPROTO_UDP || !self->wireguard_port || ours != self->wireguard_port) return 0;
-  return !self->peers_known || bpf_map_lookup_elem(&underlay_ends, &end) != NULL;
+  return bpf_map_lookup_elem(&underlay_ends, &end) != NULL || is_handshake(skb, p, out);
 }
 
 static __always_inline int contain(struct __sk_buff* skb, struct packet* p, const struct cordon_host* self,
-                                   __u32 reason, __u8 hook) {
+                                   __u64 now_ns, __u32 reason, __u8 hook) {
   int out = hook == HOOK_GUARD_OUT;
-  __u64 now_ns = cached_boot_ns();
   if (reason == PASS_BELOW_IP || (reason == CORDON_REASON_not_ip && passes_below_ip(skb)))
     return VERDICT_ACCEPT;
   p->tuple.direction = out ? CORDON_EGRESS : CORDON_INGRESS;
-  if (reason) return refuse(skb, p, GUARDED_DROP, reason);
+  if (reason) return refuse(skb, p, now_ns, GUARDED_DROP, reason);
   if (p->fragment_at)
-    return join_fragment(p, now_ns, hook) ? refuse(skb, p, GUARDED_DROP, CORDON_REASON_fragment)
+    return join_fragment(p, now_ns, hook) ? refuse(skb, p, now_ns, GUARDED_DROP, CORDON_REASON_fragment)
                                           : VERDICT_ACCEPT;
-  int passes = is_plumbing(p, out) || is_end(p, self, out);
+  int passes = is_plumbing(p, out) || is_end(skb, p, self, out);
   if (p->fragmented) keep_fragment(p, now_ns, hook, passes);
-  return passes ? VERDICT_ACCEPT : refuse(skb, p, GUARDED_DROP, CORDON_REASON_host_isolated);
+  return passes ? VERDICT_ACCEPT : refuse(skb, p, now_ns, GUARDED_DROP, CORDON_REASON_host_isolated);
 }
 
 #endif

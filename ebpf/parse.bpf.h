@@ -67,9 +67,7 @@ static __always_inline __u32 note_fragment_field(struct packet* p, __u32 at, __u
                                                                   : CORDON_REASON_none;
 }
 
-static __always_inline __u32 parse_v4(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
-  struct iphdr* ip = data + l2;
-  if ((void*)(ip + 1) > data_end) return CORDON_REASON_malformed;
+static __always_inline __u32 take_v4(const struct iphdr* ip, __u32 l2, __u32 length, struct packet* p) {
   __u32 header = ip->ihl * 4;
   __u32 total = bpf_ntohs(ip->tot_len);
   if (header < sizeof(*ip) || total < header || total > length) return CORDON_REASON_malformed;
@@ -84,9 +82,7 @@ static __always_inline __u32 parse_v4(void* data, void* data_end, __u32 l2, __u3
   return note_fragment_field(p, (fragment & 0x1fff) * 8, fragment & 0x2000);
 }
 
-static __always_inline __u32 parse_v6(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
-  struct ipv6hdr* ip = data + l2;
-  if ((void*)(ip + 1) > data_end) return CORDON_REASON_malformed;
+static __always_inline __u32 take_v6(const struct ipv6hdr* ip, __u32 l2, __u32 length, struct packet* p) {
   __u32 payload = bpf_ntohs(ip->payload_len);
   if (payload + sizeof(*ip) > length) return CORDON_REASON_malformed;
   __builtin_memcpy(&p->tuple.source, &ip->saddr, 16);
@@ -97,6 +93,16 @@ static __always_inline __u32 parse_v6(void* data, void* data_end, __u32 l2, __u3
   p->l4_bytes = payload;
   p->is_v6 = 1;
   return CORDON_REASON_none;
+}
+
+static __always_inline __u32 parse_v4(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
+  struct iphdr* ip = data + l2;
+  return (void*)(ip + 1) > data_end ? CORDON_REASON_malformed : take_v4(ip, l2, length, p);
+}
+
+static __always_inline __u32 parse_v6(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
+  struct ipv6hdr* ip = data + l2;
+  return (void*)(ip + 1) > data_end ? CORDON_REASON_malformed : take_v6(ip, l2, length, p);
 }
 
 /* Makes the headers readable in place, then reads the IP header. */

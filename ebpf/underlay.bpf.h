@@ -53,7 +53,7 @@ static __always_inline void note_outside(const struct packet* p) {
 
 /* A packet that is whole or a first fragment, from outside. */
 static __always_inline int guard_in_whole(struct __sk_buff* skb, struct packet* p,
-                                          const struct cordon_host* self) {
+                                          const struct cordon_host* self, __u64 now_ns) {
   const struct tuple* t = &p->tuple;
   if (is_plumbing(p, 0) || is_allowed_source(p)) return VERDICT_ACCEPT;
   if (t->protocol == IPPROTO_UDP && self->wireguard_port && t->destination_port == self->wireguard_port)
@@ -61,7 +61,7 @@ static __always_inline int guard_in_whole(struct __sk_buff* skb, struct packet* 
   int how = how_guarded(t, self->underlay_mode);
   if (how != NOT_GUARDED && !answers_us(p)) {
     if (how == GUARDED_COUNT) note_outside(p);
-    return refuse(skb, p, how, CORDON_REASON_underlay);
+    return refuse(skb, p, now_ns, how, CORDON_REASON_underlay);
   }
   if (how == NOT_GUARDED && p->has_l4) note_outside(p);
   return VERDICT_ACCEPT;
@@ -69,24 +69,22 @@ static __always_inline int guard_in_whole(struct __sk_buff* skb, struct packet* 
 
 /* A later fragment holds no port. Where everything is closed its first one must have passed; elsewhere it
  * comes to nothing without, and may have overtaken it. */
-static __always_inline int guard_later(struct __sk_buff* skb, struct packet* p, __u8 mode, __u8 hook) {
-  if (mode < CORDON_UNDERLAY_CLOSED || !join_fragment(p, cached_boot_ns(), hook)) return VERDICT_ACCEPT;
-  return refuse(skb, p, GUARDED_DROP, CORDON_REASON_fragment);
+static __always_inline int guard_later(struct __sk_buff* skb, struct packet* p, __u8 mode, __u64 now_ns) {
+  if (mode < CORDON_UNDERLAY_CLOSED || !join_fragment(p, now_ns, HOOK_GUARD_IN)) return VERDICT_ACCEPT;
+  return refuse(skb, p, now_ns, GUARDED_DROP, CORDON_REASON_fragment);
 }
 
-static __always_inline int underlay_in(struct __sk_buff* skb, __u32 l2) {
-  __u32 zero = 0;
-  struct packet p = {};
-  struct cordon_host* self = bpf_map_lookup_elem(&host, &zero);
-  if (!self) return VERDICT_ACCEPT;
+/* What comes, once it was read; `reason`: why it couldn't be. */
+static __always_inline int guard_incoming(struct __sk_buff* skb, struct packet* p,
+                                          const struct cordon_host* self, __u64 now_ns, __u32 reason) {
   __u8 mode = self->underlay_mode;
-  __u32 reason = underlay_parse(skb, &p, l2);
-  if (mode == CORDON_UNDERLAY_CONTAINED) return contain(skb, &p, self, reason, HOOK_GUARD_IN);
+  if (mode == CORDON_UNDERLAY_CONTAINED) return contain(skb, p, self, now_ns, reason, HOOK_GUARD_IN);
   if (reason == PASS_BELOW_IP || reason == CORDON_REASON_not_ip) return VERDICT_ACCEPT;
-  if (reason) return mode == CORDON_UNDERLAY_OFF ? VERDICT_ACCEPT : refuse(skb, &p, GUARDED_DROP, reason);
-  if (p.fragment_at) return guard_later(skb, &p, mode, HOOK_GUARD_IN);
-  int result = guard_in_whole(skb, &p, self);
-  if (p.fragmented) keep_fragment(&p, cached_boot_ns(), HOOK_GUARD_IN, result == VERDICT_ACCEPT);
+  if (reason)
+    return mode == CORDON_UNDERLAY_OFF ? VERDICT_ACCEPT : refuse(skb, p, now_ns, GUARDED_DROP, reason);
+  if (p->fragment_at) return guard_later(skb, p, mode, now_ns);
+  int result = guard_in_whole(skb, p, self, now_ns);
+  if (p->fragmented) keep_fragment(p, now_ns, HOOK_GUARD_IN, result == VERDICT_ACCEPT);
   return result;
 }
 
@@ -97,21 +95,38 @@ static __always_inline int begins(const struct packet* p) {
   return t->protocol != IPPROTO_TCP || is_bare_syn(p);
 }
 
-static __always_inline int underlay_out(struct __sk_buff* skb, __u32 l2) {
-  __u32 zero = 0, here = BEGUN_HERE;
-  struct packet p = {};
+/* What goes. */
+static __always_inline int guard_outgoing(struct __sk_buff* skb, struct packet* p,
+                                          const struct cordon_host* self, __u64 now_ns, __u32 reason) {
+  __u32 here = BEGUN_HERE;
   struct cordon_flow_key key;
-  struct cordon_host* self = bpf_map_lookup_elem(&host, &zero);
-  if (!self) return VERDICT_ACCEPT;
-  __u32 reason = underlay_parse(skb, &p, l2);
-  if (self->underlay_mode == CORDON_UNDERLAY_CONTAINED) return contain(skb, &p, self, reason, HOOK_GUARD_OUT);
-  if (reason || !begins(&p)) return VERDICT_ACCEPT;
-  const struct tuple* t = &p.tuple;
+  if (self->underlay_mode == CORDON_UNDERLAY_CONTAINED)
+    return contain(skb, p, self, now_ns, reason, HOOK_GUARD_OUT);
+  if (reason || !begins(p)) return VERDICT_ACCEPT;
+  const struct tuple* t = &p->tuple;
   if (t->protocol == IPPROTO_UDP && self->wireguard_port && t->source_port == self->wireguard_port)
     return VERDICT_ACCEPT;
   flow_key_of(t, &key);
   bpf_map_update_elem(&underlay_flows, &key, &here, t->protocol == IPPROTO_TCP ? BPF_ANY : BPF_NOEXIST);
   return VERDICT_ACCEPT;
+}
+
+static __always_inline int underlay_in(struct __sk_buff* skb, __u32 l2) {
+  __u32 zero = 0;
+  struct packet p = {};
+  struct cordon_host* self = bpf_map_lookup_elem(&host, &zero);
+  if (!self) return VERDICT_ACCEPT;
+  __u32 reason = underlay_parse(skb, &p, l2);
+  return guard_incoming(skb, &p, self, cached_boot_ns(), reason);
+}
+
+static __always_inline int underlay_out(struct __sk_buff* skb, __u32 l2) {
+  __u32 zero = 0;
+  struct packet p = {};
+  struct cordon_host* self = bpf_map_lookup_elem(&host, &zero);
+  if (!self) return VERDICT_ACCEPT;
+  __u32 reason = underlay_parse(skb, &p, l2);
+  return guard_outgoing(skb, &p, self, cached_boot_ns(), reason);
 }
 
 #endif

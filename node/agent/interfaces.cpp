@@ -3,15 +3,9 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "node/agent/mtu.h"
 
 namespace cordon::node {
-namespace {
-
-constexpr std::uint32_t kWireguardBytes = 80;  ///< outer IPv6, UDP and WireGuard's own header and tag
-constexpr std::uint32_t kLeastMtu = 1280;      ///< IPv6 needs it (RFC 8200, 5)
-constexpr std::uint32_t kUsualMtu = 1500;      ///< while no route is known
-
-}  // namespace
 
 Result<> Interfaces::set_up() {
   auto attached = filter_.attach_overlay(tunnel_.ifindex());
@@ -31,26 +25,28 @@ Result<> Interfaces::refresh() {
 }
 
 std::uint32_t Interfaces::tunnel_mtu() const {
-  std::uint32_t least = kUsualMtu;
-  bool known = false;
-  for (const Endpoint& controller : config_.controllers) {
-    const auto mtu = network_.route_mtu(controller.address);
-    if (!mtu || *mtu == 0) continue;
-    least = known ? std::min(least, *mtu) : *mtu;
-    known = true;
+  std::set<Address> reached;
+  for (const Endpoint& controller : config_.controllers) reached.insert(controller.address);
+  if (const auto peers = tunnel_.peers())
+    for (const PeerStatus& peer : *peers)
+      if (peer.endpoint) reached.insert(peer.endpoint->address);
+  return overlay_mtu(network_, reached);
+}
+
+std::vector<unsigned> underlay_of(const NodeConfig& config, const std::vector<Link>& links, bool contained) {
+  std::vector<unsigned> out;
+  const auto& named = config.underlay_interfaces;
+  for (const Link& link : links) {
+    if (link.loopback || link.name == config.interface) continue;
+    if (contained || named.empty() || std::ranges::find(named, link.name) != named.end())
+      out.push_back(link.index);
   }
-  return std::max(kLeastMtu, least > kWireguardBytes ? least - kWireguardBytes : 0);
+  return out;
 }
 
 Result<> Interfaces::attach_underlay() {
   CORDON_ASSIGN(const auto links, network_.links());
-  std::vector<unsigned> indexes;
-  for (const Link& link : links) {
-    if (link.loopback || link.index == tunnel_.ifindex()) continue;
-    const auto& named = config_.underlay_interfaces;
-    if (named.empty() || std::ranges::find(named, link.name) != named.end()) indexes.push_back(link.index);
-  }
-  return filter_.attach_underlay(indexes);
+  return filter_.attach_underlay(underlay_of(config_, links, filter_.contained()));
 }
 
 }  // namespace cordon::node

@@ -12,6 +12,10 @@
 
 namespace cordon::node {
 
+/// What the underlay guard is attached to: all but loopback and the overlay, or those that node.toml names;
+/// all of them while this host is isolated.
+std::vector<unsigned> underlay_of(const NodeConfig& config, const std::vector<Link>& links, bool contained);
+
 class Interfaces {
  public:
   Interfaces(const NodeConfig& config, Filter& filter, Tunnel& tunnel, Network& network)

@@ -36,12 +36,21 @@ Result<SavedState> parse_saved(std::string_view content) {
   wire::FrameReader frames;
   frames.feed(content);
   Receiver receiver;
+  std::vector<Endpoint> ends;
   for (;;) {
     CORDON_ASSIGN(const auto bytes, frames.next());
     if (!bytes) return fail(ErrorCode::invalid, "it ends too early");
     CORDON_ASSIGN(const auto message, wire::decode_to_node(*bytes));
+    if (message.has_endpoints()) {
+      for (const auto& peer : message.endpoints().peers()) {
+        CORDON_ASSIGN(ends.emplace_back(), wire::decode_endpoint(peer.endpoint()));
+      }
+      continue;
+    }
     CORDON_ASSIGN(auto whole, feed(receiver, message));
-    if (whole) return SavedState{.revision = whole->revision, .state = std::move(whole->state)};
+    if (whole)
+      return SavedState{
+          .revision = whole->revision, .state = std::move(whole->state), .ends = std::move(ends)};
   }
 }
 
@@ -50,6 +59,14 @@ Result<SavedState> parse_saved(std::string_view content) {
 Result<> save_state(const std::filesystem::path& file, const SavedState& saved) {
   std::string out;
   wire::ToNode message;
+  if (!saved.ends.empty()) {
+    for (const Endpoint& end : saved.ends) {
+      auto& peer = *message.mutable_endpoints()->add_peers();
+      peer.set_device("peer");  // the wire wants a name
+      wire::encode_endpoint(end, peer.mutable_endpoint());
+    }
+    CORDON_TRY(append(out, message));
+  }
   message.mutable_begin()->set_sequence(kSequence);
   message.mutable_begin()->set_revision(saved.revision.value);
   CORDON_TRY(append(out, message));

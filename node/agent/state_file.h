@@ -14,9 +14,11 @@ namespace cordon::node {
 struct SavedState {
   Revision revision;
   policy::NodeState state;
+  std::vector<Endpoint> ends;  ///< where the tunnel's peers were reached; of guard_file.h alone
 };
 
-/// Written as the wire's frames: StateBegin, StatePart..., StateEnd with the digest.
+/// Written as the wire's frames: Endpoints when there are any, StateBegin, StatePart..., StateEnd with the
+/// digest.
 Result<> save_state(const std::filesystem::path& file, const SavedState& saved);
 /// None when there is no file; an error when it is damaged.
 Result<std::optional<SavedState>> load_state(const std::filesystem::path& file);

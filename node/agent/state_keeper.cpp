@@ -90,6 +90,7 @@ Result<> StateKeeper::begin(const wire::ToNode& message) {
 
 Result<ApplyReport> StateKeeper::held(Result<ApplyReport> applied) {
   holds_ = applied && applied->verified;
+  if (!applied || applied->epoch_raised) ++cuts_;
   if (applied && !applied->verified)
     return fail(ErrorCode::internal, "the kernel does not hold what was written");
   return applied;

@@ -64,6 +64,8 @@ class StateKeeper {
   const std::string& head_alarm() const { return head_alarm_; }
   /// Grows with each applied state.
   std::uint64_t applied() const { return applied_; }
+  /// Grows with each state that took something away.
+  std::uint64_t cuts() const { return cuts_; }
 
  private:
   std::optional<Head> check(const wire::SignedHead& head);
@@ -89,7 +91,7 @@ class StateKeeper {
   policy::NodeState state_;
   SetDigest digest_;
   Revision revision_;
-  std::uint64_t sequence_ = 0, applied_ = 0;
+  std::uint64_t sequence_ = 0, applied_ = 0, cuts_ = 0;
   bool holds_ = false, acked_in_session_ = false;
   Seconds shortest_lease_{Seconds::max()};
   std::string head_alarm_;

@@ -80,7 +80,7 @@ TEST_P(ContainTest, WhatAMachineNeedsToHaveANetwork) {
 TEST_P(ContainTest, WireguardTalksToItsPeers) {
   write();
   const Flow tunnel = from_outside(51820, 51820);
-  expect_both(tunnel, passed());  // nobody said yet where the peers are
+  expect_both(tunnel, dropped("host isolated"));  // nobody said yet where the peers are
   ASSERT_TRUE(filter_->set_peers({Endpoint{outside(), 51820}}));
   expect_both(tunnel, passed());
   expect_both(from_outside(51820, 51821), dropped("host isolated"));
@@ -91,8 +91,35 @@ TEST_P(ContainTest, WireguardTalksToItsPeers) {
   expect_both(tunnel, dropped("host isolated"));
 }
 
+TEST_P(ContainTest, APeerThatMovedMayBeginAHandshake) {
+  write();
+  const Flow tunnel = from_outside(51820, 40000);
+  const auto message = [](const Flow& flow, std::uint8_t type, std::size_t bytes) {
+    Packet out = udp(flow, bytes);
+    out[out.size() - bytes] = type;
+    return out;
+  };
+  EXPECT_EQ(arrives(message(tunnel, 1, 148)), passed());
+  EXPECT_EQ(leaves(message(tunnel.reversed(), 2, 92)), passed());
+  EXPECT_EQ(leaves(message(tunnel.reversed(), 3, 64)), passed());
+  // Nothing else looks like one: not the other way round, of no other length or type, at no other port.
+  EXPECT_EQ(leaves(message(tunnel.reversed(), 1, 148)), dropped("host isolated"));
+  EXPECT_EQ(arrives(message(tunnel, 2, 92)), dropped("host isolated"));
+  EXPECT_EQ(arrives(message(tunnel, 1, 149)), dropped("host isolated"));
+  EXPECT_EQ(leaves(message(tunnel.reversed(), 2, 148)), dropped("host isolated"));
+  EXPECT_EQ(arrives(message(tunnel, 4, 148)), dropped("host isolated"));
+  EXPECT_EQ(leaves(message(tunnel.reversed(), 4, 92)), dropped("host isolated"));
+  EXPECT_EQ(arrives(message(from_outside(51821, 40000), 1, 148)), dropped("host isolated"));
+  Packet reserved = message(tunnel, 1, 148);
+  reserved[reserved.size() - 147] = 1;
+  EXPECT_EQ(arrives(reserved), dropped("host isolated"));
+  const Packet whole = message(tunnel, 1, 148);
+  EXPECT_EQ(arrives(fragment(whole, 0, 80, 9)), dropped("host isolated"));
+}
+
 TEST_P(ContainTest, FragmentsOfTheTunnelPass) {
   write();
+  ASSERT_TRUE(filter_->set_peers({Endpoint{outside(), 51820}}));
   const Packet big = udp(from_outside(51820, 51820), 64);
   EXPECT_EQ(arrives(fragment(big, 40, 32, 3)), dropped("fragment"));
   EXPECT_EQ(arrives(fragment(big, 0, 40, 3)), passed());

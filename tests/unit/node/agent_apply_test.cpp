@@ -144,28 +144,29 @@ TEST_F(Apply, ASessionIsThePreferredSourceWhileItIsTheOnlyOne) {
   const test::Steps logout = {
       "filter.update",
       "network.routes 100.64.0.0/10 src 100.64.0.2 fd12:3456:789a::/48 src fd12:3456:789a::2",
-      "network.addresses 100.64.0.2 fd12:3456:789a::2", "network.destroy 100.64.1.1",
-      "network.destroy fd12:3456:789a::1:1"};
+      "network.addresses 100.64.0.2 fd12:3456:789a::2"};
   EXPECT_EQ(steps, logout);
 }
 
-TEST_F(Apply, SocketsWithAPersonWhoIsGoneEndOnceTheFilterIsWritten) {
+TEST_F(Apply, AnIsolatedHostsFilterKnowsWhereThePeersAreBeforeItCuts) {
   policy::NodeState first = base_state();
-  first.entries[policy::PrincipalKey{test::address("100.64.1.7")}] =
-      policy::PrincipalValue{.class_id = ClassId{77}};
   ASSERT_TRUE(whole(first, 1)->has_ack());
+  const Endpoint hint = Endpoint::parse("203.0.113.5:51820").value();
+  ASSERT_TRUE(applier.set_endpoint_hints({{DeviceId{"ledger"}, hint}}));
+  EXPECT_TRUE(filter.ends.empty()) << "only while it is isolated";
   policy::NodeState second = first;
-  second.entries.erase(policy::PrincipalKey{test::address("100.64.1.7")});
-  steps.clear();
-  filter.fail_at = "filter.update";
-  EXPECT_FALSE(nacked(tell(delta(first, second, 2))).empty());
-  EXPECT_TRUE(
-      std::ranges::none_of(steps, [](const auto& step) { return step.starts_with("network.destroy"); }));
-  filter.fail_at.clear();
-  ASSERT_TRUE(whole(first, 3)->has_ack());
-  steps.clear();
-  ASSERT_TRUE(tell(delta(first, second, 4))->has_ack());
-  EXPECT_EQ(steps, (test::Steps{"filter.update", "network.destroy to 100.64.1.7"}));
+  std::get<policy::SettingsValue>(second.entries.at(policy::SettingsKey{})).isolated = true;
+  ASSERT_TRUE(tell(delta(first, second, 2))->has_ack());
+  EXPECT_EQ(filter.ends, std::vector{hint});
+  // The peer moves; the tunnel hears it first.
+  const Endpoint moved = Endpoint::parse("203.0.113.77:40001").value();
+  tunnel.held.front().endpoint = moved;
+  ASSERT_TRUE(applier.follow_peers());
+  EXPECT_EQ(filter.ends, (std::vector{hint, moved}));
+  policy::NodeState third = second;
+  third.entries.erase(policy::PeerKey{DeviceId{"ledger"}});
+  ASSERT_TRUE(tell(delta(second, third, 3))->has_ack());
+  EXPECT_TRUE(filter.ends.empty()) << "of a peer that went nothing stays";
 }
 
 TEST_F(Apply, AFilterThatFailsIsNackedAndTheLastGoodStateKept) {

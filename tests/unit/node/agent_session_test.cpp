@@ -399,18 +399,49 @@ TEST_F(AgentSession, AnExpiredCertificateIsRenewedBeforeAnythingElse) {
   agent->stop();
 }
 
-TEST_F(AgentSession, AfterABootTheSavedStateGuardsAndGrantsNothing) {
+TEST_F(AgentSession, AfterABootTheGuardFileGuardsAndGrantsNothing) {
   enrolled();
   policy::NodeState guards, saved = base_state();
   saved.entries[policy::GuardKey{.protocol = 6, .ports = {5432, 5432}}] = policy::GuardValue{};
   guards.entries[policy::SettingsKey{}] = test::settings();
   guards.entries[policy::GuardKey{.protocol = 6, .ports = {5432, 5432}}] = policy::GuardValue{};
-  ASSERT_TRUE(save_state(store.directory() / "state.bin", {.revision = Revision{1}, .state = saved}));
+  ASSERT_TRUE(GuardFile(store.directory()).keep(Revision{1}, saved, {}));
   serve([](FakeLink& link) { link.read(); });
   run_agent();
   EXPECT_EQ(filter.held, guards);
   EXPECT_EQ(filter.confirmed, 0u);
   EXPECT_LT(std::ranges::find(steps, "filter.replace"), std::ranges::find(steps, "filter.attach_overlay 42"));
+  agent->stop();
+}
+
+TEST_F(AgentSession, IsolationIsOnDiskBeforeItIsAckedAndEndsOtherSockets) {
+  enrolled();
+  const auto endpoint = [](std::string_view text) { return Endpoint::parse(text).value(); };
+  network.sockets = {
+      {.protocol = 6, .local = endpoint("198.51.100.10:22"), .remote = endpoint("203.0.113.5:40000")}};
+  filter.cuts = true;
+  config.underlay_interfaces = {"eth0"};
+  policy::NodeState isolated = base_state();
+  std::get<policy::SettingsValue>(isolated.entries.at(policy::SettingsKey{})).isolated = true;
+  std::atomic<bool> acked = false, on_disk = false;
+  serve([&](FakeLink& link) {
+    if (!welcome(link)) return;
+    send_state(link, isolated, 1, 2);
+    while (const auto message = link.read()) {
+      if (!message->has_ack()) continue;
+      const auto saved = load_state(store.directory() / "guard.bin");
+      on_disk = saved && *saved && (*saved)->state.settings()->isolated;
+      acked = true;
+    }
+  });
+  run_agent();
+  EXPECT_EQ(filter.underlay, std::vector<unsigned>{2}) << "as node.toml names";
+  ASSERT_TRUE(until([&] { return acked.load(); }));
+  EXPECT_TRUE(on_disk);
+  EXPECT_TRUE(until([&] {
+    return std::ranges::find(steps, "network.destroy 198.51.100.10:22 to 203.0.113.5:40000") != steps.end();
+  }));
+  EXPECT_EQ(filter.underlay, (std::vector<unsigned>{2, 3})) << "every interface is contained";
   agent->stop();
 }
 
