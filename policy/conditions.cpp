@@ -23,17 +23,21 @@ struct Spell {
 
 /// All of them. What holds together ends with the first; what doesn't waits for the last that fails.
 Spell both_spells(const Spell& a, const Spell& b) {
-  if (a.holds && b.holds) return {true, std::min(a.until, b.until)};
-  if (a.holds != b.holds) return a.holds ? b : a;
-  return {false, std::max(a.until, b.until)};
+  const Timestamp once = std::min(a.once, b.once);
+  if (a.holds && b.holds) return {true, std::min(a.until, b.until), once};
+  if (a.holds != b.holds) return {false, a.holds ? b.until : a.until, once};
+  return {false, std::max(a.until, b.until), once};
 }
 
 template <class Counts>
 Spell all_of(const Question& question, Timestamp now, Counts count) {
   Spell all;
-  for (const ConditionKey key : kKeys)
-    if (given(question.conditions, key))
-      all = both_spells(all, {count(truth_of(question, key, now)), next_change(question, key, now)});
+  for (const ConditionKey key : kKeys) {
+    if (!given(question.conditions, key)) continue;
+    const Timestamp until = next_change(question, key, now);
+    const Timestamp once = key == ConditionKey::hours ? kNever : until;
+    all = both_spells(all, {count(truth_of(question, key, now)), until, once});
+  }
   return all;
 }
 
@@ -52,7 +56,7 @@ Spell spell(const Policy& policy, const Rule& rule, const Asker& asker, Timestam
       all_of({policy, rule.when, asker}, now, [&](Truth truth) { return counts(truth, rule.effect); });
   if (!rule.unless) return when;
   const Spell unless = all_of({policy, *rule.unless, asker}, now, counts_in_unless);
-  return both_spells(when, {!unless.holds, unless.until});
+  return both_spells(when, {!unless.holds, unless.until, unless.once});
 }
 
 const TimeZone* zone_of(const Conditions& conditions) {

@@ -83,7 +83,9 @@ NodeState Engine::state(const DeviceId& device) const {
   scope.make_sets();
   engine::Entries entries;
   view.collect(scope, entries);
-  for (auto& [key, value] : entries) state.entries.insert_or_assign(std::move(key), std::move(value));
+  for (auto& [key, value] : entries.plain) state.entries.insert_or_assign(std::move(key), std::move(value));
+  for (const ClassGrants* grants : entries.classes)
+    for (const auto& [key, value] : *grants) state.entries.insert_or_assign(key, value);
   return state;
 }
 

@@ -55,8 +55,7 @@ class Engine {
   /// As compile_node() gives it; empty when the device is unknown or not active.
   NodeState state(const DeviceId& device) const;
   bool is_active(const DeviceId& device) const;
-  /// Never later than next_change_at(world, now) tells it. Earlier, once, for what nobody's grants depend on
-  /// any more.
+  /// As next_change_at(world, now) tells it.
   Timestamp next_change_at() const;
   Timestamp now() const { return now_; }
 

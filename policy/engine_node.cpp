@@ -1,8 +1,6 @@
 #include "policy/engine_node.h"
 
 #include <algorithm>
-#include <iterator>
-#include <numeric>
 
 #include "policy/ordered_set.h"
 
@@ -115,14 +113,17 @@ void NodeView::add_sources(Scope& scope) const {
   });
 }
 
-void NodeView::add_rules(Scope& scope, bool whole_group) const {
-  if (!active()) return;
+std::vector<RuleId> NodeView::rules(bool whole_group) const {
+  std::vector<RuleId> out;
+  if (!active()) return out;
   for (const LocalClass* held : local_classes())
-    scope.rules.insert(scope.rules.end(), held->rules.begin(), held->rules.end());
-  if (!whole_group) return;
-  each_source([&](const PrincipalGroup&, const Link& link) {
-    scope.rules.insert(scope.rules.end(), link.rules.begin(), link.rules.end());
-  });
+    out.insert(out.end(), held->rules.begin(), held->rules.end());
+  if (whole_group)
+    each_source([&](const PrincipalGroup&, const Link& link) {
+      out.insert(out.end(), link.rules.begin(), link.rules.end());
+    });
+  make_set(out);
+  return out;
 }
 
 void NodeView::add_everything(Scope& scope) const {
@@ -135,7 +136,7 @@ void NodeView::add_everything(Scope& scope) const {
     scope.peers.insert(scope.peers.end(), members.begin(), members.end());
   }
   add_sources(scope);
-  add_rules(scope, true);
+  scope.rules = rules(true);
 }
 
 void NodeView::collect(const Scope& scope, Entries& out) const {
@@ -149,34 +150,32 @@ void NodeView::collect(const Scope& scope, Entries& out) const {
   for (const ClassId class_id : scope.classes) collect_ingress_class(class_id, out);
   for (const RuleId rule : scope.rules) collect_rule(rule, out);
   if (!scope.whole_group) return;
-  for (const auto& [key, value] : group().guards) out.emplace_back(key, value);
-  each_source([&](const PrincipalGroup&, const Link& link) {
-    for (const auto& [key, value] : link.grants) out.emplace_back(key, value);
-  });
+  for (const auto& [key, value] : group().guards) out.plain.emplace_back(key, value);
+  each_source([&](const PrincipalGroup&, const Link& link) { out.classes.push_back(&link.grants); });
 }
 
 void NodeView::collect_own(Entries& out) const {
   const Installation& installation = world_.installation;
-  out.emplace_back(SettingsKey{}, SettingsValue{.device = record_.id,
-                                                .isolated = record_.isolated,
-                                                .node_lease = installation.node_lease,
-                                                .v4 = record_.addresses.v4,
-                                                .v6 = record_.addresses.v6,
-                                                .overlay_v4 = installation.overlay_v4,
-                                                .overlay_v6 = installation.overlay_v6,
-                                                .underlay = group().underlay});
+  out.plain.emplace_back(SettingsKey{}, SettingsValue{.device = record_.id,
+                                                      .isolated = record_.isolated,
+                                                      .node_lease = installation.node_lease,
+                                                      .v4 = record_.addresses.v4,
+                                                      .v6 = record_.addresses.v6,
+                                                      .overlay_v4 = installation.overlay_v4,
+                                                      .overlay_v6 = installation.overlay_v6,
+                                                      .underlay = group().underlay});
   collect_target(device_, out);
   population_.each_principal_on(device_, when_, [&](std::uint32_t number) {
     const PrincipalRecord& principal = population_.principal(number, when_);
     const bool device_itself = principal.session == nullptr;
     if (!device_itself && !principal.live) return;
     if (!device_itself)
-      out.emplace_back(LocalSessionKey{principal.session->id},
-                       LocalSessionValue{.user = principal.session->user_name,
-                                         .uid = principal.uid,
-                                         .v4 = principal.addresses.v4,
-                                         .v6 = principal.addresses.v6,
-                                         .ends_at = principal.ends_at});
+      out.plain.emplace_back(LocalSessionKey{principal.session->id},
+                             LocalSessionValue{.user = principal.session->user_name,
+                                               .uid = principal.uid,
+                                               .v4 = principal.addresses.v4,
+                                               .v6 = principal.addresses.v6,
+                                               .ends_at = principal.ends_at});
     PrincipalValue value{.class_id = ClassId{0},
                          .isolated = record_.isolated,
                          .uid = principal.uid,
@@ -186,10 +185,11 @@ void NodeView::collect_own(Entries& out) const {
       if (const LocalClass* held = local_class(number)) value.class_id = held->id;
     }
     const OverlayAddresses& addresses = device_itself ? record_.addresses : principal.addresses;
-    each_address(addresses, [&](const Address& address) { out.emplace_back(PrincipalKey{address}, value); });
+    each_address(addresses,
+                 [&](const Address& address) { out.plain.emplace_back(PrincipalKey{address}, value); });
   });
   for (const LocalClass* held : local_classes())
-    for (const auto& [key, value] : held->grants) out.emplace_back(key, value);
+    if (!held->grants.empty()) out.classes.push_back(&held->grants);
 }
 
 void NodeView::collect_principal(std::uint32_t number, Entries& out) const {
@@ -200,14 +200,15 @@ void NodeView::collect_principal(std::uint32_t number, Entries& out) const {
     if (const Link* link = groups_.principals(principal.group).find(record_.group))
       value.class_id = link->ingress;
   each_address(principal.addresses,
-               [&](const Address& address) { out.emplace_back(PrincipalKey{address}, value); });
+               [&](const Address& address) { out.plain.emplace_back(PrincipalKey{address}, value); });
 }
 
 void NodeView::collect_target(std::uint32_t device, Entries& out) const {
   const auto value = as_target(device);
   if (!value) return;
-  each_address(population_.device(device, when_).addresses,
-               [&](const Address& address) { out.emplace_back(TargetKey{Prefix::host(address)}, *value); });
+  each_address(population_.device(device, when_).addresses, [&](const Address& address) {
+    out.plain.emplace_back(TargetKey{Prefix::host(address)}, *value);
+  });
 }
 
 void NodeView::collect_peer(std::uint32_t device, Entries& out) const {
@@ -230,17 +231,14 @@ void NodeView::collect_peer(std::uint32_t device, Entries& out) const {
   std::ranges::sort(value.allowed_ips);
   const auto repeated = std::ranges::unique(value.allowed_ips);
   value.allowed_ips.erase(repeated.begin(), repeated.end());
-  out.emplace_back(PeerKey{peer.id}, std::move(value));
+  out.plain.emplace_back(PeerKey{peer.id}, std::move(value));
 }
 
 void NodeView::collect_ingress_class(const ClassId& class_id, Entries& out) const {
   if (!group().classes.contains(class_id, when_, groups_.epoch())) return;
   // Named by content: any link of that name tells it.
   for (const auto& [pattern, link] : group().links)
-    if (link.ingress == class_id) {
-      for (const auto& [key, value] : link.grants) out.emplace_back(key, value);
-      return;
-    }
+    if (link.ingress == class_id) return out.classes.push_back(&link.grants);
 }
 
 void NodeView::collect_rule(const RuleId& rule, Entries& out) const {
@@ -250,46 +248,7 @@ void NodeView::collect_rule(const RuleId& rule, Entries& out) const {
                      std::ranges::any_of(local_classes(), [&](const LocalClass* held) {
                        return std::ranges::binary_search(held->rules, rule);
                      });
-  if (named) out.emplace_back(RuleKey{rule}, RuleValue{.name = *name});
-}
-
-namespace {
-
-/// Where each key stands, in the order of the keys, each key once. Entries are large: they stay where they
-/// are.
-std::vector<std::uint32_t> in_order(const Entries& entries) {
-  std::vector<std::uint32_t> places(entries.size());
-  std::iota(places.begin(), places.end(), 0u);
-  const auto key = [&](std::uint32_t place) -> const Key& { return entries[place].first; };
-  std::ranges::sort(places, {}, key);
-  const auto repeated = std::ranges::unique(places, {}, key);
-  places.erase(repeated.begin(), repeated.end());
-  return places;
-}
-
-}  // namespace
-
-std::vector<Change> difference(Entries before, Entries now) {
-  const auto was = in_order(before);
-  const auto is = in_order(now);
-  std::vector<Change> removals, upserts;
-  auto a = was.begin();
-  auto b = is.begin();
-  while (a != was.end() || b != is.end()) {
-    const bool left = a != was.end();
-    if (left && (b == is.end() || before[*a].first < now[*b].first)) {
-      removals.push_back({.key = std::move(before[*a++].first), .value = std::nullopt});
-      continue;
-    }
-    auto& [key, value] = now[*b++];
-    const bool same_key = left && before[*a].first == key;
-    if (!same_key || before[*a].second != value)
-      upserts.push_back({.key = std::move(key), .value = std::move(value)});
-    if (same_key) ++a;
-  }
-  removals.insert(removals.end(), std::make_move_iterator(upserts.begin()),
-                  std::make_move_iterator(upserts.end()));
-  return removals;
+  if (named) out.plain.emplace_back(RuleKey{rule}, RuleValue{.name = *name});
 }
 
 }  // namespace cordon::policy::engine

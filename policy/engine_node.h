@@ -28,7 +28,11 @@ struct Scope {
   void make_sets();  ///< each once
 };
 
-using Entries = std::vector<std::pair<Key, Value>>;
+/// Entries of a node, in no order, some of them more than once.
+struct Entries {
+  std::vector<std::pair<Key, Value>> plain;  ///< all but grants
+  std::vector<const ClassGrants*> classes;   ///< whole, each in the order of its keys
+};
 
 class NodeView {
  public:
@@ -43,12 +47,12 @@ class NodeView {
   /// The classes of its principals.
   std::vector<const LocalClass*> local_classes() const;
 
-  /// What it holds within the scope; in no order, some of it more than once.
+  /// What it holds within the scope.
   void collect(const Scope& scope, Entries& out) const;
   /// What its whole state is in: all now, and of what was before all that didn't move since.
   void add_everything(Scope& scope) const;
-  /// The rules that its classes name, or its target group's classes too.
-  void add_rules(Scope& scope, bool whole_group) const;
+  /// The rules that its classes name, or its target group's classes too; in order, each once.
+  std::vector<RuleId> rules(bool whole_group) const;
   void add_sources(Scope& scope) const;
   std::optional<TargetValue> as_target(std::uint32_t device) const;
 
@@ -76,6 +80,6 @@ class NodeView {
 };
 
 /// What turns one into the other: removals first, then upserts, each by key.
-std::vector<Change> difference(Entries before, Entries now);
+std::vector<Change> difference(Entries before, Entries now);  // engine_difference.cpp
 
 }  // namespace cordon::policy::engine

@@ -73,6 +73,9 @@ void add_differences(Set& to, const Set& a, const Set& b) {
   std::ranges::set_symmetric_difference(a, b, std::inserter(to, to.end()));
 }
 
+/// Whoever has no name may be anybody that a forbid names (P3).
+const std::string kNameless;
+
 /// False: nothing about groups changed.
 bool concern_groups(Concerned& concerned, const Policy& from, const Policy& to) {
   static const Group kNobody;
@@ -80,6 +83,7 @@ bool concern_groups(Concerned& concerned, const Policy& from, const Policy& to) 
   const auto compare = [&](const Group& a, const Group& b) {
     if (a.users == b.users && a.claims == b.claims) return;
     changed = true;
+    concerned.users.insert(kNameless);
     add_differences(concerned.users, a.users, b.users);
     add_differences(concerned.claims, a.claims, b.claims);
   };
@@ -132,6 +136,7 @@ std::set<std::string> remade_segments(const Policy& from, const Policy& to) {
 void RuleBook::concern(Concerned& concerned, const Policy& policy, const Rule& rule,
                        const std::unordered_map<std::string, std::uint32_t>& segments) {
   add_all(concerned.users, rule.from.users);
+  if (rule.effect == Effect::forbid && rule.from.for_people()) concerned.users.insert(kNameless);
   for (const std::string& name : rule.from.groups)
     if (const auto group = policy.groups.find(name); group != policy.groups.end()) {
       add_all(concerned.users, group->second.users);

@@ -283,8 +283,8 @@ Scope Changes::scope_of(const NodeView& before, const NodeView& now, bool own) c
   }
   if (own) {
     scope.own = true;
-    before.add_rules(scope, moved);
-    now.add_rules(scope, moved);
+    std::ranges::set_symmetric_difference(before.rules(moved), now.rules(moved),
+                                          std::back_inserter(scope.rules));
     add_moved_reach(scope, before, now);
   }
   append_all(scope.targets, moved_devices_);

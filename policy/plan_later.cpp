@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <tuple>
 
+#include "policy/coverage.h"
 #include "policy/plan_words.h"
 
 namespace cordon::policy {
@@ -34,104 +37,206 @@ bool same_later(const TrustSettings& a, const TrustSettings& b) {
   return parts(a) == parts(b);
 }
 
+bool same_offerings(const std::vector<Offering>& a, const std::vector<Offering>& b) {
+  return std::ranges::equal(a, b, [](const Offering& x, const Offering& y) {
+    return x.segment == y.segment && x.service == y.service && x.access == y.access;
+  });
+}
+
 bool same_conditions(const Rule& a, const Rule& b) {
   if (a.effect != b.effect || a.unless.has_value() != b.unless.has_value()) return false;
   return same_later(a.when, b.when) && (!a.unless || same_later(*a.unless, *b.unless));
 }
 
-/// A rule of the new policy that may end, or begin, at another moment than the one of its name in the policy
-/// in force.
-struct ChangedRule {
-  const Rule* before = nullptr;  ///< null: there is none
-  bool changed = false;
+/// Rules that say the same in both policies, and as long, have one number.
+struct RuleNumbers {
+  std::vector<std::uint32_t> before, after;  ///< by position
 };
 
-/// By position in the new policy.
-std::vector<ChangedRule> changed_rules(const PlanContext& c) {
-  using Key = std::pair<Effect, std::string_view>;
-  std::map<Key, const Rule*> known;
-  for (const Rule& rule : c.before.policy().rules) known.emplace(Key(rule.effect, rule.name), &rule);
+RuleNumbers number_rules(const PlanContext& c) {
+  const std::vector<Rule>&was = c.before.policy().rules, &is = c.after.policy().rules;
   const bool same_trust = same_later(c.before.policy().trust, c.after.policy().trust);
-  std::vector<ChangedRule> out;
-  for (const Rule& rule : c.after.policy().rules) {
-    const auto it = known.find(Key(rule.effect, rule.name));
-    const bool by_trust = !same_trust && (rule.when.trust_min || (rule.unless && rule.unless->trust_min));
-    if (it == known.end())
-      out.push_back({.before = nullptr, .changed = rule.effect == Effect::forbid});
-    else
-      out.push_back({.before = it->second, .changed = by_trust || !same_conditions(*it->second, rule)});
+  RuleNumbers out;
+  std::map<std::pair<Effect, std::string_view>, std::uint32_t> known;
+  for (std::uint32_t i = 0; i < was.size(); ++i) {
+    out.before.push_back(i);
+    known.emplace(std::pair<Effect, std::string_view>(was[i].effect, was[i].name), i);
+  }
+  for (std::uint32_t i = 0; i < is.size(); ++i) {
+    const auto it = known.find({is[i].effect, is[i].name});
+    const bool by_trust = !same_trust && (is[i].when.trust_min || (is[i].unless && is[i].unless->trust_min));
+    const bool same = it != known.end() && !by_trust && same_conditions(was[it->second], is[i]) &&
+                      was[it->second].responders == is[i].responders &&
+                      same_offerings(c.before.offerings(it->second), c.after.offerings(i));
+    out.after.push_back(same ? it->second : static_cast<std::uint32_t>(was.size()) + i);
   }
   return out;
 }
 
-Timestamp session_end(const Asker& asker) {
-  return asker.session ? asker.session->ends_at : kNever;
-}
+/// What one rule says of some ports.
+struct Claim {
+  const Offering* offering = nullptr;
+  Timestamp moment{};  ///< an allow's end, a forbid's beginning
+};
 
-/// When the asker loses what an allow grants now.
-Timestamp end_of(const Outlook& outlook, const Asker& asker) {
-  return std::min(outlook.until, session_end(asker));
-}
+/// Until when a port is allowed, and by what; null: it isn't.
+struct Held {
+  Timestamp until;
+  const Offering* by = nullptr;
+};
 
-/// When the asker loses something by the rule, if that is earlier than until now: the moment, and the one
-/// until now.
-std::optional<std::pair<Timestamp, Timestamp>> earlier(const PlanContext& c, const Rule& rule,
-                                                       const Rule* known, const Asker& asker) {
-  const Outlook after = outlook(c.after.policy(), rule, asker, c.now);
-  const auto selected = [&] {
-    return std::ranges::any_of(c.before.rules_that_select(asker),
-                               [&](std::uint32_t i) { return &c.before.policy().rules[i] == known; });
-  };
-  const Outlook before =
-      known != nullptr && selected() ? outlook(c.before.policy(), *known, asker, c.now) : Outlook{};
-  if (rule.effect == Effect::allow) {
-    if (!before.holds || !after.holds || end_of(after, asker) >= end_of(before, asker)) return {};
-    return std::pair(end_of(after, asker), end_of(before, asker));
+/// A principal under one of the policies.
+class LaterSide {
+ public:
+  LaterSide(const PlanSide& side, const Asker& asker, Timestamp now)
+      : side_(side), asker_(asker), now_(now), rules_(side.rules_that_select(asker)) {}
+
+  const Positions& rules() const { return rules_; }
+
+  std::vector<Claim> claims(const Positions& segments, bool isolated) {
+    std::vector<Claim> out;
+    for (const std::uint32_t i : rules_) {
+      const Rule& rule = side_.policy().rules[i];
+      const bool allow = rule.effect == Effect::allow;
+      if (isolated ? !rule.responders : rule.responders && allow) continue;  // P10
+      const Timestamp end = asker_.session ? asker_.session->ends_at : kNever;
+      for (const Offering& offering : side_.offerings(i)) {
+        if (!std::ranges::binary_search(segments, side_.selectors().position_of(offering.segment))) continue;
+        const Outlook& is = outlook_of_rule(i);
+        if (allow && is.holds) out.push_back({&offering, std::min(is.until, end)});
+        if (!allow) out.push_back({&offering, is.holds ? now_ : is.until});
+      }
+    }
+    return out;
   }
-  // A forbid that doesn't hold yet begins when its outlook ends.
-  if (after.holds || before.holds || after.until >= session_end(asker) || after.until >= before.until)
-    return {};
-  return std::pair(after.until, before.until);
+
+  Held held(const std::vector<Claim>& claims, std::uint8_t protocol, std::uint16_t port) const {
+    Held out{.until = now_};
+    for (const auto& [offering, ends] : claims)
+      if (is_allow(offering) && ends > out.until && covers(offering->access, protocol, port))
+        out = {ends, offering};
+    for (const auto& [offering, begins] : claims)
+      if (!is_allow(offering) && covers(offering->access, protocol, port))
+        out.until = std::min(out.until, begins);
+    return out;
+  }
+
+ private:
+  const Outlook& outlook_of_rule(std::uint32_t i) {
+    const auto [it, fresh] = outlooks_.try_emplace(i);
+    if (fresh) it->second = outlook(side_.policy(), side_.policy().rules[i], asker_, now_);
+    return it->second;
+  }
+
+  const PlanSide& side_;
+  const Asker& asker_;
+  const Timestamp now_;
+  const Positions rules_;
+  std::map<std::uint32_t, Outlook> outlooks_;
+};
+
+/// Ports of a service that a principal keeps for less long.
+struct Shortened {
+  std::string segment, service;
+  Timestamp until, until_now;
+  auto operator<=>(const Shortened&) const = default;
+};
+using AllShortened = std::map<Shortened, std::vector<Access>>;
+
+/// Where ports may begin to be told apart, by the protocols that are named; and a protocol that isn't, for
+/// all the others.
+std::map<std::uint8_t, std::set<std::uint32_t>> stretches(const std::vector<Claim>& a,
+                                                          const std::vector<Claim>& b) {
+  std::map<std::uint8_t, std::set<std::uint32_t>> out;
+  for (const auto* claims : {&a, &b})
+    for (const Claim& claim : *claims)
+      if (const Access& access = claim.offering->access; access.protocol)
+        out[*access.protocol].insert({0, access.ports.first, access.ports.last + 1u});
+  std::uint8_t other = 0;
+  while (out.contains(other)) ++other;
+  out[other].insert(0);
+  return out;
 }
 
-std::string line_of(const Asker& asker, Timestamp at, Timestamp instead_of) {
+void compare_ends(LaterSide& before, const std::vector<Claim>& was, LaterSide& after,
+                  const std::vector<Claim>& is, Timestamp now, AllShortened& out) {
+  constexpr std::uint32_t kPorts = 65536;
+  for (const auto& [protocol, starts] : stretches(was, is))
+    for (auto start = starts.begin(); start != starts.end() && *start < kPorts; ++start) {
+      const auto first = static_cast<std::uint16_t>(*start);
+      const Held old = before.held(was, protocol, first), then = after.held(is, protocol, first);
+      if (then.until <= now || then.until >= old.until) continue;
+      const auto next = std::next(start);
+      const auto last = static_cast<std::uint16_t>((next == starts.end() ? kPorts : *next) - 1);
+      Access access{.protocol = protocol, .ports = {first, last}};
+      if (starts.size() == 1) access = {};
+      auto& accesses = out[{then.by->segment, then.by->service, then.until, old.until}];
+      if (std::ranges::find(accesses, access) == accesses.end()) accesses.push_back(access);
+    }
+}
+
+/// Segments of which a rule speaks that isn't the same under both policies, or doesn't select the principal
+/// under both.
+std::set<std::string> segments_to_compare(const PlanContext& c, const RuleNumbers& numbers,
+                                          const LaterSide& before, const LaterSide& after) {
+  std::map<std::uint32_t, int> sides;
+  for (const std::uint32_t i : before.rules()) ++sides[numbers.before[i]];
+  for (const std::uint32_t i : after.rules()) ++sides[numbers.after[i]];
+  std::set<std::string> out;
+  const auto add = [&](const PlanSide& side, const Positions& rules, const std::vector<std::uint32_t>& all) {
+    for (const std::uint32_t i : rules)
+      if (sides.at(all[i]) == 1)
+        for (const Destination& to : side.policy().rules[i].to) out.insert(to.segment);
+  };
+  add(c.before, before.rules(), numbers.before);
+  add(c.after, after.rules(), numbers.after);
+  return out;
+}
+
+AllShortened shortened_for(const PlanContext& c, const RuleNumbers& numbers, const Asker& asker) {
+  AllShortened out;
+  LaterSide before(c.before, asker, c.now), after(c.after, asker, c.now);
+  const std::set<std::string> segments = segments_to_compare(c, numbers, before, after);
+  if (segments.empty()) return out;
+  for (const auto& target : c.groups.target_groups()) {
+    const bool concerned = std::ranges::any_of(
+        target.after, [&](auto s) { return segments.contains(c.after.selectors().name_of(s)); });
+    if (!concerned || target.observed_after) continue;
+    compare_ends(before, before.claims(target.before, target.isolated), after,
+                 after.claims(target.after, target.isolated), c.now, out);
+  }
+  return out;
+}
+
+std::string line_of(const Asker& asker, const Shortened& what) {
   const std::string who = in_words(PlanPrincipal{
       .person = asker.user ? asker.user->name : std::string(), .device = asker.device->id, .session = {}});
-  if (instead_of == kNever) return fmt::format("{}: at {}", who, format_rfc3339(at));
-  return fmt::format("{}: at {} instead of {}", who, format_rfc3339(at), format_rfc3339(instead_of));
+  const std::string until = format_rfc3339(what.until);
+  if (what.until_now == kNever) return fmt::format("{}: until {}, where there is no end now", who, until);
+  return fmt::format("{}: until {} instead of {}", who, until, format_rfc3339(what.until_now));
 }
 
 }  // namespace
 
 std::vector<PlanWarning> later_changes(const PlanContext& c) {
-  const std::vector<ChangedRule> changed = changed_rules(c);
-  std::vector<PlanWarning> out;
-  if (std::ranges::none_of(changed, &ChangedRule::changed)) return out;
+  const RuleNumbers numbers = number_rules(c);
   struct Found {
-    std::size_t count = 0;
+    std::size_t people = 0, machines = 0;
     std::vector<std::string> lines;
   };
-  std::map<std::uint32_t, Found> found;
+  std::map<std::string, Found> found;  // by the ports, in words
   for (const PlanWho& who : c.groups.principals())
-    for (const std::uint32_t i : c.after.rules_that_select(who.asker)) {
-      if (!changed[i].changed) continue;
-      const auto moment = earlier(c, c.after.policy().rules[i], changed[i].before, who.asker);
-      if (!moment) continue;
-      Found& of_rule = found[i];
-      ++of_rule.count;
-      if (of_rule.lines.size() < kMostLaterLines)
-        of_rule.lines.push_back(line_of(who.asker, moment->first, moment->second));
+    for (auto& [what, accesses] : shortened_for(c, numbers, who.asker)) {
+      Found& of_ports = found[in_words(AccessChange{
+          .segment = what.segment, .service = what.service, .accesses = accesses, .whole_segment = true})];
+      ++(who.asker.user ? of_ports.people : of_ports.machines);
+      if (of_ports.lines.size() < kMostLaterLines) of_ports.lines.push_back(line_of(who.asker, what));
     }
-  for (auto& [i, of_rule] : found) {
-    const Rule& rule = c.after.policy().rules[i];
-    const std::string text =
-        rule.effect == Effect::allow
-            ? fmt::format("what allow \"{}\" grants would end earlier for {}", rule.name,
-                          counted(of_rule.count, "who holds it", "who hold it"))
-            : fmt::format("forbid \"{}\" would begin later for {}", rule.name,
-                          counted(of_rule.count, "whom it doesn't touch now", "whom it doesn't touch now"));
-    out.push_back({.kind = PlanWarning::Kind::ends_earlier, .text = text, .lines = std::move(of_rule.lines)});
-  }
+  std::vector<PlanWarning> out;
+  for (auto& [ports, who] : found)
+    out.push_back({.kind = PlanWarning::Kind::ends_earlier,
+                   .text = fmt::format("{} would end earlier for {}", ports, crowd(who.people, who.machines)),
+                   .lines = std::move(who.lines)});
   return out;
 }
 

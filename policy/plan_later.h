@@ -1,6 +1,5 @@
 #pragma once
-// What a plan can't see by looking at now: access that stays but would end earlier, and forbids that begin
-// later.
+// What a plan can't see by looking at now: access that stays but would end earlier.
 
 #include <vector>
 
@@ -8,7 +7,8 @@
 
 namespace cordon::policy {
 
-/// One warning a rule; only rules whose conditions differ between the two policies are looked at.
+/// One warning for the ports of a service that somebody keeps for less long: because an allow ends earlier,
+/// is another, or a forbid will begin.
 std::vector<PlanWarning> later_changes(const PlanContext& context);
 
 }  // namespace cordon::policy

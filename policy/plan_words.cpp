@@ -29,13 +29,6 @@ std::string reason_of(const AccessChange& change) {
   return change.forbid.empty() ? "" : fmt::format(" (forbidden by \"{}\")", change.forbid);
 }
 
-/// "3 people and 1 machine"
-std::string crowd(std::size_t people, std::size_t machines) {
-  if (machines == 0) return counted(people, "person", "people");
-  if (people == 0) return counted(machines, "machine");
-  return fmt::format("{} and {}", counted(people, "person", "people"), counted(machines, "machine"));
-}
-
 }  // namespace
 
 std::string with_commas(std::size_t number) {
@@ -48,6 +41,12 @@ std::string counted(std::size_t count, std::string_view one, std::string_view ma
   if (count == 1) return fmt::format("1 {}", one);
   return many.empty() ? fmt::format("{} {}s", with_commas(count), one)
                       : fmt::format("{} {}", with_commas(count), many);
+}
+
+std::string crowd(std::size_t people, std::size_t machines) {
+  if (machines == 0) return counted(people, "person", "people");
+  if (people == 0) return counted(machines, "machine");
+  return fmt::format("{} and {}", counted(people, "person", "people"), counted(machines, "machine"));
 }
 
 std::string listed(const std::vector<std::string>& names, std::size_t total, std::size_t most) {

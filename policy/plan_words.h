@@ -14,6 +14,8 @@ namespace cordon::policy {
 std::string with_commas(std::size_t number);
 /// "1 live flow", "12,345 live flows".
 std::string counted(std::size_t count, std::string_view one, std::string_view many = {});
+/// "3 people and 1 machine"
+std::string crowd(std::size_t people, std::size_t machines);
 /// "a, b, c and 7 more": the first `most` of `names`, of `total`.
 std::string listed(const std::vector<std::string>& names, std::size_t total, std::size_t most);
 /// "trader@acme.example on trader-laptop"; a machine is just its name.

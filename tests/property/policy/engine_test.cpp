@@ -237,7 +237,8 @@ class Watch {
   }
 
   void check_next_change() {
-    RC_ASSERT(engine_.next_change_at() == policy::next_change_at(changing_.world(), changing_.now));
+    const Timestamp compiled = policy::next_change_at(changing_.world(), changing_.now);
+    RC_ASSERT(format_rfc3339(engine_.next_change_at()) == format_rfc3339(compiled));
     RC_ASSERT(engine_.next_change_at() > changing_.now);
   }
 

@@ -107,6 +107,38 @@ TEST_F(EngineTest, ARuleConcernsOnlyThoseItSelects) {
   EXPECT_EQ(affected(engine.advance({.policy = true}, kNow)), (std::set<std::string>{"trader", "wiki"}));
 }
 
+// P3: they may be whom it names.
+TEST_F(EngineTest, AForbidConcernsWhoeverHasNoName) {
+  builder.user("clerk").name.clear();
+  builder.session("s", "clerk", "clerk").claims = {"corp:staff"};
+  const std::string staff =
+      "[groups]\nstaff = { claims = [\"corp:staff\"] }\nlost = { claims = [\"corp:lost\"]";
+  const std::string rules = R"( }
+[segments.wiki]
+members = ["tag:wiki"]
+[[allow]]
+name = "staff-reads"
+from = { groups = ["staff"] }
+to = ["wiki tcp/443"]
+)";
+  const std::string forbid =
+      "[[forbid]]\nname = \"never\"\nfrom = { groups = [\"lost\"] }\nto = [\"wiki tcp/443\"]\n";
+  builder.policy(staff + rules);
+  Engine engine(world, kNow);
+  const auto reads = [&] {
+    return engine.decide(SessionId{"s"}, DeviceId{"wiki"}, policy::kTcp, 443).accept;
+  };
+  builder.policy(staff + rules + forbid);
+  engine.advance({.policy = true}, kNow);
+  EXPECT_TRUE(reads()) << "the group names nobody";
+  builder.policy(staff + ", users = [\"somebody\"]" + rules + forbid);
+  engine.advance({.policy = true}, kNow);
+  EXPECT_FALSE(reads());
+  builder.policy(staff + ", users = [\"somebody\"]" + rules);
+  engine.advance({.policy = true}, kNow);
+  EXPECT_TRUE(reads());
+}
+
 TEST_F(EngineTest, DecidesWithoutReasons) {
   builder.session("s", "trader", "trader");
   Engine engine(world, kNow);

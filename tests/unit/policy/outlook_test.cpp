@@ -79,7 +79,7 @@ TEST(Outlook, P7_WhatEndsOnceMayLieDecadesAhead) {
       hours("Mon 09:00-10:00", "Europe/Berlin"),
       hours("Mon 08:00-11:00", "Europe/Berlin") + ", valid_until = \"2070-01-01T00:00:00Z\"");
   EXPECT_EQ(until_2070.begins_after("2026-01-05T00:00:00Z"), "2070-01-06T08:00:00Z");
-  // Before 2100 the one can.t hold, and from then on the other always does when it could.
+  // Before 2100 the one can't hold, and from then on the other always does when it could.
   const HoursAgainstHours from_2100(
       hours("Mon 09:00-10:00", "Europe/Berlin") + ", valid_from = \"2100-01-01T00:00:00Z\"",
       hours("Mon 09:00-10:00", "Europe/Berlin"));

@@ -265,11 +265,9 @@ TEST_F(PlanTest, WhatStaysButEndsEarlierIsTold) {
   const auto shorter = plan_to(when(R"(hours = "Mon-Fri 08:00-12:00", timezone = "UTC")"));
   EXPECT_TRUE(shorter.changes_nothing());
   EXPECT_EQ(warnings(shorter, PlanWarning::Kind::ends_earlier),
-            (Lines{"what allow \"traders-to-ledger\" grants would end earlier for 1 who holds it"}));
-  EXPECT_EQ(
-      shorter.warnings[0].lines,
-      (Lines{
-          "trader@acme.example on trader-laptop: at 2026-01-05T12:00:00Z instead of 2026-01-05T18:00:00Z"}));
+            (Lines{"settlement/ledger tcp/5432 would end earlier for 1 person"}));
+  EXPECT_EQ(shorter.warnings[0].lines, (Lines{"trader@acme.example on trader-laptop: until "
+                                              "2026-01-05T12:00:00Z instead of 2026-01-05T18:00:00Z"}));
   const auto longer = plan_to(when(R"(valid_until = "2026-01-06T00:00:00Z")"));
   EXPECT_TRUE(longer.warnings.empty()) << "the session ends before that";
 
@@ -281,9 +279,46 @@ to = ["settlement/*"]
 when = { hours = "* 17:00-06:00", timezone = "UTC" }
 )");
   EXPECT_EQ(warnings(forbidden, PlanWarning::Kind::ends_earlier),
-            (Lines{"forbid \"nights\" would begin later for 1 whom it doesn't touch now"}));
-  EXPECT_EQ(forbidden.warnings[0].lines,
-            (Lines{"trader@acme.example on trader-laptop: at 2026-01-05T17:00:00Z"}));
+            (Lines{"settlement/ledger tcp/5432 would end earlier for 1 person"}));
+  EXPECT_EQ(forbidden.warnings[0].lines, (Lines{"trader@acme.example on trader-laptop: until "
+                                                "2026-01-05T17:00:00Z instead of 2026-01-05T18:00:00Z"}));
+}
+
+// P7: of several allows the latest deadline wins, port by port.
+TEST_F(PlanTest, WhatEndsEarlierIsToldByPort) {
+  const auto rules = [](const char* end_of_web, const char* end_of_all) {
+    return fmt::format(
+        "{}{}when = {{ valid_until = \"2026-01-05T{}Z\" }}\n{}when = {{ valid_until = \"2026-01-05T{}Z\" "
+        "}}\n",
+        kSegments,
+        "[[allow]]\nname = \"web\"\nfrom = { groups = [\"traders\"] }\nto = [\"settlement/web\"]\n",
+        end_of_web,
+        "[[allow]]\nname = \"all\"\nfrom = { groups = [\"traders\"] }\nto = [\"settlement tcp\", "
+        "\"settlement udp/53\"]\n",
+        end_of_all);
+  };
+  world.policy(rules("12:00:00", "13:00:00"));
+  const Plan all = plan_to(rules("12:00:00", "11:00:00"));
+  EXPECT_EQ(
+      warnings(all, PlanWarning::Kind::ends_earlier),
+      (Lines{"settlement tcp/0-442, tcp/444-7999, tcp/8100-65535, udp/53 would end earlier for 1 person",
+             "settlement/web tcp/443, tcp/8000-8099 would end earlier for 1 person"}))
+      << "web stays until noon, where it was 13:00 by the other rule";
+  EXPECT_EQ(all.warnings[1].lines,
+            (Lines{"trader@acme.example on trader-laptop: until 2026-01-05T12:00:00Z instead "
+                   "of 2026-01-05T13:00:00Z"}));
+  EXPECT_TRUE(plan_to(rules("11:00:00", "13:00:00")).warnings.empty())
+      << "the other rule lasts as long as ever";
+}
+
+// P7: also when the rule that lasted longer is gone.
+TEST_F(PlanTest, WhatEndsEarlierForWantOfARuleIsTold) {
+  const std::string until_noon =
+      "[[allow]]\nname = \"noon\"\nfrom = { groups = [\"traders\"] }\nto = "
+      "[\"settlement/*\"]\nwhen = { valid_until = \"2026-01-05T12:00:00Z\" }\n";
+  world.policy(kSegments + until_noon + kAllow);
+  EXPECT_EQ(warnings(plan_to(kSegments + until_noon), PlanWarning::Kind::ends_earlier),
+            (Lines{"settlement/ledger tcp/5432 would end earlier for 1 person"}));
 }
 
 TEST_F(PlanTest, PeopleWhoAreNotHereAreTold) {
