@@ -1,0 +1,39 @@
+// A ring of events that nobody empties (fault injection): what doesn't fit is counted, no packet waits or is
+// judged otherwise, and once it is read all goes on.
+
+#include "tests/bpf/fixture.h"
+
+namespace cordon::test {
+namespace ring_full_test {
+
+class RingFullTest : public FilterTest {
+ protected:
+  RingFullTest() {
+    add_principal(kV4.client, 1);
+    add_target(kV4.server, 1);
+    add_grant({.protocol = policy::kUdp, .port = 53, .rule = 1});
+  }
+  static Packet opening(std::uint16_t port) {
+    return udp({address(kV4.client), address(kV4.server), port, 53});
+  }
+};
+
+TEST_F(RingFullTest, WhatDoesNotFitIsCountedAndNothingElseChanges) {
+  constexpr std::uint16_t kOpenings = 1000;  // fewer than may be sent at once, more than 64 KiB hold
+  write();
+  for (std::uint16_t i = 0; i < kOpenings; ++i) EXPECT_TRUE(accepts("overlay_in", opening(10000 + i)));
+  const auto lost = filter_->events_lost();
+  EXPECT_GT(lost, 0u);
+  EXPECT_EQ(in(udp({address(kV4.client), address(kV4.server), 40000, 54})), dropped("no grant"));
+  EXPECT_EQ(filter_->events_lost(), lost + 1);
+  EXPECT_EQ(flow_entries(), kOpenings);
+  EXPECT_EQ(events().size() + lost, kOpenings);
+  EXPECT_TRUE(accepts("overlay_in", opening(9999)));
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen.front().source_port, 9999);
+  EXPECT_EQ(filter_->events_lost(), lost + 1);
+}
+
+}  // namespace ring_full_test
+}  // namespace cordon::test
