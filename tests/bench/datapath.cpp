@@ -1,213 +1,66 @@
-// scripts/bench datapath: what the filter costs a packet, and what is left of a link's small-packet rate.
-// Root only.
+// scripts/bench datapath: what the filter costs a packet, what is left of a link's traffic, and how long a
+// state takes into the kernel. Root only.
 
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cstring>
+#include <algorithm>
+#include <string_view>
+#include <vector>
 
 #include "node/filter/kernel_filter.h"
-#include "node/filter/sweep.h"
+#include "tests/bench/effort.h"
+#include "tests/bench/loading.h"
+#include "tests/bench/program_rows.h"
 #include "tests/bench/program_time.h"
 #include "tests/bench/report.h"
-#include "tests/bench/veth_rate.h"
+#include "tests/bench/traffic_rows.h"
 #include "tests/bench/world.h"
 
 namespace cordon::bench {
 namespace {
 
-constexpr unsigned kRepeat = 500'000, kNewFlowRepeat = 20'000, kNewRuns = 3;
-constexpr double kKnownGoal = 50, kNewGoal = 280;
-constexpr std::uint32_t kFlows = 1u << 18;
-constexpr unsigned kTableGrants = 1000, kVethGrants = 100'000;
-
-struct Family {
-  const char* name;
-  Ends ends;
-  Address peer;
-  Where where;
-};
-
-std::string in_words(unsigned grants) {
-  if (grants >= 1'000'000) return fmt::format("{}M grants", grants / 1'000'000);
-  return grants >= 1000 ? fmt::format("{}k grants", grants / 1000) : fmt::format("{} grants", grants);
-}
-
-Row row_of(const std::string& name, const Sample& sample, double baseline, double most) {
-  Row row{.name = name,
-          .metric = "ns_per_packet",
-          .unit = "ns",
-          .sample = sample,
-          .baseline = baseline,
-          .goal = {},
-          .met = {}};
-  if (most > 0) {
-    row.goal = fmt::format("<= baseline + {:.0f}", most);
-    row.met = sample.median <= baseline + most;
-  }
-  return row;
-}
-
-Result<> forget_flows(const node::KernelFilter& filter) {
-  cordon_sweep everything{};
-  everything.now_ns = system_clock().boot_ns() + 1;
-  for (;;) {
-    CORDON_ASSIGN(const cordon_sweep done, node::sweep(filter.objects().program("sweep"), everything));
-    if (done.flows_left == 0) return {};
-  }
-}
-
-/// New flows, each run to another granted port, so that none of its flows is known yet.
-Result<Sample> time_new(int program, const Family& family, unsigned first_run, unsigned runs = kNewRuns) {
-  CORDON_ASSIGN(const NewFlowEach each, NewFlowEach::load(program, family.where));
-  std::vector<double> ns;
-  for (unsigned run = first_run; run < first_run + runs; ++run) {
-    const auto port = static_cast<std::uint16_t>(kFirstPort + run);
-    const auto packet = test::tcp({family.peer, family.ends.server, 1, port}, test::kSyn);
-    CORDON_ASSIGN(const double once, time_once(each.fd(), packet, kNewFlowRepeat));
-    ns.push_back(once);
-  }
-  return sample_of(std::move(ns));
-}
-
-/// Into a table with room that was never used, as the goal has it.
-Result<> measure_new_flows(Report& report, const node::KernelFilter& filter, const Family& family,
-                           const std::string& suffix, int empty) {
-  CORDON_ASSIGN(const Sample nothing, time_new(empty, family, 0));
-  CORDON_ASSIGN(const Sample room, time_new(filter.objects().program("overlay_in"), family, 0));
-  report.add(row_of("new flow, " + suffix, room, nothing.median, kNewGoal));
-  return {};
-}
-
-/// Where a new flow's time goes: the same write alone, to a table like it, when it is new, when it is full
-/// and evicts, and when it was emptied (entries lie in no order then, so none is in a cache).
-Result<> measure_table(Report& report, const node::KernelFilter& filter, const Family& family, int empty) {
-  constexpr unsigned kFill = kFlows / kNewFlowRepeat + 2;
-  const int program = filter.objects().program("overlay_in");
-  CORDON_ASSIGN(const LoneWrite alone, LoneWrite::load(kFlows, family.where));
-  CORDON_ASSIGN(const Sample nothing, time_new(empty, family, 0));
-  const auto both = [&](const std::string& table, unsigned first_run) -> Result<> {
-    if (first_run > 0) {
-      CORDON_ASSIGN(const Sample flow, time_new(program, family, first_run));
-      report.add(row_of("new flow, " + table + " table", flow, nothing.median, 0));
-    }
-    CORDON_ASSIGN(const Sample write, time_new(alone.fd(), family, first_run));
-    report.add(row_of("  the write alone, " + table + " table", write, nothing.median, 0));
-    return {};
-  };
-  CORDON_TRY(both("new", 0));
-  CORDON_TRY(time_new(program, family, kNewRuns, kFill));
-  CORDON_TRY(time_new(alone.fd(), family, kNewRuns, kFill));
-  CORDON_TRY(both("full", kNewRuns + kFill));
-  CORDON_TRY(forget_flows(filter));
-  CORDON_TRY(alone.empty_table());
-  return both("emptied", 2 * kNewRuns + kFill);
-}
-
-Result<> measure_programs(Report& report, const node::KernelFilter& filter, unsigned grants, int empty) {
-  const int program = filter.objects().program("overlay_in"), back = filter.objects().program("overlay_out");
-  for (const Family& family :
-       {Family{"ipv4", ends_v4(), peer_v4(0), {20, 15}}, Family{"ipv6", ends_v6(), peer_v6(0), {40, 23}}}) {
-    const std::string suffix = fmt::format("{}, {}", family.name, in_words(grants));
-    const test::Flow flow{family.ends.client, family.ends.server, 40000, kFirstPort};
-    CORDON_ASSIGN(const Sample base, time_program(empty, test::tcp(flow, test::kSyn), kRepeat));
-    report.add(row_of("empty program, " + suffix, base, base.median, 0));
-    CORDON_TRY(measure_new_flows(report, filter, family, suffix, empty));
-    CORDON_TRY(time_once(program, test::tcp(flow, test::kSyn), 1));
-    CORDON_TRY(time_once(back, test::tcp(flow.reversed(), test::kSyn | test::kAck), 1));
-    CORDON_ASSIGN(const Sample known, time_program(program, test::tcp(flow, test::kAck), kRepeat));
-    report.add(row_of("known flow, " + suffix, known, base.median, kKnownGoal));
-    const test::Flow denied{family.ends.client, family.ends.server, 40000, 9};
-    CORDON_ASSIGN(const Sample deny, time_program(program, test::tcp(denied, test::kSyn), kRepeat));
-    report.add(row_of("denied, " + suffix, deny, base.median, 0));
-    if (grants == kTableGrants && family.ends.client.is_v4())
-      CORDON_TRY(measure_table(report, filter, family, empty));
-  }
-  return {};
-}
-
-void report_rates(Report& report, const Rates& rates) {
-  const auto row = [](const std::string& name, const Sample& sample, double baseline) {
-    return Row{.name = name,
-               .metric = "packets_per_second",
-               .unit = "pps",
-               .sample = sample,
-               .baseline = baseline,
-               .goal = {},
-               .met = {}};
-  };
-  // Goals are judged turn by turn, by the median ratio: a noisy neighbour slows all peers of a turn alike.
-  const double ours = sample_of(rates.cordon_ratio).median, theirs = sample_of(rates.nftables_ratio).median;
-  report.add(row("udp on veth, unfiltered", rates.unfiltered, rates.unfiltered.median));
-  Row cordon = row("udp on veth, cordon, 100k grants", rates.cordon, rates.unfiltered.median);
-  cordon.goal = ">= 0.97 of unfiltered";
-  cordon.met = ours >= 0.97;
-  report.add(cordon);
-  report.add(row("udp on veth, nftables set, 100k elements", rates.nftables, rates.unfiltered.median));
-  report.add(row(fmt::format("udp on veth, {} chain, 1000 rules", rates.chain_by), rates.chain,
-                 rates.unfiltered.median));
-  Row against = row("udp on veth, cordon against nftables", rates.cordon, rates.nftables.median);
-  against.goal = "> nftables";
-  against.met = ours > theirs;
-  report.add(against);
-}
-
-/// From whatever the maps held before, read back and verified.
-Result<> load(Report& report, node::KernelFilter& filter, unsigned grants, const TimeBase& base) {
-  const policy::NodeState state = state_with(grants);
-  const auto start = std::chrono::steady_clock::now();
-  CORDON_TRY(filter.replace(state, base));
-  const auto took = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start);
-  report.add({.name = "state written whole, " + in_words(grants),
-              .metric = "ms",
-              .unit = "ms",
-              .sample = sample_of({took.count()}),
-              .baseline = {},
-              .goal = {},
-              .met = {}});
-  return {};
-}
+constexpr unsigned kCloseLook = 100'000;  ///< grants with which tables and links are measured too
 
 /// With a filter of its own, so that each starts with new tables.
-Result<> run_with(Report& report, unsigned grants, int empty) {
+Result<> run_with(Report& report, unsigned grants, int empty, const Effort& effort) {
   node::FilterConfig config;
   config.sizes.flows = kFlows;
   config.pin_directory = fmt::format("/sys/fs/bpf/cordon-bench-{}-{}", ::getpid(), grants);
   CORDON_ASSIGN(auto filter, node::KernelFilter::open(config));
   const auto measure = [&]() -> Result<> {
     const TimeBase base{.sent_boot_ns = system_clock().boot_ns(), .controller_time = system_clock().now()};
-    CORDON_TRY(load(report, *filter, grants, base));
+    CORDON_TRY(filter->replace(state_with(grants), base));
     CORDON_TRY(filter->confirm(base.sent_boot_ns));
-    CORDON_TRY(measure_programs(report, *filter, grants, empty));
-    if (grants != kVethGrants) return {};
-    CORDON_ASSIGN(const Rates rates, measure_veth(*filter, grants));
-    report_rates(report, rates);
-    return {};
+    CORDON_TRY(measure_programs(report, *filter, grants, empty, grants == kCloseLook));
+    if (grants != kCloseLook) return {};
+    CORDON_TRY(measure_veth(report, *filter, grants, empty, effort));
+    return measure_wireguard(report, *filter, effort);
   };
   auto measured = measure();
   CORDON_TRY(filter->remove_all());
   return measured;
 }
 
-Result<> run(Report& report) {
+Result<> run(Report& report, const Effort& effort) {
   CORDON_ASSIGN(const auto empty, load_empty_program());
-  for (unsigned grants : {10u, kTableGrants, kVethGrants, 2'000'000u})
-    CORDON_TRY(run_with(report, grants, empty.get()));
-  return {};
+  for (unsigned grants : effort.grants) CORDON_TRY(run_with(report, grants, empty.get(), effort));
+  return measure_loading(report, effort);
 }
 
 }  // namespace
 }  // namespace cordon::bench
 
 int main(int argc, char** argv) {
-  const bool json = argc == 2 && std::strcmp(argv[1], "--json") == 0;
-  if (argc > 1 && !json) {
-    fmt::print(stderr, "usage: bench_datapath [--json]\n");
+  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+  const auto given = [&](std::string_view name) { return std::ranges::count(arguments, name); };
+  if (given("--json") + given("--quick") != argc - 1) {
+    fmt::print(stderr, "usage: bench_datapath [--json] [--quick]\n");
     return 2;
   }
-  cordon::bench::Report report("datapath", json);
-  if (auto result = cordon::bench::run(report); !result) {
+  cordon::bench::Report report("datapath", given("--json") > 0);
+  const auto effort = given("--quick") > 0 ? cordon::bench::Effort::quick() : cordon::bench::Effort{};
+  if (auto result = cordon::bench::run(report, effort); !result) {
     fmt::print(stderr, "bench datapath: {}\n", result.error().message());
     return 1;
   }

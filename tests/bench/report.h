@@ -17,7 +17,8 @@ struct Row {
   std::string name, metric, unit;
   Sample sample;
   std::optional<double> baseline;
-  std::string goal;  ///< empty: none
+  std::optional<double> ratio;  ///< to the baseline; unless given, of the two medians
+  std::string goal;             ///< empty: none
   std::optional<bool> met;
 };
 
@@ -25,10 +26,11 @@ class Report {
  public:
   Report(std::string bench, bool json) : bench_(std::move(bench)), json_(json) {}
   /// Prints the row at once.
-  void add(const Row& row);
+  void add(Row row);
 
  private:
   void add_text(const Row& row);
+  void add_json(const Row& row);
   std::string bench_;
   bool json_ = false;
   bool headed_ = false;

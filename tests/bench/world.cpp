@@ -43,6 +43,12 @@ policy::NodeState state_with(unsigned grants) {
     add_principal(state, peer_v4(i), 1);
     add_principal(state, peer_v6(i), 1);
   }
+  const auto ping = [](std::uint8_t protocol, std::uint16_t type) {
+    return policy::GrantKey{
+        .class_id = ClassId(1), .target = TargetId(kTarget), .protocol = protocol, .port = type};
+  };
+  for (const policy::GrantKey& key : {ping(policy::kIcmp, 8), ping(policy::kIcmpv6, 128)})
+    state.entries[key] = policy::GrantValue{.rule = RuleId(1), .lease_s = kLease_s};
   for (unsigned i = 0; i < grants; ++i) {
     const std::uint64_t class_id = 1 + i / kPortsPerClass;
     const bool first_of_class = i % kPortsPerClass == 0;

@@ -20,7 +20,7 @@ inline Ends ends_v6() {
 }
 
 /// `grants` of tcp and udp ports from kFirstPort on, in classes of kPortsPerClass; the clients of ends_v4 and
-/// ends_v6 and their peers hold the first class, and so many others the rest.
+/// ends_v6 and their peers hold the first class, pings included, and so many others the rest.
 policy::NodeState state_with(unsigned grants);
 /// One of 256 more clients of the first class, whose addresses differ in the last byte.
 Address peer_v4(unsigned i);
