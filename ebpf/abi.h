@@ -53,8 +53,8 @@ struct cordon_host {
   struct cordon_prefix overlay_v4, overlay_v6;
   __u16 wireguard_port;
   __u8 underlay_mode;
-  __u8 peers_known; /* underlay_ends holds WireGuard's peers */
-  __u8 pad[4];
+  __u8 pad;
+  __u32 overlay_ifindex; /* 0: none yet */
 };
 
 /* principals: source address -> who it is. */

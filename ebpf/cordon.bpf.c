@@ -4,6 +4,7 @@
 #include "ebpf/bind.bpf.h"
 #include "ebpf/connect.bpf.h"
 #include "ebpf/send.bpf.h"
+#include "ebpf/sockets.bpf.h"
 #include "ebpf/sweep.bpf.h"
 #include "ebpf/underlay.bpf.h"
 #include "ebpf/verdict.bpf.h"
@@ -32,6 +33,13 @@ SEC("tc") int guard_in_eth(struct __sk_buff* skb) {
 }
 SEC("tc") int guard_out_eth(struct __sk_buff* skb) {
   return underlay_out(skb, L2_ETHERNET);
+}
+
+SEC("cgroup_skb/ingress") int socket_in(struct __sk_buff* skb) {
+  return guard_socket(skb, 0);
+}
+SEC("cgroup_skb/egress") int socket_out(struct __sk_buff* skb) {
+  return guard_socket(skb, 1);
 }
 
 SEC("cgroup/connect4") int connect_v4(struct bpf_sock_addr* ctx) {

@@ -42,12 +42,15 @@ int main(int argc, char** argv) {
       ->check(check_duration);
   CLI::App* run =
       add(app, "run", "the daemon; SIGTERM ends it and leaves filter and tunnel in force", options);
+  CLI::App* guard =
+      add(app, "guard", "at boot, before the network: isolate or guard this host as before", options);
   CLI::App* check = add(app, "check", "look at the configuration and at what this machine can do", options);
   CLI::App* uninstall = add(app, "uninstall", "take filter, pins, tunnel and routes away", options);
   CLI11_PARSE(app, argc, argv);
   if (const auto duration = cordon::parse_duration(wait); duration) options.wait = *duration;
   if (enrol->parsed()) return cordon::node::run_enrol(options);
   if (run->parsed()) return cordon::node::run_daemon(options);
+  if (guard->parsed()) return cordon::node::run_guard(options);
   if (check->parsed()) return cordon::node::run_check(options);
   return uninstall->parsed() ? cordon::node::run_uninstall(options) : 2;
 }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "node/agent/agent.h"
 #include "node/agent/config.h"
+#include "node/agent/guard_file.h"
 #include "node/agent/privileges.h"
 #include "node/link/enrol.h"
 
@@ -79,7 +80,8 @@ Result<Identity> wait_for_approval(const EnrolRequestFacts& facts, const Identit
       if (!answer->identity.pending) return std::move(answer->identity);
       pause = answer->ask_again;
       if (!told)
-        log::info(kCommandsArea, "waiting for approval: cordon device approve {}", answer->identity.device.value);
+        log::info(kCommandsArea, "waiting for approval: cordon device approve {}",
+                  answer->identity.device.value);
       told = true;
     } else if (answer.error().code != ErrorCode::unavailable) {
       return std::unexpected(answer.error());
@@ -154,6 +156,29 @@ Result<> run_now(const CommandOptions& options) {
   return serve(config);
 }
 
+/// At boot, before the network: what the daemon will adopt. Nothing is asked of anybody.
+Result<> guard_now(const CommandOptions& options) {
+  CORDON_ASSIGN(const auto config, prepare(options));
+  CORDON_TRY(require_modest_privileges());
+  CORDON_ASSIGN(const auto network, open_network());
+  FilterConfig wanted = filter_config(config, mounts());
+  wanted.guard_sockets = true;
+  CORDON_ASSIGN(const auto filter, open_filter(wanted));
+  if (filter->adopted()) {
+    std::cout << "a filter is in force already\n";
+    return {};
+  }
+  CORDON_ASSIGN(const bool restored, GuardFile(config.state_directory).restore(*filter));
+  if (!restored) {
+    std::cout << "nothing was guarded before\n";
+    return {};
+  }
+  CORDON_ASSIGN(const auto links, network->links());
+  CORDON_TRY(filter->attach_underlay(underlay_of(config, links, filter->contained())));
+  std::cout << (filter->contained() ? "isolated as before\n" : "guarded as before\n");
+  return {};
+}
+
 Result<> uninstall_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto config, prepare(options));
   CORDON_ASSIGN(const auto tunnel, open_tunnel(tunnel_config(config)));
@@ -186,6 +211,9 @@ int run_enrol(const CommandOptions& options) {
 }
 int run_daemon(const CommandOptions& options) {
   return run(run_now, options);
+}
+int run_guard(const CommandOptions& options) {
+  return run(guard_now, options);
 }
 int run_uninstall(const CommandOptions& options) {
   return run(uninstall_now, options);

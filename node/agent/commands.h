@@ -18,6 +18,7 @@ struct CommandOptions {
 
 int run_enrol(const CommandOptions& options);
 int run_daemon(const CommandOptions& options);
+int run_guard(const CommandOptions& options);
 int run_check(const CommandOptions& options);
 int run_uninstall(const CommandOptions& options);
 

@@ -32,7 +32,11 @@ struct MapSizes {
 
 struct FilterConfig {
   std::filesystem::path pin_directory;  ///< /sys/fs/bpf/cordon/<instance>, owned by the daemon's user
-  std::filesystem::path cgroup;         ///< where the connect hook is attached (cgroup2); empty: no hook
+  /// Where the connect hook and an isolated host's guard at the sockets are attached (cgroup2); empty:
+  /// neither.
+  std::filesystem::path cgroup;
+  /// At boot: sockets are guarded in every mode, until the daemon has attached the guard to the interfaces.
+  bool guard_sockets = false;
   MapSizes sizes;
   std::vector<Prefix> underlay_allow;  ///< sources that the underlay guard always passes ([underlay] allow)
   std::uint16_t wireguard_port = 0;    ///< UDP, always passed by the guard
@@ -86,9 +90,11 @@ class Filter {
                                      bool raise_epoch) = 0;
   /// Renews leases: they run from `confirmed`.
   virtual Result<> confirm(BootNs confirmed) = 0;
-  /// Where the tunnel's peers are reached: while this host is isolated, WireGuard talks to these alone.
-  /// Before the first call it may talk to anybody.
+  /// Where the tunnel's peers are reached: while this host is isolated, WireGuard's data goes to and comes
+  /// from these alone; handshakes that others begin are heard and answered.
   virtual Result<> set_peers(const std::vector<Endpoint>&) { return {}; }
+  /// True while this host is isolated, by what the kernel holds.
+  virtual bool contained() const { return false; }
   /// True when a state of an earlier process decided at start (the daemon should not clear it).
   virtual bool adopted() const = 0;
 

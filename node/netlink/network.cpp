@@ -131,6 +131,44 @@ class KernelNetwork final : public Network {
     return gone;
   }
 
+  Result<std::vector<HostSocket>> connected_sockets() const override {
+    std::vector<HostSocket> out;
+    for (std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
+      for (std::uint8_t family : {AF_INET, AF_INET6}) {
+        auto replies = diag_.query(netlink::diag_dump(family, protocol));
+        if (!replies && replies.error().number == ENOENT) continue;  // no such protocol in this kernel
+        if (!replies) return std::unexpected(to_error(replies.error(), "listing sockets"));
+        for (const Reply& reply : *replies) {
+          CORDON_ASSIGN(auto socket, netlink::parse_diag(reply.payload, protocol));
+          out.push_back({.protocol = protocol,
+                         .local = {socket.local, socket.local_port},
+                         .remote = {socket.remote, socket.remote_port},
+                         .family = socket.family,
+                         .state = socket.state,
+                         .id = std::move(socket.id)});
+        }
+      }
+    }
+    return out;
+  }
+
+  Result<std::size_t> destroy(const std::vector<HostSocket>& sockets) override {
+    std::size_t gone = 0;
+    Result<> first;
+    for (const HostSocket& socket : sockets) {
+      auto destroyed = diag_.query(netlink::diag_destroy(
+          {.family = socket.family, .protocol = socket.protocol, .state = socket.state, .id = socket.id}));
+      if (destroyed)
+        ++gone;
+      else if (destroyed.error().number != ENOENT && first)  // ENOENT: it closed by itself meanwhile
+        first = std::unexpected(
+            to_error(destroyed.error(), fmt::format("destroying the socket {} to {}",
+                                                    socket.local.to_string(), socket.remote.to_string())));
+    }
+    if (!first) return std::unexpected(first.error());
+    return gone;
+  }
+
   int monitor_fd() const override { return monitor_.fd(); }
   bool drain() override { return monitor_.drain(); }
 

@@ -81,6 +81,12 @@ class Network {
   virtual Result<std::size_t> destroy_sockets(const Address& local, const Address& remote,
                                               std::uint8_t protocol, std::uint16_t local_port,
                                               std::uint16_t remote_port) = 0;
+  /// All connected TCP and UDP sockets; no listener, no UDP socket that is open to all (WireGuard's is such a
+  /// one).
+  virtual Result<std::vector<HostSocket>> connected_sockets() const = 0;
+  /// Destroys these (SOCK_DESTROY): whoever waits on one is told at once. How many were still there; the
+  /// first that can't be is an error, after the others were tried.
+  virtual Result<std::size_t> destroy(const std::vector<HostSocket>& sockets) = 0;
   /// Readable when links, addresses or routes changed; `drain` empties it and says whether anything changed
   /// (an overflow counts as a change).
   virtual int monitor_fd() const = 0;
