@@ -13,6 +13,8 @@ import topology
 
 BPFFS = Path("/sys/fs/bpf")
 ENTER = str(Path(__file__).with_name("enter.py"))
+# How many times slower this machine is than the one the lab's times are for; an emulated one sets it.
+PATIENCE = float(os.environ.get("CORDON_LAB_PATIENCE", "1"))
 
 
 class LabError(Exception):
@@ -34,15 +36,20 @@ def cgroup2_root():
     raise LabError("no cgroup2 is mounted; mount it: mount -t cgroup2 none /sys/fs/cgroup/unified")
 
 
+def patient(seconds):
+    """A bound on how long something may take, for this machine."""
+    return seconds * PATIENCE
+
+
 def wait_until(condition, seconds, what, interval=0.05):
-    """The condition's first true value; LabError after `seconds`."""
-    end = time.monotonic() + seconds
+    """The condition's first true value; LabError after `seconds` (times the machine's patience)."""
+    end = time.monotonic() + patient(seconds)
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise LabError(f"waited {seconds} s in vain for {what}")
+            raise LabError(f"waited {patient(seconds):g} s in vain for {what}")
         time.sleep(interval)
 
 
@@ -117,7 +124,7 @@ class Lab:
     # ---- running things ----
 
     def command(self, host, command, uid=0):
-        home = self.host_dir(host) / "home"
+        home = self.host_dir(host) / f"home-{uid}"
         if uid and not home.exists():
             home.mkdir(parents=True)
             os.chown(home, uid, uid)
@@ -128,7 +135,7 @@ class Lab:
     def on(self, host, *command, uid=0, timeout=60, input=None):
         """Runs to the end and captures."""
         return subprocess.run(self.command(host, command, uid), text=True, capture_output=True,
-                              timeout=timeout, input=input)
+                              timeout=patient(timeout), input=input)
 
     def popen(self, host, *command, uid=0, **options):
         return subprocess.Popen(self.command(host, command, uid), **options)

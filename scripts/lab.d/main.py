@@ -62,11 +62,24 @@ def status(lab, options):
         print(f"{name:<12}{', '.join(host['underlay']):<32}{', '.join(host['overlay']):<40}{running}")
 
 
+def uid_of(host, options):
+    """Whom a command on the host is run as."""
+    names = " or ".join(person.name for person in host.people)
+    if options.person:
+        person = host.named(options.person)
+        if not person:
+            raise LabError(f'nobody named "{options.person}" is on {host.name}' + (f"; there is {names}" if names else ""))
+        return person.uid
+    if len(host.people) > 1 and not options.root:
+        raise LabError(f"{host.name} has several people: add --as {names}, or --root")
+    return 0 if options.root else host.uid
+
+
 def execute(lab, options):
     need(lab)
     if options.host not in topology.BY_NAME:
         raise LabError(f'no host "{options.host}" in the lab; there are {", ".join(topology.BY_NAME)}')
-    uid = 0 if options.root else topology.BY_NAME[options.host].uid
+    uid = uid_of(topology.BY_NAME[options.host], options)
     if topology.BY_NAME[options.host].node:
         os.environ["CORDON_NODE_SOCKET"] = str(lab.host_dir(options.host) / "run" / "node.sock")
     os.environ["PATH"] = f"{lab.build / 'bin'}:{os.environ['PATH']}"
@@ -83,11 +96,10 @@ def cordon(lab, options):
 
 def code(lab, options):
     need(lab)
-    person = topology.BY_NAME[options.host].person if options.host in topology.BY_NAME else None
-    if not person:
-        raise LabError(f'"{options.host}" is no laptop; laptops are '
-                       + ", ".join(host.name for host in topology.HOSTS if host.person))
-    print(Perimeter(lab).code_of(person))
+    people = {person.name: person for host in topology.HOSTS for person in host.people}
+    if options.person not in people:
+        raise LabError(f'nobody is named "{options.person}"; there are {", ".join(people)}')
+    print(Perimeter(lab).code_of(people[options.person].user))
 
 
 def play(lab, options):
@@ -132,11 +144,13 @@ def parse():
     verb("up", up, "bring a whole perimeter up")
     verb("status", status, "addresses and processes by host").add_argument("--json", action="store_true")
     run = verb("exec", execute, "run a command on a host, as its person")
-    run.add_argument("--root", action="store_true", help="as root")
+    whom = run.add_mutually_exclusive_group()
+    whom.add_argument("--as", dest="person", metavar="NAME", help="as this one of its people, such as ann on jump")
+    whom.add_argument("--root", action="store_true", help="as root")
     run.add_argument("host")
     run.add_argument("command", nargs=argparse.REMAINDER)
     verb("cordon", cordon, "cordon as operator").add_argument("command", nargs=argparse.REMAINDER)
-    verb("code", code, "what a laptop's person reads off their authenticator now").add_argument("host")
+    verb("code", code, "what a person (trader, ann, ...) reads off their authenticator now").add_argument("person")
     verb("down", down, "take everything away, also after a crash")
     verb("story", play, "play the product's story, then take the lab down").add_argument("--keep", action="store_true")
     return parser.parse_args()

@@ -7,6 +7,7 @@ import threading
 import time
 
 import topology
+from hosts import patient
 
 
 class Stream:
@@ -15,9 +16,10 @@ class Stream:
     # About 250 pieces of 9 kB a second, each sent as it is made.
     SQL = "copy (select repeat('x', 9000), pg_sleep(0.004) from generate_series(1, 1000000)) to stdout"
 
-    def __init__(self, lab, host, address):
+    def __init__(self, lab, host, address, uid=None):
         self.process = lab.popen(host, "psql", "-h", address, "-U", "postgres", "-qAtc", self.SQL,
-                                 uid=topology.BY_NAME[host].uid, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 uid=topology.BY_NAME[host].uid if uid is None else uid,
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                  stderr=subprocess.PIPE)
         self.last = None
         self.bytes = 0
@@ -33,7 +35,7 @@ class Stream:
             self.bytes += len(piece)
 
     def flows(self, within=0.3):
-        return self.last is not None and time.monotonic() - self.last < within
+        return self.last is not None and time.monotonic() - self.last < patient(within)
 
     def end(self):
         self.process.kill()
@@ -49,9 +51,9 @@ class Probe:
         self.process = lab.popen(host, "/usr/bin/python3", script, address, str(topology.PROBE_PORT), str(rate),
                                  str(seconds), uid=topology.BY_NAME[host].uid, stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        select.select([self.process.stderr], [], [], 10)
+        select.select([self.process.stderr], [], [], patient(10))
         self.process.stderr.readline()
 
     def end(self):
-        out, _ = self.process.communicate(timeout=30)  # closes its input: it ends and counts
+        out, _ = self.process.communicate(timeout=patient(30))  # closes its input: it ends and counts
         return json.loads(out)

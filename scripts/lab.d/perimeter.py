@@ -184,10 +184,12 @@ events_bytes = 262144
     def code_of(self, person):
         return totp(json.loads((self.lab.dir / "totp.json").read_text())[person])
 
-    def login(self, host):
-        """Password and the authenticator's code, as the laptop's person. A code works once: wait for a fresh one."""
-        person = topology.BY_NAME[host].person
-        used = self.lab.dir / f"code-{host}"
+    def login(self, host, person=None):
+        """Password and the authenticator's code, as the laptop's person or the one named. A code works once: wait for
+        a fresh one."""
+        who = topology.BY_NAME[host].named(person) if person else topology.BY_NAME[host].people[0]
+        person = who.user
+        used = self.lab.dir / f"code-{who.name}"
 
         def fresh():
             code = self.code_of(person)
@@ -195,7 +197,7 @@ events_bytes = 262144
         code = wait_until(fresh, 35, "a fresh code")
         used.write_text(code)
         return self.device_cordon(host, "login", "--user", person, "--password-file", "-", "--totp", code,
-                                  input=topology.PASSWORDS[person] + "\n")
+                                  uid=who.uid, input=topology.PASSWORDS[person] + "\n")
 
     # ---- everything ----
 

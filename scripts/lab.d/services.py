@@ -5,7 +5,7 @@ import pwd
 import shutil
 
 import topology
-from hosts import LabError, run, wait_until
+from hosts import LabError, patient, run, wait_until
 
 
 
@@ -73,5 +73,7 @@ http {{
     nginx = shutil.which("nginx") or "/usr/sbin/nginx"
     lab.start(host, "nginx", nginx, "-p", str(directory), "-e", f"{directory}/error.log", "-c",
               f"{directory}/nginx.conf")
-    wait_until(lambda: lab.on(host, "curl", "-sk", "--max-time", "2", "https://127.0.0.1/").returncode == 0, 10,
-               f"nginx on {host}; its log: {directory}/error.log")
+
+    def answers():
+        return lab.on(host, "curl", "-sk", "--max-time", f"{patient(2)}", "https://127.0.0.1/").returncode == 0
+    wait_until(answers, 10, f"nginx on {host}; its log: {directory}/error.log")

@@ -1,12 +1,12 @@
 """Who is in the lab and where.
 
                          internet (bridge, 198.51.100.0/24, 2001:db8:1::/64)
-        ┌───────────────┬───────────────┬───────────────┬───────────────┐
-   controller        ledger            web            trader          clerk
-   198.51.100.1   198.51.100.10   198.51.100.11   198.51.100.20   198.51.100.21
-   cordon-         segment          segment         laptop of       laptop of
-   controller      settlement:      web: nginx      trader@         clerk@
-                   PostgreSQL 5432,  443            acme.example    acme.example
+        ┌───────────────┬───────────────┬───────────────┬───────────────┬───────────────┐
+   controller        ledger            web            trader          clerk            jump
+   198.51.100.1   198.51.100.10   198.51.100.11   198.51.100.20   198.51.100.21   198.51.100.22
+   cordon-         segment          segment         laptop of       laptop of       shared by ann
+   controller      settlement:      web: nginx      trader@         clerk@          and ben@acme.example
+                   PostgreSQL 5432,  443            acme.example    acme.example    (uids 30011, 30012)
                    nginx 443, 8080                  (uid 30001)     (uid 30002)
 """
 from dataclasses import dataclass
@@ -14,13 +14,32 @@ from typing import Optional
 
 
 @dataclass(frozen=True)
+class Person:
+    name: str                    # on the host
+    uid: int
+    user: str                    # at the controller
+
+
+@dataclass(frozen=True)
 class Host:
     name: str
     number: int                  # last part of its underlay addresses
     tags: tuple = ()
-    uid: int = 0                 # of the laptop's person; 0: a server
-    person: Optional[str] = None
+    people: tuple = ()           # nobody: a server
     node: bool = True            # runs cordon-node
+
+    @property
+    def uid(self):
+        """Of the laptop's person; 0 where there is nobody, or several."""
+        return self.people[0].uid if len(self.people) == 1 else 0
+
+    @property
+    def person(self) -> Optional[str]:
+        return self.people[0].user if len(self.people) == 1 else None
+
+    def named(self, name):
+        """Its person of that name, or None."""
+        return next((person for person in self.people if person.name == name), None)
 
     @property
     def v4(self):
@@ -36,8 +55,10 @@ HOSTS = (
     CONTROLLER,
     Host("ledger", 10, tags=("settlement",)),
     Host("web", 11, tags=("web",)),
-    Host("trader", 20, tags=("laptop",), uid=30001, person="trader@acme.example"),
-    Host("clerk", 21, tags=("laptop",), uid=30002, person="clerk@acme.example"),
+    Host("trader", 20, tags=("laptop",), people=(Person("trader", 30001, "trader@acme.example"),)),
+    Host("clerk", 21, tags=("laptop",), people=(Person("clerk", 30002, "clerk@acme.example"),)),
+    Host("jump", 22, tags=("jump",), people=(Person("ann", 30011, "ann@acme.example"),
+                                             Person("ben", 30012, "ben@acme.example"))),
 )
 NODES = tuple(host for host in HOSTS if host.node)
 BY_NAME = {host.name: host for host in HOSTS}
@@ -51,11 +72,15 @@ TRUST_DOMAIN = "acme.example"
 PASSWORDS = {
     "trader@acme.example": "correct horse battery staple",
     "clerk@acme.example": "many small paper clips",
+    "ann@acme.example": "every row has its index",
+    "ben@acme.example": "trust but read the minutes",
 }
 
 POLICY = """\
 [groups]
-traders = {{ users = ["trader@acme.example"] }}
+traders  = {{ users = ["trader@acme.example"] }}
+dba      = {{ users = ["ann@acme.example"] }}
+auditors = {{ users = ["ben@acme.example"] }}
 
 [segments.settlement]
 members     = ["tag:settlement"]
@@ -81,6 +106,18 @@ lease = "{lease}"
 name  = "web-to-ledger"
 from  = {{ segments = ["web"] }}
 to    = ["settlement/ledger"]
+lease = "{lease}"
+
+[[allow]]
+name  = "dba-to-ledger"
+from  = {{ groups = ["dba"] }}
+to    = ["settlement/ledger", "settlement/probe"]
+lease = "{lease}"
+
+[[allow]]
+name  = "auditors-to-site"
+from  = {{ groups = ["auditors"] }}
+to    = ["web/site"]
 lease = "{lease}"
 """
 
