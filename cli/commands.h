@@ -18,6 +18,8 @@ void add_node(CLI::App& program, Context& context);
 void add_receipts(CLI::App& program, Context& context);
 void add_audit(CLI::App& program, Context& context);
 void add_flows(CLI::App& program, Context& context);
+void add_drops(CLI::App& program, Context& context);
+void add_counters(CLI::App& program, Context& context);
 void add_api_token(CLI::App& program, Context& context);
 void add_ca(CLI::App& program, Context& context);
 void add_login(CLI::App& program, Context& context);

@@ -29,6 +29,8 @@ struct Environment {
   std::function<Result<std::unique_ptr<ApiClient>>(const ApiTarget&)> connect;
   std::function<std::unique_ptr<NodeClient>(std::string socket)> node;
   std::function<Timestamp()> now;
+  /// Waits; false: nothing more is to be waited for.
+  std::function<bool(std::chrono::milliseconds)> pause;
 };
 
 class Context {

@@ -1,5 +1,6 @@
 #include <csignal>
 #include <iostream>
+#include <thread>
 
 #include "cli/run.h"
 #include "cli/terminal.h"
@@ -12,6 +13,11 @@ int main(int argc, char** argv) {
                                        .prompt = cordon::cli::prompt_on_terminal,
                                        .connect = cordon::cli::make_api_client,
                                        .node = cordon::cli::make_node_client,
-                                       .now = [] { return cordon::system_clock().now(); }};
+                                       .now = [] { return cordon::system_clock().now(); },
+                                       .pause =
+                                           [](std::chrono::milliseconds time) {
+                                             std::this_thread::sleep_for(time);
+                                             return true;
+                                           }};
   return cordon::cli::run({argv + 1, argv + argc}, environment);
 }

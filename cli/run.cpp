@@ -13,6 +13,7 @@ namespace cordon::cli {
 namespace {
 
 constexpr const char* kFooter = R"(On a device:                cordon login, status, why ledger 5432, logout
+                            cordon flows, drops, counters with --here (as root: of everybody)
 On the controller as root:  all other commands, over its UNIX socket
 From elsewhere:             with --server, --token-file and --ca
 
@@ -97,7 +98,7 @@ int run(std::vector<std::string> arguments, Environment& environment) {
   add_options(program, context);
   for (const auto add :
        {add_login, add_status, add_why, add_policy, add_token, add_device, add_isolation, add_user,
-        add_session, add_node, add_receipts, add_audit, add_flows, add_api_token, add_ca}) {
+        add_session, add_node, add_receipts, add_audit, add_flows, add_drops, add_counters, add_api_token, add_ca}) {
     add(program, context);
   }
   std::ranges::reverse(arguments);  // as CLI11 takes them

@@ -14,8 +14,12 @@ struct CliRig {
   std::istringstream in;
   std::map<std::string, cli::ApiReply> api;  ///< "GET /v1/users?limit=1000" to its answer
   std::vector<std::string> calls, bodies, lines;
-  std::vector<std::string> typed;  ///< what the person types, in order
-  std::string node;                ///< the node's answer; empty: it isn't there
+  std::vector<std::string> typed;         ///< what the person types, in order
+  std::string node;                       ///< the node's answer; empty: it isn't there
+  std::vector<std::string> node_answers;  ///< its answers one after the other, before `node`
+  std::vector<std::chrono::milliseconds> pauses;
+  std::size_t most_pauses = 1;     ///< the person interrupts then
+  std::function<void()> on_pause;  ///< what happens meanwhile
 
   struct Api final : cli::ApiClient {
     explicit Api(CliRig& rig) : rig(rig) {}
@@ -38,6 +42,11 @@ struct CliRig {
     explicit Node(CliRig& rig) : rig(rig) {}
     Result<std::string> ask(std::string_view line) override {
       rig.lines.emplace_back(line);
+      if (!rig.node_answers.empty()) {
+        const std::string answer = rig.node_answers.front();
+        rig.node_answers.erase(rig.node_answers.begin());
+        return answer;
+      }
       if (rig.node.empty()) return fail(ErrorCode::unavailable, "can't reach the node at there", "start it");
       return rig.node;
     }
@@ -61,7 +70,13 @@ struct CliRig {
           return std::make_unique<Api>(*this);
         },
         .node = [this](std::string) { return std::make_unique<Node>(*this); },
-        .now = [] { return from_us(1'800'000'000'000'000); }};
+        .now = [] { return from_us(1'800'000'000'000'000); },
+        .pause =
+            [this](std::chrono::milliseconds time) {
+              pauses.push_back(time);
+              if (on_pause) on_pause();
+              return pauses.size() < most_pauses;
+            }};
     return cli::run(std::move(arguments), environment);
   }
 };
