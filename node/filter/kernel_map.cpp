@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
+#include <utility>
 
 #include "node/filter/parallel.h"
 #include "node/filter/row_index.h"
@@ -62,19 +64,27 @@ Result<> remove_part(const KernelMap& map, const Rows& rows, std::size_t at, std
   return {};
 }
 
-/// By reading the whole map.
+/// By reading the whole map; what was read is compared while the next is.
 Result<bool> whole_holds(const KernelMap& map, const Rows& rows, bool present) {
-  RowIndex index(rows.keys.data(), rows.key_size, rows.size());
-  for (std::uint32_t i = 0; i < rows.size(); ++i) index.put(i);
+  std::optional<RowIndex> index;
   std::size_t found = 0, equal = 0;
-  CORDON_TRY(for_batches(map, rows, [&](const Rows& batch) {
+  const auto compare = [&](const Rows& batch) {
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      const std::uint32_t row = index.find(batch.key(i));
+      const std::uint32_t row = index->find(batch.key(i));
       if (row == RowIndex::kNone) continue;
       ++found;
       if (std::memcmp(rows.value(row), batch.value(i), rows.value_size) == 0) ++equal;
     }
+  };
+  Beside comparing;
+  comparing.run([&] {
+    index.emplace(rows.keys.data(), rows.key_size, rows.size());
+    for (std::uint32_t i = 0; i < rows.size(); ++i) index->put(i);
+  });
+  CORDON_TRY(for_batches(map, rows, [&](Rows& batch) {
+    comparing.run([&compare, batch = std::exchange(batch, rows.shape())] { compare(batch); });
   }));
+  comparing.wait();
   return present ? equal == rows.size() : found == 0;
 }
 

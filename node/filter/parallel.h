@@ -37,4 +37,26 @@ Result<> in_parallel(std::size_t rows, const Work& work) {
   return {};
 }
 
+/// Does jobs one after the other while its owner does something else.
+class Beside {
+ public:
+  ~Beside() { wait(); }
+  /// Waits for the job before; this one may not throw.
+  template <class Job>
+  void run(Job job) {
+    wait();
+    try {
+      thread_ = std::jthread(job);
+    } catch (const std::system_error&) {
+      job();  // no thread for us
+    }
+  }
+  void wait() {
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  std::jthread thread_;
+};
+
 }  // namespace cordon::node
