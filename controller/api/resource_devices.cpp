@@ -70,6 +70,10 @@ void classify_device(Services& services, const Call& call, Respond respond) {
                 [&](const DeviceId& id) { return kinds::DeviceClassified{id, ownership}; });
 }
 
+void rotate_device(Services& services, const Call& call, Respond respond) {
+  change_device(services, call, respond, [](const DeviceId& id) { return kinds::KeyRotationAsked{id}; });
+}
+
 Field reason(std::string_view about) {
   return {.name = "reason", .about = about, .longest = 200};
 }
@@ -131,6 +135,8 @@ Routes device_routes() {
                .nullable = true},
               waiting()},
              classify_device),
+      change("/v1/devices/{id}/rotate", "rotateDeviceKey",
+             "Asks a device to make a new WireGuard key and turn to it", {waiting()}, rotate_device),
       change("/v1/devices/{id}/isolate", "isolateDevice",
              "Cuts a device off from everything, and its people's sessions",
              {reason("for the audit trail"), waiting()}, isolate_device),

@@ -15,6 +15,7 @@
 #include "controller/secrets/secret_store.h"
 #include "controller/world/kinds.h"
 #include "proto/cordon.pb.h"
+#include "proto/features.h"
 #include "proto/receipt.h"
 
 namespace cordon::controller {
@@ -124,6 +125,8 @@ void Enrolment::enrol(const wire::EnrolRequest& request, const Address& source, 
                                  .public_key_der = *key,
                                  .platform = printable(request.platform(), kMaxPlatform)};
   std::ranges::copy(as_bytes(request.wireguard_public_key()), enrolled.wireguard_key.begin());
+  enrolled.presharing =
+      std::ranges::find(request.features(), wire::kFeatureKeys1) != request.features().end();
   services_.log.propose(kinds::encode("device:" + id.value, enrolled),
                         [self = shared_from_this(), id, source, done = std::move(done),
                          csr = request.csr_pem()](Result<Committed> committed) mutable {

@@ -11,6 +11,7 @@
 #include "node/link/connection.h"
 #include "node/link/verify.h"
 #include "proto/cordon.pb.h"
+#include "proto/features.h"
 #include "proto/receipt.h"
 
 namespace cordon::node {
@@ -139,6 +140,7 @@ Result<Identity> enrol(const EnrolRequestFacts& facts, const wire::JoinTokenText
   const WireguardKey public_key = crypto::wireguard_public(keys.wireguard);
   request.set_wireguard_public_key(public_key.data(), public_key.size());
   request.set_platform(facts.platform);
+  for (const std::string_view feature : wire::kFeatures) request.add_features(std::string(feature));
   const Pin pin = [&](SSL* ssl) {
     return pinned_root(presented_chain(ssl), token.ca_fingerprint, clock.now());
   };

@@ -14,6 +14,14 @@ Result<> DeviceTunnel::set_private_key(const WireguardKey& key) {
   return {};
 }
 
+Result<> DeviceTunnel::turn_private_key(const WireguardKey& key, const PresharedByPeer& preshared) {
+  CORDON_ASSIGN(auto held, device_->read());
+  auto written = device_->write(plan_turn(held.peers, key, preshared));
+  if (!written)
+    return std::unexpected(in_context(std::move(written).error(), "turning to another WireGuard key"));
+  return {};
+}
+
 Result<> DeviceTunnel::set_peers(const std::vector<Peer>& wanted) {
   CORDON_ASSIGN(auto held, device_->read());
   WireguardKey parking;

@@ -11,6 +11,7 @@ class DeviceTunnel : public Tunnel {
  public:
   unsigned ifindex() const override { return ifindex_; }
   Result<> set_private_key(const WireguardKey& key) override;
+  Result<> turn_private_key(const WireguardKey& key, const PresharedByPeer& preshared) override;
   Result<> set_peers(const std::vector<Peer>& wanted) override;
   Result<std::vector<PeerStatus>> peers() const override;
 

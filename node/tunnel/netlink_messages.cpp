@@ -99,7 +99,7 @@ class Splitter {
           current().end_nest(ips);
           current().end_nest(nest);
           next();
-          nest = head({.public_key = peer.public_key});
+          nest = head({.public_key = peer.public_key, .update_only = peer.update_only});
           ips = current().begin_nest(WGPEER_A_ALLOWEDIPS, NLA_F_NESTED);
           put_allowed_ip(current(), prefix);
           written = 0;
@@ -114,7 +114,11 @@ class Splitter {
   std::size_t head(const PeerChange& peer) {
     const std::size_t nest = current().begin_nest(0, NLA_F_NESTED);
     current().put(WGPEER_A_PUBLIC_KEY, peer.public_key);
-    if (peer.remove) current().put_u32(WGPEER_A_FLAGS, WGPEER_F_REMOVE_ME);
+    std::uint32_t flags = 0;
+    if (peer.remove) flags = WGPEER_F_REMOVE_ME;
+    if (peer.update_only && !peer.remove) flags = WGPEER_F_UPDATE_ONLY;
+    if (flags != 0) current().put_u32(WGPEER_A_FLAGS, flags);
+    if (peer.preshared_key) current().put(WGPEER_A_PRESHARED_KEY, *peer.preshared_key);
     if (peer.endpoint) put_endpoint(current(), *peer.endpoint);
     if (peer.keepalive_s) current().put_u16(WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, *peer.keepalive_s);
     return nest;
@@ -167,6 +171,9 @@ Result<PeerState> parse_peer(ByteView payload) {
     return fail(ErrorCode::protocol, "the kernel gave a WireGuard peer without a key");
   }
   std::ranges::copy(*key, out.public_key.begin());
+  if (const auto preshared = attributes.find(WGPEER_A_PRESHARED_KEY);
+      preshared && preshared->size() == out.preshared_key.size())
+    std::ranges::copy(*preshared, out.preshared_key.begin());
   if (auto endpoint = attributes.find(WGPEER_A_ENDPOINT)) {
     CORDON_ASSIGN(out.endpoint, parse_endpoint(*endpoint));
   }

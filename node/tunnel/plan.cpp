@@ -27,9 +27,9 @@ Result<> check_peers(const std::vector<Peer>& wanted) {
   return {};
 }
 
-/// None: as wanted already.
-std::optional<PeerChange> upsert(const PeerState* held, const Peer& wanted) {
-  PeerChange change{.public_key = wanted.public_key};
+/// None: as wanted already. `predecessor`: whose endpoint it takes over when it is new.
+std::optional<PeerChange> upsert(const PeerState* held, const Peer& wanted, const PeerState* predecessor) {
+  PeerChange change{.public_key = wanted.public_key, .update_only = held != nullptr};
   for (const Prefix& prefix : wanted.allowed_ips) {
     const bool there =
         held != nullptr && std::ranges::find(held->allowed_ips, prefix) != held->allowed_ips.end();
@@ -37,9 +37,13 @@ std::optional<PeerChange> upsert(const PeerState* held, const Peer& wanted) {
   }
   if (wanted.endpoint && (held == nullptr || held->endpoint != wanted.endpoint))
     change.endpoint = wanted.endpoint;
+  if (held == nullptr && predecessor != nullptr && !change.endpoint) change.endpoint = predecessor->endpoint;
+  if (wanted.preshared_key != (held == nullptr ? WireguardKey{} : held->preshared_key))
+    change.preshared_key = wanted.preshared_key;
   if (wanted.keepalive_s != (held == nullptr ? 0 : held->keepalive_s))
     change.keepalive_s = wanted.keepalive_s;
-  if (held != nullptr && change == PeerChange{.public_key = wanted.public_key}) return std::nullopt;
+  if (held != nullptr && change == PeerChange{.public_key = wanted.public_key, .update_only = true})
+    return std::nullopt;
   return change;
 }
 
@@ -50,6 +54,10 @@ Result<std::vector<PeerChange>> plan_peers(const std::vector<PeerState>& held,
   CORDON_TRY(check_peers(wanted));
   std::map<WireguardKey, const PeerState*> by_key;
   for (const PeerState& peer : held) by_key[peer.public_key] = &peer;
+  const auto find = [&by_key](const WireguardKey& key) -> const PeerState* {
+    const auto it = by_key.find(key);
+    return it == by_key.end() ? nullptr : it->second;
+  };
 
   std::vector<PeerChange> changes;
   std::set<WireguardKey> wanted_keys;
@@ -57,9 +65,8 @@ Result<std::vector<PeerChange>> plan_peers(const std::vector<PeerState>& held,
   for (const Peer& peer : wanted) {
     wanted_keys.insert(peer.public_key);
     wanted_prefixes.insert(peer.allowed_ips.begin(), peer.allowed_ips.end());
-    const auto it = by_key.find(peer.public_key);
-    if (auto change = upsert(it == by_key.end() ? nullptr : it->second, peer))
-      changes.push_back(*std::move(change));
+    const PeerState* predecessor = peer.successor_of ? find(*peer.successor_of) : nullptr;
+    if (auto change = upsert(find(peer.public_key), peer, predecessor)) changes.push_back(*std::move(change));
   }
 
   PeerChange park{.public_key = parking};
@@ -78,6 +85,26 @@ Result<std::vector<PeerChange>> plan_peers(const std::vector<PeerState>& held,
   }
   std::ranges::move(removals, std::back_inserter(changes));
   return changes;
+}
+
+DeviceChange plan_turn(const std::vector<PeerState>& held, const WireguardKey& key,
+                       const PresharedByPeer& preshared) {
+  DeviceChange turn{.private_key = key};
+  for (const PeerState& peer : held) {
+    const auto found = preshared.find(peer.public_key);
+    const WireguardKey wanted = found == preshared.end() ? WireguardKey{} : found->second;
+    PeerChange first{.public_key = peer.public_key, .update_only = true};
+    if (wanted != peer.preshared_key) first.preshared_key = wanted;
+    if (peer.keepalive_s != 0) first.keepalive_s = 0;
+    if (first != PeerChange{.public_key = peer.public_key, .update_only = true})
+      turn.peers.push_back(std::move(first));
+  }
+  // On only when all have their keys: what is queued for a peer goes out with the first of these.
+  for (const PeerState& peer : held)
+    if (peer.keepalive_s != 0)
+      turn.peers.push_back(
+          {.public_key = peer.public_key, .update_only = true, .keepalive_s = peer.keepalive_s});
+  return turn;
 }
 
 std::vector<PeerStatus> to_status(const DeviceState& state, Timestamp now) {

@@ -13,6 +13,11 @@ namespace cordon::node::wireguard {
 Result<std::vector<PeerChange>> plan_peers(const std::vector<PeerState>& held,
                                            const std::vector<Peer>& wanted, const WireguardKey& parking);
 
+/// Pure. The private key, and for each peer its preshared key under it; a keepalive that is set goes off and
+/// on again, since only one that begins is sent at once. A peer without keepalive is not talked to.
+DeviceChange plan_turn(const std::vector<PeerState>& held, const WireguardKey& key,
+                       const PresharedByPeer& preshared);
+
 /// What people see of the peers; `now` is the wall clock.
 std::vector<PeerStatus> to_status(const DeviceState& state, Timestamp now);
 

@@ -35,7 +35,12 @@ struct Peer {
   std::vector<Prefix> allowed_ips;
   std::optional<Endpoint> endpoint;  ///< none: leave what the tunnel knows
   std::uint16_t keepalive_s = 25;
+  WireguardKey preshared_key{};              ///< all zeros: none
+  std::optional<WireguardKey> successor_of;  ///< when this peer is new: it is where that one was heard last
 };
+
+/// Preshared keys by the peer's key.
+using PresharedByPeer = std::map<WireguardKey, WireguardKey>;
 
 struct PeerStatus {
   WireguardKey public_key{};
@@ -51,6 +56,10 @@ class Tunnel {
   virtual Backend backend() const = 0;
   virtual unsigned ifindex() const = 0;
   virtual Result<> set_private_key(const WireguardKey& key) = 0;
+  /// The same while peers are talked to: they get the preshared keys of the new key (others lose theirs) and,
+  /// in the same call, a keepalive that makes them hear of it at once. What waits to be sent waits for that
+  /// handshake and isn't lost; what comes under the old key is still taken.
+  virtual Result<> turn_private_key(const WireguardKey& key, const PresharedByPeer& preshared) = 0;
   /// Makes the tunnel hold exactly these peers: what is equal is not touched, allowed-IPs that move between
   /// peers are never missing, a peer's endpoint is kept unless one is given and differs.
   virtual Result<> set_peers(const std::vector<Peer>& wanted) = 0;

@@ -90,7 +90,9 @@ class GetParser {
       peer_->allowed_ips.push_back(prefix);
       return {};
     }
-    if (name == "persistent_keepalive_interval") return set(peer_->keepalive_s, uapi_number<std::uint16_t>(value));
+    if (name == "preshared_key") return set(peer_->preshared_key, key(value));
+    if (name == "persistent_keepalive_interval")
+      return set(peer_->keepalive_s, uapi_number<std::uint16_t>(value));
     if (name == "rx_bytes") return set(peer_->received_bytes, uapi_number<std::uint64_t>(value));
     if (name == "tx_bytes") return set(peer_->sent_bytes, uapi_number<std::uint64_t>(value));
     if (name == "last_handshake_time_sec")
@@ -158,8 +160,8 @@ Result<> walk(std::string_view reply, Each each) {
 std::string uapi_set(const DeviceChange& change) {
   std::string out = "set=1\n";
   auto to = std::back_inserter(out);
-  // Reserved in full: no shorter copy of the private key stays behind in freed memory.
-  out.reserve(256 + change.peers.size() * 256);
+  // Reserved in full: no shorter copy of a secret key stays behind in freed memory.
+  out.reserve(256 + change.peers.size() * 384);
   if (change.private_key) {
     std::string secret = hex(*change.private_key);
     out.append("private_key=").append(secret).append("\n");
@@ -172,6 +174,12 @@ std::string uapi_set(const DeviceChange& change) {
     if (peer.remove) {
       out += "remove=true\n";
       continue;
+    }
+    if (peer.update_only) out += "update_only=true\n";
+    if (peer.preshared_key) {
+      std::string secret = hex(*peer.preshared_key);
+      out.append("preshared_key=").append(secret).append("\n");
+      explicit_bzero(secret.data(), secret.size());
     }
     if (peer.endpoint) fmt::format_to(to, "endpoint={}\n", peer.endpoint->to_string());
     if (peer.keepalive_s) fmt::format_to(to, "persistent_keepalive_interval={}\n", *peer.keepalive_s);

@@ -17,7 +17,7 @@ namespace cordon::node::wireguard {
 
 inline constexpr std::string_view kUapiGet = "get=1\n\n";
 
-/// The request; it holds the private key when the change does: wipe it after use.
+/// The request; it holds the secret keys that the change does: wipe it after use.
 std::string uapi_set(const DeviceChange& change);
 
 /// What a get answered. Strict: a line that breaks the grammar, a known key in the wrong place, twice or with

@@ -26,10 +26,11 @@ struct PeerState {
   std::uint16_t keepalive_s = 0;
   HandshakeTime last_handshake;
   std::uint64_t received_bytes = 0, sent_bytes = 0;
+  WireguardKey preshared_key{};  ///< all zeros: none
   bool operator==(const PeerState&) const = default;
 };
 
-/// Private and preshared keys are never read back.
+/// Private keys are never read back.
 struct DeviceState {
   std::uint16_t listen_port = 0;
   std::uint32_t firewall_mark = 0;
@@ -41,6 +42,8 @@ struct DeviceState {
 struct PeerChange {
   WireguardKey public_key{};
   bool remove = false;
+  bool update_only = false;                   ///< one that isn't there any more is not made again
+  std::optional<WireguardKey> preshared_key;  ///< all zeros: none from now on
   std::optional<Endpoint> endpoint;
   std::optional<std::uint16_t> keepalive_s;
   std::vector<Prefix>
@@ -48,7 +51,7 @@ struct PeerChange {
   bool operator==(const PeerChange&) const = default;
 };
 
-/// Applied in order: device first, then peers one by one.
+/// Applied in order: device first, then peers one by one; a peer may come twice.
 struct DeviceChange {
   std::optional<WireguardKey> private_key;
   std::optional<std::uint16_t> listen_port;
