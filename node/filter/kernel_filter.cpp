@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "node/filter/ends.h"
 #include "node/filter/people.h"
+#include "node/filter/run_plan.h"
 
 namespace cordon::node {
 namespace {
@@ -93,6 +94,18 @@ Result<> KernelFilter::confirm(BootNs confirmed) {
   return {};
 }
 
+/// The kernel's maps as a plan writes them.
+class KernelFilter::Writer final : public TableWriter {
+ public:
+  explicit Writer(KernelFilter& filter) : filter_(filter) {}
+  Result<> write(Table table, const Rows& rows) override { return filter_.map(table).write(rows); }
+  Result<> remove(Table table, const Rows& rows) override { return filter_.map(table).remove(rows); }
+  void raise_epoch() override { filter_.settings_.raise_epoch(); }
+
+ private:
+  KernelFilter& filter_;
+};
+
 Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const TimeBase& base) {
   Image want = make_image(wanted, base, image_config(config_));
   const auto fits = check_capacity(want, capacity());
@@ -100,7 +113,9 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
   const Plan plan = make_plan(std::move(have), std::move(want));
   const HostImage host = make_host(wanted, config_.wireguard_port, netns_cookie_);
   if (!fits) {
-    if (auto done = run_cut(plan); !done) log::error("node.filter", "cutting: {}", done.error().message());
+    Writer writer(*this);
+    if (auto done = run_cut(plan, writer); !done)
+      log::error("node.filter", "cutting: {}", done.error().message());
     tighten(host);
     return std::unexpected(fits.error());
   }
@@ -112,6 +127,7 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
   std::vector<RuleId> gone;
   for (const auto& [rule, counter] : counted)
     if (!wanted.entries.contains(policy::RuleKey{rule})) gone.push_back(rule);
+  std::erase_if(gone_rules_, [&](RuleId rule) { return wanted.entries.contains(policy::RuleKey{rule}); });
   forget_rules(gone);
   return report;
 }
@@ -149,8 +165,10 @@ Result<ApplyReport> KernelFilter::update(const policy::NodeState& before,
     if (change.value) add_entry(want, change.key, *change.value, base);
     if (policy::takes_away(old_value, change)) raise_epoch = true;
     if (is_small(change.key)) small_changes.push_back(change);
-    if (const auto* rule = std::get_if<policy::RuleKey>(&change.key); rule != nullptr && !change.value)
-      gone.push_back(rule->rule);
+    if (const auto* rule = std::get_if<policy::RuleKey>(&change.key); rule != nullptr) {
+      gone_rules_.erase(rule->rule);
+      if (!change.value) gone.push_back(rule->rule);
+    }
   }
   policy::NodeState small = small_part(before);
   add_guards(have, small);
@@ -190,38 +208,6 @@ Result<Image> KernelFilter::read_all() const {
   return image;
 }
 
-Result<> KernelFilter::run(const Step& step) const {
-  const KernelMap target = map(step.table);
-  return step.kind == Step::Kind::remove ? target.remove(step.rows) : target.write(step.rows);
-}
-
-Result<> KernelFilter::run_cut(const Plan& plan) {
-  Result<> first;
-  for (const Step& step : cut(plan).steps)
-    if (auto done = run(step); !done && first) first = std::move(done);
-  settings_.raise_epoch();
-  return first;
-}
-
-Result<> KernelFilter::run_all(const Plan& plan) {
-  Result<> failed;
-  for (std::size_t i = 0; i < plan.steps.size() && failed; ++i) failed = run(plan.steps[i]);
-  if (failed) return {};
-  // What goes makes room for what comes, and goes whether that comes or not.
-  Result<> done = run_cut(plan);
-  const Plan after = rest(plan);
-  std::size_t tried = 0;
-  while (done && tried < after.steps.size()) done = run(after.steps[tried++]);
-  if (done) return {};
-  // Half a class may lack what it denies: nothing that was added stays. A failed step may have written rows.
-  for (const Step& step : undo(after, after.steps.size()).steps)
-    if (step.kind == Step::Kind::remove)
-      if (auto undone = run(step); !undone)
-        log::error("node.filter", "undoing: {}", undone.error().message());
-  settings_.raise_epoch();
-  return std::unexpected(in_context(std::move(done).error(), "writing the filter's maps"));
-}
-
 Result<> KernelFilter::read_host() {
   const __u32 zero = 0;
   if (bpf_map_lookup_elem(objects_->map("host"), &zero, &host_) != 0)
@@ -254,7 +240,8 @@ void KernelFilter::tighten(const HostImage& host) {
 }
 
 Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host, bool raise_epoch) {
-  if (auto done = run_all(plan); !done) {
+  Writer writer(*this);
+  if (auto done = run_plan(plan, writer); !done) {
     tighten(host);
     return std::unexpected(done.error());
   }
@@ -274,10 +261,6 @@ Result<bool> KernelFilter::verify(const Plan& plan) const {
     if (!holds) return false;
   }
   return true;
-}
-
-void KernelFilter::forget_rules(const std::vector<RuleId>& rules) const {
-  for (RuleId rule : rules) bpf_map_delete_elem(objects_->map("rule_counters"), &rule.value);
 }
 
 }  // namespace cordon::node

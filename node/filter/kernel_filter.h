@@ -37,31 +37,33 @@ class KernelFilter final : public Filter {
   std::vector<std::string> check() override;
   Result<> remove_all() override;
 
+  /// Part of `check`: what a CPU's cache had of a rule that is gone came to rule_counters when another rule
+  /// took its slot.
+  Result<> forget_gone_rules();
+
   const Objects& objects() const { return *objects_; }
   cordon_settings settings() const { return settings_.read(); }
 
  private:
+  class Writer;
   KernelFilter(FilterConfig config, std::unique_ptr<Objects> objects, SettingsMap settings, EventRing events,
                bool tcx);
 
   KernelMap map(Table table) const;
   std::array<std::size_t, kTables> capacity() const;
   Result<Image> read_all() const;
-  Result<> run(const Step& step) const;
   /// Runs the plan, then writes settings and host, then raises the epoch when asked; on failure only what
   /// takes access away is done.
   Result<ApplyReport> apply(const Plan& plan, const HostImage& host, bool raise_epoch);
-  Result<> run_all(const Plan& plan);
   Result<> read_host();
   Result<> write_host(const cordon_host& host);
   /// As map `host` asks for it. A failure is no reason to refuse a state: `check` tells it and tries again.
   void guard_sockets();
-  /// What takes access away, whatever else fails: each step is tried.
-  Result<> run_cut(const Plan& plan);
   /// Settings that are narrower, and host, of a state that can't be written as a whole.
   void tighten(const HostImage& host);
   Result<bool> verify(const Plan& plan) const;
-  void forget_rules(const std::vector<RuleId>& rules) const;
+  void forget_rules(const std::vector<RuleId>& rules);
+  Result<std::map<RuleId, Counter>> cached_rules() const;
   Result<> sweep_when_due();
 
   FilterConfig config_;
@@ -74,6 +76,7 @@ class KernelFilter final : public Filter {
   cordon_host host_{};  ///< as map `host` holds it
   bool adopted_ = false;
   BootNs swept_ns_ = 0;
+  std::set<RuleId> gone_rules_;  ///< whose counts may still come
   std::uint64_t lost_in_sweeps_ = 0;
 };
 
