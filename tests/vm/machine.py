@@ -10,7 +10,7 @@ QEMU = "qemu-system-x86_64"
 ESCAPES = re.compile(r"\x1b(\[[?0-9;]*[A-Za-z]|c)")  # the firmware clears the screen
 # Newer CPUs have wide vectors, which cost more to emulate than they save.
 CPU = "Westmere,+rdrand"
-# On a busy machine an emulated CPU may stand still for long, which is no fault of the kernel's. mitigations: half of
+# On a busy machine an emulated CPU may stand still for long, which is no fault of the kernel's. mitigations: a fifth of
 # all time otherwise, and nothing of the BPF verifier's for who may load programs.
 KERNEL_ARGUMENTS = ("console=ttyS0 panic=-1 quiet no_timer_check mitigations=off "
                     "rcupdate.rcu_cpu_stall_suppress=1 nosoftlockup nowatchdog")
