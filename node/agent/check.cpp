@@ -10,6 +10,7 @@
 #include "node/agent/commands.h"
 #include "node/agent/config.h"
 #include "node/agent/identity.h"
+#include "node/agent/people.h"
 #include "node/agent/privileges.h"
 
 namespace cordon::node {
@@ -59,6 +60,7 @@ void check_filter(const NodeConfig& config, Findings& findings) {
   else
     findings.good("pins in " + config.pin_directory.string());
   const FilterConfig filter = filter_config(config, mounts);
+  findings.good("people are uids " + in_words(filter.people) + "; others are the device");
   findings.good(filter.cgroup.empty() ? "no connect hook: denied connections hang until their own timeout"
                                       : "connect hook at " + filter.cgroup.string());
 }

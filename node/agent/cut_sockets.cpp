@@ -27,6 +27,15 @@ bool flow_is_allowed(const HostSocket& socket, const policy::NodeState& state, T
              .accept;
 }
 
+/// The addresses that this host has in the overlay.
+std::set<Address> own_addresses(const policy::NodeState& state) {
+  std::set<Address> out{state.settings()->v4, state.settings()->v6};
+  for (auto it = state.entries.lower_bound(policy::LocalSessionKey{}); it != state.entries.end(); ++it)
+    if (const auto* session = std::get_if<policy::LocalSessionValue>(&it->second))
+      out.insert({session->v4, session->v6});
+  return out;
+}
+
 bool stays_here(const HostSocket& socket) {
   const Address& to = socket.remote.address;
   return to == socket.local.address || (to.is_v4() && to.bytes[12] == 127);
@@ -48,7 +57,10 @@ std::vector<HostSocket> cut_sockets(const std::vector<HostSocket>& sockets, cons
   if (settings == nullptr) return out;
   std::set<Endpoint> own;
   for (const HostSocket& socket : sockets) own.insert(socket.local);
+  const std::set<Address> held = own_addresses(state);
   const auto is_cut = [&](const HostSocket& socket) {
+    // Left behind by a session that ended.
+    if (in_overlay(*settings, socket.local.address) && !held.contains(socket.local.address)) return true;
     if (own.contains(socket.remote)) return false;  // its other end is one of these
     if (in_overlay(*settings, socket.local.address) || in_overlay(*settings, socket.remote.address))
       return (settings->isolated || socket.protocol == policy::kTcp) && !flow_is_allowed(socket, state, now);

@@ -12,8 +12,9 @@
 namespace cordon::node {
 
 /// Of `sockets` those to destroy. Of the overlay: TCP for which neither end may begin under `state` at `now`
-/// (leases count as just confirmed). While this host is isolated also UDP, and every socket of the underlay
-/// but the controllers' and DHCP's; what stays within this host is left alone.
+/// (leases count as just confirmed), and TCP and UDP from an address that a session that ended left behind.
+/// While this host is isolated also UDP, and every socket of the underlay but the controllers' and DHCP's;
+/// what stays within this host is left alone.
 std::vector<HostSocket> cut_sockets(const std::vector<HostSocket>& sockets, const policy::NodeState& state,
                                     Timestamp now, const std::vector<Endpoint>& controllers);
 

@@ -88,6 +88,11 @@ void Desk::take(const local::Request& request, const local::Caller& caller, Repl
 }
 
 void Desk::log_in(const local::Login& login, const local::Caller& caller, Reply reply) {
+  if (!backend_.is_person(caller.uid))
+    return reply(local::error_reply(
+        {.code = ErrorCode::forbidden,
+         .what = "uid " + std::to_string(caller.uid) + " is the device here, not a person",
+         .hint = "log in as the user who will use it, or add the uid to people_uids in node.toml"}));
   const std::uint64_t request = next_request_++;
   wire::ToController message;
   auto& body = *message.mutable_login();

@@ -51,6 +51,8 @@ class DeskBackend {
   /// When a lease of so many seconds ends, counted from the last confirmation.
   virtual Timestamp lease_end(Seconds lease) const = 0;
   virtual bool send(const wire::ToController& message) = 0;
+  /// False for root and system uids: what they send is the device's, a session would be nobody's.
+  virtual bool is_person(std::uint32_t) const { return true; }
 };
 
 struct DeskLimits {

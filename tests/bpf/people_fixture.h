@@ -1,5 +1,5 @@
 #pragma once
-// A host of several people: a network namespace with an overlay of a dummy interface, a cgroup for its hooks,
+// A host of several people: a network namespace with an overlay that leads nowhere, a cgroup for its hooks,
 // and processes of any uid in it.
 
 #include <sys/socket.h>

@@ -76,7 +76,7 @@ class Refusals:
         directory.mkdir()
         (directory / "bad.toml").write_text(topology.POLICY.format(lease="10m").replace('["traders"]', '["tradres"]'))
         refused(self.perimeter.cordon("policy", "apply", str(directory)), "a policy with a misspelt group",
-                "bad.toml:20", '"tradres"', 'did you mean "traders"')
+                "bad.toml:22", '"tradres"', 'did you mean "traders"')
         (directory / "bad.toml").write_text("[segments.x\n")
         refused(self.perimeter.cordon("policy", "apply", str(directory)), "a policy with a syntax error", "bad.toml:1")
         refused(self.perimeter.cordon("policy", "apply", "/nonexistent"), "a policy directory that isn't there",

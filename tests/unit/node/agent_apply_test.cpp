@@ -81,7 +81,7 @@ class Apply : public ::testing::Test {
   crypto::PrivateKey key = crypto::PrivateKey::generate().value();
   HeadMemory heads = HeadMemory::open(directory.path() / "seen_head.json").value();
   TimeKeeper time;
-  Applier applier{filter, tunnel, network};
+  Applier applier{filter, tunnel, network, {{1000, 60000}}};
   StateKeeper keeper{applier, heads, time, clock};
   std::uint64_t sequence = 0;
 };
@@ -91,6 +91,7 @@ TEST_F(Apply, AWholeStateIsAppliedInOrderAndSigned) {
   ASSERT_TRUE(answer && answer->has_ack());
   const test::Steps expected = {
       "tunnel.peers [100.64.0.3 ]", "network.addresses 100.64.0.2 fd12:3456:789a::2", "filter.replace",
+      "network.people",
       "network.routes 100.64.0.0/10 src 100.64.0.2 fd12:3456:789a::/48 src fd12:3456:789a::2"};
   EXPECT_EQ(steps, expected);
   EXPECT_EQ(filter.held, base_state());
@@ -128,7 +129,7 @@ TEST_F(Apply, AnAddressThatMovesBetweenPeersIsNeverInBoth) {
   EXPECT_EQ(steps.front(), "tunnel.peers [] [100.64.0.3 ]");
 }
 
-TEST_F(Apply, ASessionIsThePreferredSourceWhileItIsTheOnlyOne) {
+TEST_F(Apply, ASessionsAddressIsItsPersonsSourceAndNobodyElses) {
   policy::NodeState first = base_state();
   ASSERT_TRUE(whole(first, 1)->has_ack());
   policy::NodeState second = first;
@@ -137,15 +138,33 @@ TEST_F(Apply, ASessionIsThePreferredSourceWhileItIsTheOnlyOne) {
   ASSERT_TRUE(tell(delta(first, second, 2))->has_ack());
   const test::Steps login = {
       "network.addresses 100.64.0.2 100.64.1.1~ fd12:3456:789a::2 fd12:3456:789a::1:1~", "filter.update",
-      "network.routes 100.64.0.0/10 src 100.64.1.1 fd12:3456:789a::/48 src fd12:3456:789a::1:1"};
+      "network.people 1000 100.64.1.1 fd12:3456:789a::1:1"};
   EXPECT_EQ(steps, login);
   steps.clear();
   ASSERT_TRUE(tell(delta(second, first, 3))->has_ack());
-  const test::Steps logout = {
-      "filter.update",
-      "network.routes 100.64.0.0/10 src 100.64.0.2 fd12:3456:789a::/48 src fd12:3456:789a::2",
-      "network.addresses 100.64.0.2 fd12:3456:789a::2"};
+  const test::Steps logout = {"filter.update", "network.people",
+                              "network.addresses 100.64.0.2 fd12:3456:789a::2"};
   EXPECT_EQ(steps, logout);
+}
+
+TEST_F(Apply, PeopleWithoutASessionLoseTheWayBeforeTheDeviceHasOne) {
+  ASSERT_TRUE(whole(base_state(), 1)->has_ack());
+  EXPECT_LT(std::ranges::find(steps, "network.people") - steps.begin(),
+            std::ranges::find_if(steps, [](const auto& s) { return s.starts_with("network.routes"); }) -
+                steps.begin());
+  EXPECT_EQ(network.people, (PeopleRouting{.overlay_v4 = test::settings().overlay_v4,
+                                           .overlay_v6 = test::settings().overlay_v6,
+                                           .people = {{1000, 60000}},
+                                           .sessions = {}}));
+}
+
+TEST_F(Apply, ASessionOfASystemUidIsNobodys) {
+  policy::NodeState state = base_state();
+  state.entries[policy::LocalSessionKey{SessionId{"s-root"}}] = test::session(0);
+  state.entries[policy::LocalSessionKey{SessionId{"s-ann"}}] = test::session(3001);
+  ASSERT_TRUE(whole(state, 1)->has_ack());
+  ASSERT_EQ(network.people.sessions.size(), 1u);
+  EXPECT_EQ(network.people.sessions[0].uid, 3001u) << "root is the device";
 }
 
 TEST_F(Apply, AnIsolatedHostsFilterKnowsWhereThePeersAreBeforeItCuts) {

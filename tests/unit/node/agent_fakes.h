@@ -195,6 +195,7 @@ class FakeNetwork : public Network {
     for (const auto& session : wanted.sessions)
       text += fmt::format(" {} {} {}", session.uid, session.v4.to_string(), session.v6.to_string());
     steps_.push_back(fmt::format("network.people{}", text));
+    if (routes_broken) return fail(ErrorCode::io, "no such rule");
     people = wanted;
     return {};
   }

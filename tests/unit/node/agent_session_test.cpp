@@ -40,6 +40,7 @@ class AgentSession : public ::testing::Test {
   void run_agent() {
     config.controllers = {controller->endpoint()};
     config.run_directory = directory.path();
+    config.people_uids = {{.first = ::getuid(), .last = ::getuid()}};
     SessionLimits limits;
     limits.connect = limits.answer = milliseconds(5000);
     limits.backoff = {
@@ -167,6 +168,23 @@ TEST_F(AgentSession, TellsWhenItsSessionsWereActive) {
   EXPECT_TRUE(until([&] { return told.load(); }));
   const auto& features = last_hello.features();
   EXPECT_NE(std::ranges::find(features, "activity/1"), features.end());
+  agent->stop();
+}
+
+TEST_F(AgentSession, WhoIsTheDeviceCannotLogIn) {
+  config.people_uids = {{.first = ::getuid() + 1, .last = ::getuid() + 1}};
+  enrolled();
+  std::atomic<bool> asked = false;
+  serve([&](FakeLink& link) {
+    if (!welcome(link)) return;
+    while (const auto message = link.read()) asked = asked || message->has_login();
+  });
+  run_agent();
+  const std::string told = ask(R"({"verb":"login","user":"ann@acme.example","password":"right","totp":"1"})"
+                               "\n");
+  EXPECT_NE(told.find("is the device here, not a person"), std::string::npos) << told;
+  EXPECT_NE(told.find("people_uids"), std::string::npos) << "the mend";
+  EXPECT_FALSE(asked) << "no password travels for nothing";
   agent->stop();
 }
 

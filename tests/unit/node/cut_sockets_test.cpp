@@ -52,6 +52,19 @@ TEST(CutSockets, WhatIsGrantedEitherWayStays) {
   EXPECT_FALSE(is_cut(kOut, policy::NodeState{})) << "nothing is known yet";
 }
 
+TEST(CutSockets, ASessionThatEndsLeavesNoneBehind) {
+  const HostSocket udp = socket(policy::kUdp, "100.64.1.1:40000", "100.64.0.3:53");
+  const HostSocket local = socket(policy::kUdp, "[fd12:3456:789a::1:1]:40000", "[fd12:3456:789a::2]:53");
+  policy::NodeState with = state();
+  with.entries[policy::LocalSessionKey{SessionId{"s-1"}}] = test::session();
+  for (const HostSocket& each : {udp, local}) {
+    EXPECT_FALSE(is_cut(each, with)) << "a datagram socket may ask others too: its packets are judged";
+    EXPECT_TRUE(is_cut(each, state()));
+  }
+  EXPECT_FALSE(is_cut(socket(policy::kUdp, "100.64.0.2:40000", "100.64.0.3:53"), state()))
+      << "the device's stay";
+}
+
 TEST(CutSockets, ARevokedGrantEndsTheFlowAtBothEnds) {
   policy::NodeState revoked = state();
   std::erase_if(revoked.entries,

@@ -4,6 +4,7 @@
 
 #include "node/filter/guards.h"
 #include "node/filter/image.h"
+#include "node/filter/people.h"
 
 namespace cordon::node {
 namespace filter_image_test {
@@ -67,11 +68,12 @@ TEST(Image, GrantsGoToTheTableOfTheirForm) {
   EXPECT_EQ(value_at<cordon_grant>(image[Table::ranges], 0).slot, 3);
 }
 
-TEST(Image, HostKnowsWhoAsks) {
+TEST(Image, HostKnowsTheDeviceAndItsOverlay) {
   policy::NodeState state;
   EXPECT_EQ(make_host(state, 0, 0).flags, 0u);
   policy::SettingsValue settings;
   settings.v4 = Address::from_v4(0x64400001);
+  settings.overlay_v4 = Prefix::parse("100.64.0.0/10").value();
   settings.isolated = true;
   settings.node_lease = Seconds(60);
   state.entries[policy::SettingsKey{}] = settings;
@@ -82,13 +84,56 @@ TEST(Image, HostKnowsWhoAsks) {
   EXPECT_EQ(device.host.netns_cookie, 77u);
   EXPECT_EQ(from_abi(device.host.local_v4), settings.v4);
 
+  EXPECT_EQ(from_abi(device.host.overlay_v4.network), Address::from_v4(0x64400000));
+  EXPECT_EQ(from_abi(device.host.overlay_v4.mask),
+            Address::parse("ffff:ffff:ffff:ffff:ffff:ffff:ffc0:0").value());
+  EXPECT_TRUE(from_abi(device.host.overlay_v6.mask).is_unspecified()) << "none: nothing is in it";
+
   policy::LocalSessionValue session;
   session.v4 = Address::from_v4(0x64400101);
   state.entries[policy::LocalSessionKey{SessionId("s-1")}] = session;
-  EXPECT_EQ(from_abi(make_host(state, 0, 0).host.local_v4), session.v4);
-  state.entries[policy::LocalSessionKey{SessionId("s-2")}] = session;
-  EXPECT_EQ(from_abi(make_host(state, 0, 0).host.local_v4),
-            settings.v4);  // of several, none speaks for the host
+  EXPECT_EQ(from_abi(make_host(state, 0, 0).host.local_v4), settings.v4)
+      << "a session is a person's, not the host's";
+}
+
+TEST(Image, UidRangesArePrefixesThatHoldExactlyThem) {
+  EXPECT_EQ(prefixes_of({1000, 1000}), (std::vector<UidPrefix>{{1000, 32}}));
+  EXPECT_EQ(prefixes_of({1000, 1003}), (std::vector<UidPrefix>{{1000, 30}}));
+  EXPECT_EQ(prefixes_of({1, 0xffffffff}).size(), 32u);
+  EXPECT_EQ(prefixes_of({0, 0xffffffff}), (std::vector<UidPrefix>{{0, 0}}));
+  const auto usual = prefixes_of({1000, 60000});
+  std::uint64_t next = 1000;
+  for (const UidPrefix& prefix : usual) {
+    EXPECT_EQ(prefix.uid, next) << "no gap and no overlap";
+    EXPECT_EQ(prefix.uid % (1u << (32 - prefix.bits)), 0u);
+    next += 1u << (32 - prefix.bits);
+  }
+  EXPECT_EQ(next, 60001u);
+}
+
+TEST(Image, PeopleAreTheirRangesAndWhatEachSessionHas) {
+  policy::NodeState state;
+  const auto log_in = [&](const char* id, std::uint32_t uid) {
+    state.entries[policy::LocalSessionKey{SessionId(id)}] =
+        policy::LocalSessionValue{.uid = uid, .v4 = Address::from_v4(0x64400100 + uid % 256)};
+  };
+  log_in("s-ann", 3001);
+  log_in("s-last", 3003);  // stands at the end of the range: an entry of its own all the same
+  log_in("s-root", 0);
+  const Image image = make_image(state, kBase, {.people = {{3000, 3003}, {5000, 5000}}});
+  std::map<std::pair<std::uint32_t, int>, Address> found;  // uid and bits
+  for (std::size_t i = 0; i < image[Table::people].size(); ++i) {
+    const auto key = key_at<cordon_person_key>(image[Table::people], i);
+    const std::uint32_t uid = key.uid[0] << 24 | key.uid[1] << 16 | key.uid[2] << 8 | key.uid[3];
+    const auto person = value_at<cordon_person>(image[Table::people], i);
+    EXPECT_EQ(person.v6.word[0] | person.v6.word[1], 0u);
+    found[{uid, static_cast<int>(key.prefix_bits)}] = from_abi(person.v4);
+  }
+  EXPECT_THAT(found, testing::ElementsAre(testing::Pair(std::pair(3000u, 30), Address{}),
+                                          testing::Pair(std::pair(3001u, 32), Address::from_v4(0x644001b9)),
+                                          testing::Pair(std::pair(3003u, 32), Address::from_v4(0x644001bb)),
+                                          testing::Pair(std::pair(5000u, 32), Address{})))
+      << "root is the device, whoever logged in";
 }
 
 TEST(Image, OneSourceHasOneAnswerInTheAllowList) {

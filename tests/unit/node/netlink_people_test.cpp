@@ -188,7 +188,8 @@ TEST(NetlinkPeoplePlan, EveryStepLeavesEachWithTheOldWayOrTheNew) {
     EXPECT_TRUE(plan_people(kernel.held, wanted, block)->empty()) << "asked for what is there";
     before = wanted;
   }
-  for (const PeopleStep& step : plan_people(kernel.held, {}, block).value()) kernel.run(step);
+  const auto away = plan_people(kernel.held, {}, block);
+  for (const PeopleStep& step : *away) kernel.run(step);
   EXPECT_TRUE(kernel.held.rules.empty());
   EXPECT_TRUE(kernel.held.routes.empty());
 }
@@ -204,7 +205,8 @@ TEST(NetlinkPeoplePlan, WhatAFormerDaemonLeftIsKeptOrGoes) {
                      {.uid = 1003, .v4 = address("100.64.1.3"), .v6 = {}}};
   ModelKernel kernel{.held = held};
   std::vector<PeopleChange> kinds;
-  for (const PeopleStep& step : plan_people(held, wanted, block).value()) {
+  const auto steps = plan_people(held, wanted, block);
+  for (const PeopleStep& step : *steps) {
     kinds.push_back(step.kind);
     kernel.run(step);
   }
@@ -235,14 +237,15 @@ class PeopleRoutes : public testing::Test {
     space_ = std::make_unique<TestNamespace>();
     space_->in([&] {
       auto route = Socket::open(NETLINK_ROUTE);
-      ASSERT_TRUE(route && route->query(link_create("d-net", "dummy")));
+      ASSERT_TRUE(route && route->query(link_create("d-net", "veth")));
       auto network = open_network();
       ASSERT_TRUE(network) << network.error().message();
       network_ = *std::move(network);
     });
     if (HasFatalFailure()) return;
     index_ = space_->in([] { return if_nametoindex("d-net"); });
-    ASSERT_TRUE(network_->set_up(index_, 0));
+    for (const char* name : {"d-net", "veth0"})
+      ASSERT_TRUE(network_->set_up(space_->in([&] { return if_nametoindex(name); }), 0));
     std::vector<OwnAddress> own;
     for (const char* text : {"100.64.0.1", "fd12::1"}) own.push_back({prefix(text), false});
     for (const char* text : {"100.64.1.1", "100.64.1.2", "fd12::1:1", "fd12::1:2"})
@@ -263,11 +266,14 @@ class PeopleRoutes : public testing::Test {
     int ends[2];
     EXPECT_EQ(pipe(ends), 0);
     const Address destination = address(to);
-    const pid_t child = space_->in([&] { return fork(); });
-    if (child == 0) {
-      const std::string text = setresuid(uid, uid, uid) == 0 ? chosen(destination) : "no such uid";
-      _exit(write(ends[1], text.data(), text.size()) < 0);
-    }
+    const pid_t child = space_->in([&] {
+      const pid_t forked = fork();
+      if (forked == 0) {
+        const std::string text = setresuid(uid, uid, uid) == 0 ? chosen(destination) : "no such uid";
+        _exit(write(ends[1], text.data(), text.size()) < 0);
+      }
+      return forked;
+    });
     close(ends[1]);
     char text[128];
     const ssize_t got = read(ends[0], text, sizeof text);
