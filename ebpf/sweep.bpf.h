@@ -18,11 +18,15 @@ static long begin_count(void* map, const void* key, struct cordon_budget* budget
 }
 
 /* What was taken or left meanwhile stays: too much by what was both taken and counted, until the next time.
- */
-static long end_count(void* map, const void* key, struct cordon_budget* budget, void* unused) {
-  (void)map, (void)key, (void)unused;
+ * Whoever owns nothing any more is forgotten; a place taken in that moment is counted the next time. */
+static long end_count(void* map, const struct cordon_address* of, struct cordon_budget* budget,
+                      void* unused) {
+  (void)map, (void)unused;
   __sync_fetch_and_add(&budget->live, budget->live_counted - budget->live_before);
   __sync_fetch_and_add(&budget->streams, budget->streams_counted - budget->streams_before);
+  if (READ_ONCE(budget->live) > 0 || READ_ONCE(budget->streams) > 0) return 0;
+  struct cordon_address owner = *of;
+  bpf_map_delete_elem(&flow_budgets, &owner);
   return 0;
 }
 
@@ -80,7 +84,12 @@ static long visit_flow(void* map, const struct cordon_flow_key* at, struct cordo
 static long visit_limit(void* map, const struct cordon_limit_key* key, struct cordon_limit* limit,
                         struct cordon_sweep* work) {
   (void)map;
-  if (!limit->suppressed || work->now_ns < limit->window_start_ns + CORDON_SECOND_NS) return 0;
+  if (work->now_ns < limit->window_start_ns + CORDON_SECOND_NS) return 0;
+  if (!limit->suppressed) { /* silent for a while, and all is told */
+    struct cordon_limit_key over = *key;
+    bpf_map_delete_elem(&event_limits, &over);
+    return 0;
+  }
   struct tuple last = {
       .source = key->source,
       .destination = limit->destination,

@@ -19,8 +19,12 @@ namespace asio = boost::asio;
 constexpr std::string_view kAgentArea = "node.agent";
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr unsigned kTicksBetweenSaves = 5;
+constexpr unsigned kTicksBetweenRefreshes = 10;
 constexpr std::size_t kFlowsAReport = 512;
-constexpr std::size_t kReportsATick = 16;
+// Peers that turn are looked at more than once a millisecond while the controller says that they do so now,
+// else only now and then.
+constexpr std::chrono::microseconds kTurnsPause{500};
+constexpr std::chrono::milliseconds kTurnsSlowPause{100}, kTurnsFast{5000};
 
 std::filesystem::path state_path(const IdentityStore& store) {
   return store.directory() / "state.bin";
@@ -32,7 +36,11 @@ std::filesystem::path state_path(const IdentityStore& store) {
 class Agent::Watches {
  public:
   explicit Watches(Agent& agent)
-      : agent_(agent), events_(agent.parts_.io), network_(agent.parts_.io), tick_(agent.parts_.io) {}
+      : agent_(agent),
+        events_(agent.parts_.io),
+        network_(agent.parts_.io),
+        tick_(agent.parts_.io),
+        turns_(agent.parts_.io) {}
   ~Watches() {
     if (events_.is_open()) events_.release();
     if (network_.is_open()) network_.release();
@@ -49,12 +57,33 @@ class Agent::Watches {
     return {};
   }
 
+  /// While a peer turns to another key; `now`: it does so in this moment.
+  void watch_turns(bool now) {
+    using std::chrono::steady_clock;
+    if (now) turns_fast_until_ = steady_clock::now() + kTurnsFast;
+    if (!agent_.applier_.turning() || (turns_watched_ && !now)) return;
+    turns_watched_ = true;
+    // A look costs more the more peers there are: it may take half of the time.
+    const auto pause = steady_clock::now() < turns_fast_until_
+                           ? std::max<steady_clock::duration>(kTurnsPause, turns_cost_)
+                           : kTurnsSlowPause;
+    turns_.expires_after(pause);
+    turns_.async_wait([this](boost::system::error_code ec) {
+      if (ec) return;
+      turns_watched_ = false;
+      const auto begun = steady_clock::now();
+      if (const auto looked = agent_.applier_.look_at_turns(agent_.parts_.clock.boot_ns()); !looked)
+        log::warning(kAgentArea, "{}", looked.error().message());
+      turns_cost_ = steady_clock::now() - begun;
+      watch_turns(false);
+    });
+  }
+
  private:
   void wait_events() {
     events_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
       if (ec) return;
-      agent_.parts_.filter.take_events([this](const FlowEvent& event) { agent_.flows_.add(event); });
-      if (agent_.flows_.size() >= kFlowsAReport) agent_.send_flows();
+      agent_.take_events();
       wait_events();
     });
   }
@@ -78,8 +107,15 @@ class Agent::Watches {
 
   Agent& agent_;
   asio::posix::stream_descriptor events_, network_;
-  asio::steady_timer tick_;
+  asio::steady_timer tick_, turns_;
+  std::chrono::steady_clock::time_point turns_fast_until_{};
+  std::chrono::steady_clock::duration turns_cost_{};
+  bool turns_watched_ = false;
 };
+
+void Agent::watch_turns(bool now) {
+  if (watches_) watches_->watch_turns(now);
+}
 
 Result<std::unique_ptr<Agent>> Agent::open(AgentParts parts) {
   CORDON_ASSIGN(auto identity, parts.store.load());
@@ -88,8 +124,9 @@ Result<std::unique_ptr<Agent>> Agent::open(AgentParts parts) {
                 "run: cordon-node enrol --token-file FILE");
   CORDON_ASSIGN(auto keys, parts.store.load_keys());
   CORDON_ASSIGN(auto heads, HeadMemory::open(parts.store.directory() / "seen_head.json"));
-  std::unique_ptr<Agent> agent(
-      new Agent(std::move(parts), std::move(keys), std::move(*identity), std::move(heads)));
+  CORDON_ASSIGN(auto preshared, PresharedKeys::open(parts.store.directory() / "preshared.keys"));
+  std::unique_ptr<Agent> agent(new Agent(std::move(parts), std::move(keys), std::move(*identity),
+                                         std::move(heads), std::move(preshared)));
   auto saved = load_state(state_path(agent->parts_.store));
   if (!saved)
     log::warning(kAgentArea, "the last state is not shown: {}", saved.error().message());
@@ -98,15 +135,25 @@ Result<std::unique_ptr<Agent>> Agent::open(AgentParts parts) {
   return agent;
 }
 
-Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads)
+Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, PresharedKeys preshared)
     : parts_(std::move(parts)),
       keys_(std::move(keys)),
       identity_(std::move(identity)),
       heads_(std::move(heads)),
-      applier_(parts_.filter, parts_.tunnel, parts_.network),
+      preshared_(std::move(preshared)),
+      rotation_({.store = parts_.store,
+                 .tunnel = parts_.tunnel,
+                 .clock = parts_.clock,
+                 .every = parts_.config.rotate_keys,
+                 .early = parts_.uniform()},
+                keys_, preshared_),
+      applier_(parts_.filter, parts_.tunnel, parts_.network,
+               parts_.config.people_uids.value_or(std::vector<UidRange>{})),
       states_(applier_, heads_, time_, parts_.clock),
       interfaces_(parts_.config, parts_.filter, parts_.tunnel, parts_.network),
+      guard_file_(parts_.store.directory()),
       renewal_(parts_.store, keys_.device, parts_.clock),
+      history_(parts_.clock.boot_ns()),
       session_(parts_.io, {.controllers = parts_.config.controllers, .limits = parts_.limits}, parts_.clock,
                parts_.uniform, *this),
       desk_(parts_.io, {}, *this),
@@ -114,7 +161,8 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads)
               [this](local::Request request, local::Caller caller, std::function<void(std::string)> reply) {
                 desk_.take(request, caller, std::move(reply));
               }),
-      watches_(std::make_unique<Watches>(*this)) {
+      watches_(std::make_unique<Watches>(*this)),
+      sockets_(parts_.io) {
   stand(identity_);
 }
 
@@ -129,7 +177,8 @@ void Agent::stand(const Identity& identity) {
 }
 
 Result<> Agent::start() {
-  CORDON_TRY(parts_.tunnel.set_private_key(keys_.wireguard));
+  CORDON_TRY(rotation_.settle());
+  CORDON_TRY(applier_.use_preshared(preshared_.of(rotation_.own()), false));
   guard_as_before();
   // The filter goes on an interface before it can carry anything (I1).
   CORDON_TRY(interfaces_.set_up());
@@ -140,7 +189,8 @@ Result<> Agent::start() {
   if (states_.state().settings() != nullptr && !outlived) {
     const auto restored = applier_.restore(overlay_of(states_.state()));
     if (!restored)
-      log::warning(kAgentArea, "tunnel and addresses wait for the controller: {}", restored.error().message());
+      log::warning(kAgentArea, "tunnel and addresses wait for the controller: {}",
+                   restored.error().message());
   }
   CORDON_TRY(server_.listen(parts_.config.run_directory / "node.sock"));
   CORDON_TRY(watches_->start());
@@ -148,16 +198,6 @@ Result<> Agent::start() {
   log::info(kAgentArea, "device {} runs; the filter was {}", identity_.device.value,
             parts_.filter.adopted() ? "adopted" : "loaded");
   return {};
-}
-
-void Agent::guard_as_before() {
-  if (parts_.filter.adopted() || states_.state().settings() == nullptr) return;
-  policy::NodeState guards;
-  for (const auto& [key, value] : states_.state().entries)
-    if (std::holds_alternative<policy::SettingsKey>(key) || std::holds_alternative<policy::GuardKey>(key))
-      guards.entries.emplace(key, value);
-  const auto done = parts_.filter.replace(guards, time_.base());
-  if (!done) log::error(kAgentArea, "the underlay is not guarded yet: {}", done.error().message());
 }
 
 void Agent::stop() {
@@ -170,16 +210,18 @@ void Agent::stop() {
 
 void Agent::tick() {
   supervise_tunnel();
-  if (!interfaces_.alarm().empty())
-    if (const auto done = interfaces_.refresh(); !done) log::warning(kAgentArea, "{}", done.error().message());
-  auto found = parts_.filter.check();
-  for (const std::string& line : found)
-    if (std::ranges::find(filter_alarms_, line) == filter_alarms_.end())
-      log::error(kAgentArea, "filter: {}", line);
-  filter_alarms_ = std::move(found);
+  follow_isolation();
+  // Path MTUs that the kernel learns and peers that move are told by nobody.
+  if (!interfaces_.alarm().empty() || ticks_ % kTicksBetweenRefreshes == 0)
+    if (const auto done = interfaces_.refresh(); !done)
+      log::warning(kAgentArea, "{}", done.error().message());
+  const auto fresh = filter_alarms_.found(parts_.filter.check(), parts_.clock.boot_ns());
+  for (const std::string& line : fresh) log::error(kAgentArea, "filter: {}", line);
+  if (!fresh.empty()) session_.beat();  // told at once
   activity_.look(parts_.filter, states_.state(), parts_.clock.boot_ns());
   renew_if_due();
-  for (std::size_t i = 0; i < kReportsATick && !flows_.empty() && session_.connected(); ++i) send_flows();
+  rotate_if_due();
+  send_flows();
   if (++ticks_ % kTicksBetweenSaves == 0) save_state();
 }
 
@@ -188,7 +230,7 @@ void Agent::supervise_tunnel() {
   tunnel_alarm_ = restarted ? "" : "tunnel: " + restarted.error().message();
   if (!restarted || !*restarted) return;
   log::warning(kAgentArea, "the tunnel was made anew");
-  Result<> done = parts_.tunnel.set_private_key(keys_.wireguard);
+  Result<> done = rotation_.settle();
   if (done) done = interfaces_.set_up();
   if (done) done = applier_.restore();
   if (!done) tunnel_alarm_ = "tunnel: " + done.error().message();
@@ -201,11 +243,41 @@ void Agent::renew_if_due() {
   if (asked) session_.send(message);
 }
 
+void Agent::rotate_if_due() {
+  key_alarm_.clear();
+  Result<> done;
+  if (rotation_.unsettled()) {
+    done = rotation_.settle();
+  } else if (session_.connected() && controller_turns_keys_ && rotation_.due()) {
+    done = rotation_.make_next();
+    if (done) tell_keys();
+  }
+  if (!done) key_alarm_ = "WireGuard key: " + done.error().message();
+}
+
+void Agent::take_events() {
+  const BootNs now = parts_.clock.boot_ns();
+  const Timestamp wall = parts_.clock.now();
+  parts_.filter.take_events([&](const FlowEvent& event) {
+    flows_.add(event);
+    const auto age = std::chrono::nanoseconds(now - std::min(now, event.at));
+    const Timestamp at = time_.known() ? time_.base().to_utc(event.at)
+                                       : wall - std::chrono::duration_cast<std::chrono::microseconds>(age);
+    history_.add(event, at, states_.state(), states_.applied(), now);
+  });
+  desk_.flows_came();
+  if (flows_.size() >= kFlowsAReport) send_flows();
+}
+
 void Agent::send_flows() {
-  if (!time_.known() || !session_.connected()) return;
-  wire::ToController message;
-  flows_.take(kFlowsAReport, time_.base(), parts_.filter.events_lost(), *message.mutable_flows());
-  session_.send(message);
+  if (!time_.known()) return;
+  for (std::size_t due = flows_.due(parts_.clock.boot_ns()); due > 0 && session_.connected();) {
+    const std::size_t now = std::min(due, kFlowsAReport);
+    wire::ToController message;
+    flows_.take(now, time_.base(), parts_.filter.events_lost(), *message.mutable_flows());
+    session_.send(message);
+    due -= now;
+  }
 }
 
 void Agent::save_state() {
@@ -216,12 +288,18 @@ void Agent::save_state() {
   if (saved) saved_ = states_.applied();
 }
 
+bool Agent::is_person(std::uint32_t uid) const {
+  return parts_.config.people_uids && is_among(*parts_.config.people_uids, uid);
+}
+
 std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
-  for (const std::string* alarm : {&states_.head_alarm(), &tunnel_alarm_, &link_alarm_, &disk_alarm_,
-                                   &health_alarm_, &interfaces_.alarm(), &activity_.alarm()})
+  for (const std::string* alarm :
+       {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &disk_alarm_, &guard_alarm_,
+        &health_alarm_, &interfaces_.alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
-  for (const std::string& line : filter_alarms_) out.push_back("filter: " + line);
+  for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))
+    out.push_back("filter: " + line);
   return out;
 }
 

@@ -2,6 +2,7 @@
 // The heart of the node: one thread, one io_context. It brings together the session with the controller, the
 // states that come over it, the kernel that holds them, and the people who ask.
 
+#include <boost/asio/steady_timer.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -13,9 +14,14 @@
 #include "node/agent/config.h"
 #include "node/agent/desk.h"
 #include "node/agent/flow_buffer.h"
+#include "node/agent/flow_history.h"
+#include "node/agent/guard_file.h"
 #include "node/agent/identity.h"
 #include "node/agent/interfaces.h"
+#include "node/agent/preshared.h"
+#include "node/agent/recent_alarms.h"
 #include "node/agent/renewal.h"
+#include "node/agent/rotation.h"
 #include "node/agent/state_keeper.h"
 #include "node/agent/time_keeper.h"
 #include "node/link/head.h"
@@ -53,7 +59,7 @@ class Agent : private SessionHandler, private DeskBackend {
   std::vector<std::string> alarms() const;
 
  private:
-  Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads);
+  Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, PresharedKeys preshared);
   void stand(const Identity& identity);
 
   // SessionHandler
@@ -70,35 +76,61 @@ class Agent : private SessionHandler, private DeskBackend {
   const policy::NodeState& state() const override { return states_.state(); }
   Timestamp lease_end(Seconds lease) const override;
   bool send(const wire::ToController& message) override { return session_.send(message); }
+  bool is_person(std::uint32_t uid) const override;
+  const FlowHistory& history() const override { return history_; }
+  std::string view_name() const override { return identity_.device.value; }
+  Result<NodeCounts> counts() const override;
 
-  /// After a boot the filter is empty: what the saved state guards is not open until the controller speaks.
-  /// The overlay stays shut, as nothing is granted or confirmed.
+  /// After a boot the filter is empty: what was guarded is not open until the controller speaks. The overlay
+  /// stays shut, as nothing is granted or confirmed.
   void guard_as_before();
+  /// Before a state is acknowledged: the next boot finds the underlay guarded as it is now.
+  void keep_guard();
+  /// After a state was applied: the interfaces of the guard, and cut flows' sockets.
+  void settle();
+  /// While this host is isolated: peers that moved are found.
+  void follow_isolation();
+  /// Once for all that was cut until then: what is acknowledged doesn't wait for it.
+  void end_cut_sockets_soon();
+  void end_cut_sockets();
   void report_checks(wire::Heartbeat& heartbeat);
   void observe_time(BootNs sent, Timestamp controller_time);
   void heartbeat_answered(const wire::ToNode& message);
   void take_state(const wire::ToNode& message);
   void endpoints_told(const wire::ToNode& message);
   void renewed(const wire::ToNode& message);
+  void key_ordered(const wire::ToNode& message);
+  void preshared_told(const wire::ToNode& message);
+  void tell_keys();
 
   // Once a second, and when the kernel has something to say.
   void tick();
   void supervise_tunnel();
   void renew_if_due();
+  void rotate_if_due();
+  void take_events();
   void send_flows();
+  void report_counts(wire::Heartbeat& heartbeat);
   void save_state();
+  /// While peers turn to other keys they are watched; `now`: some do so in this moment.
+  void watch_turns(bool now);
   class Watches;
 
   AgentParts parts_;
   Keys keys_;
   Identity identity_;
   HeadMemory heads_;
+  PresharedKeys preshared_;
+  Rotation rotation_;
   TimeKeeper time_;
   Applier applier_;
   StateKeeper states_;
   Interfaces interfaces_;
+  GuardFile guard_file_;
   Renewal renewal_;
   FlowBuffer flows_;
+  FlowHistory history_;
+  std::map<RuleId, std::uint64_t> told_rules_;  ///< in this session: packets
   Activity activity_;
   Session session_;
   Desk desk_;
@@ -106,14 +138,19 @@ class Agent : private SessionHandler, private DeskBackend {
   std::unique_ptr<Watches> watches_;
 
   std::string controller_;
+  bool controller_turns_keys_ = false;
   Timestamp connected_since_{};
   std::chrono::milliseconds told_interval_{10'000};
   std::deque<BootNs> beats_;  ///< sent in this session and not answered
   BootNs confirmed_ = 0;      ///< 0: never by this process
-  std::vector<std::string> filter_alarms_;
-  std::string tunnel_alarm_, link_alarm_, disk_alarm_, health_alarm_;
+  RecentAlarms filter_alarms_;
+  std::string tunnel_alarm_, key_alarm_, link_alarm_, disk_alarm_, guard_alarm_, health_alarm_;
   std::uint64_t saved_ = 0;  ///< StateKeeper::applied() when the state was saved
   unsigned ticks_ = 0;
+  bool contained_ = false;  ///< as the interfaces were attached last
+  std::uint64_t cuts_ = 0;  ///< StateKeeper::cuts() when sockets were looked at
+  boost::asio::steady_timer sockets_;
+  bool sockets_due_ = false;
 };
 
 }  // namespace cordon::node

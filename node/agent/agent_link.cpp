@@ -65,8 +65,9 @@ void Agent::fill_heartbeat(wire::Heartbeat& heartbeat) {
   if (const auto drops = parts_.filter.drop_counters())
     for (const auto& [reason, counter] : *drops) counters[reason] = counter.packets;
   counters["events lost"] = parts_.filter.events_lost() + flows_.lost();
+  report_counts(heartbeat);
   std::map<WireguardKey, DeviceId> names;
-  for (const auto& [device, peer] : applier_.peers()) names.emplace(peer.public_key, device);
+  for (const auto& [device, peer] : applier_.peers()) names.emplace(applier_.key_of(device, peer), device);
   if (const auto peers = parts_.tunnel.peers()) {
     for (const PeerStatus& peer : *peers) {
       const auto name = names.find(peer.public_key);
@@ -80,6 +81,35 @@ void Agent::fill_heartbeat(wire::Heartbeat& heartbeat) {
   report_checks(heartbeat);
   activity_.tell(heartbeat, parts_.clock.boot_ns());
   for (const std::string& alarm : alarms()) heartbeat.add_alarms(alarm);
+}
+
+Result<NodeCounts> Agent::counts() const {
+  NodeCounts counts{.events_lost = parts_.filter.events_lost() + flows_.lost()};
+  CORDON_ASSIGN(counts.rules, parts_.filter.rule_counters());
+  CORDON_ASSIGN(counts.reasons, parts_.filter.drop_counters());
+  return counts;
+}
+
+void Agent::report_counts(wire::Heartbeat& heartbeat) {
+  const auto counts = this->counts();
+  if (!counts) return;
+  auto& counted = *heartbeat.mutable_counted();
+  for (const auto& [rule, counter] : counts->rules) {
+    auto [told, first] = told_rules_.try_emplace(rule, 0);
+    if (!first && told->second == counter.packets) continue;
+    told->second = counter.packets;
+    auto& out = *counted.add_rules();
+    out.set_rule(rule.value);
+    out.set_packets(counter.packets);
+    out.set_bytes(counter.bytes);
+  }
+  for (const auto& [reason, counter] : counts->reasons) {
+    if (counter.packets == 0) continue;
+    auto& out = *counted.add_reasons();
+    out.set_reason(reason);
+    out.set_packets(counter.packets);
+    out.set_bytes(counter.bytes);
+  }
 }
 
 /// What can't be read is not reported: after the policy's time the controller knows nothing of this machine.
@@ -99,10 +129,14 @@ void Agent::connected(const wire::Welcome& welcome, BootNs sent_boot_ns) {
   connected_since_ = parts_.clock.now();
   told_interval_ = std::chrono::milliseconds(welcome.heartbeat_interval_ms());
   beats_.clear();
+  told_rules_.clear();
   states_.begin_session();
+  controller_turns_keys_ =
+      std::ranges::find(welcome.features(), wire::kFeatureKeys1) != welcome.features().end();
   observe_time(sent_boot_ns, from_us(welcome.controller_time_us()));
   if (welcome.has_head()) states_.take_head(welcome.head());
   log::info(kLinkArea, "session with {}", controller_);
+  tell_keys();
 }
 
 void Agent::disconnected(const Error& why) {
@@ -136,6 +170,12 @@ void Agent::received(const wire::ToNode& message) {
       return endpoints_told(message);
     case wire::ToNode::kRenewed:
       return renewed(message);
+    case wire::ToNode::kKeyOrder:
+      return key_ordered(message);
+    case wire::ToNode::kPresharedKeys:
+      return preshared_told(message);
+    case wire::ToNode::kKeyTurns:
+      return watch_turns(true);
     default:
       break;
   }
@@ -147,14 +187,17 @@ void Agent::take_state(const wire::ToNode& message) {
   const std::uint64_t before = states_.applied();
   std::optional<wire::ToController> answer;
   states_.take(message, answer);
+  if (states_.applied() != before) keep_guard();
   if (answer) session_.send(*answer);
   if (states_.applied() == before) return;
+  settle();
   if (const auto saved = heads_.save(); !saved) disk_alarm_ = "head not saved: " + saved.error().message();
   const auto third = std::chrono::milliseconds(states_.shortest_lease()) / 3;
   session_.set_heartbeat_interval(std::min(told_interval_, std::max(kLeastBeat, third)));
   // The first state of a session has leases that nobody confirmed yet.
   if (first && states_.acked_in_session()) session_.beat();
   desk_.state_changed();
+  watch_turns(false);
 }
 
 void Agent::heartbeat_answered(const wire::ToNode& message) {
@@ -185,6 +228,42 @@ void Agent::renewed(const wire::ToNode& message) {
   log::info(kLinkArea, "the certificate was renewed");
 }
 
+void Agent::tell_keys() {
+  if (!controller_turns_keys_) return;
+  wire::ToController message;
+  rotation_.tell(*message.mutable_tunnel_keys());
+  session_.send(message);
+}
+
+/// Whatever comes of it, the controller is told which keys there are.
+void Agent::key_ordered(const wire::ToNode& message) {
+  const std::string& turn_to = message.key_order().turn_to();
+  Result<> done;
+  if (turn_to.empty()) {
+    done = rotation_.make_next();
+  } else {
+    WireguardKey next{};
+    std::ranges::copy(as_bytes(turn_to), next.begin());
+    const auto turned = rotation_.turn_to(next);
+    if (!turned) done = std::unexpected(turned.error());
+    if (turned && *turned) {
+      log::info(kLinkArea, "turned to a new WireGuard key");
+      // Peers that are told from now on; those that are there have theirs.
+      done = applier_.use_preshared(preshared_.of(rotation_.own()), false);
+    }
+  }
+  if (!done) log::error(kLinkArea, "the WireGuard key doesn't change: {}", done.error().message());
+  tell_keys();
+}
+
+void Agent::preshared_told(const wire::ToNode& message) {
+  const auto taken = preshared_.take(message.preshared_keys(), rotation_.all());
+  if (!taken) log::error(kLinkArea, "preshared keys are not kept: {}", taken.error().message());
+  if (taken && !*taken) return;
+  const auto used = applier_.use_preshared(preshared_.of(rotation_.own()), true);
+  if (!used) log::warning(kLinkArea, "can't use the preshared keys: {}", used.error().message());
+}
+
 Result<wire::ToController> Agent::renewal() {
   wire::ToController message;
   CORDON_TRY(renewal_.ask(identity_, *message.mutable_renew()));
@@ -213,7 +292,7 @@ NodeView Agent::view() const {
   for (const auto& [device, value] : applier_.peers()) {
     auto& peer = view.peers.emplace_back();
     peer.device = device.value;
-    const auto status = known.find(value.public_key);
+    const auto status = known.find(applier_.key_of(device, value));
     if (status == known.end()) continue;
     if (status->second.endpoint) peer.endpoint = status->second.endpoint->to_string();
     if (status->second.handshake_age) peer.handshake_age_s = status->second.handshake_age->count();

@@ -9,10 +9,6 @@ namespace cordon::node {
 namespace {
 
 constexpr std::string_view kApplierArea = "node.agent";
-constexpr std::uint8_t kTcpProtocol = 6;
-/// Each costs a look at all of the host's sockets; beyond that many at once they end by their own time
-/// limits.
-constexpr std::size_t kGonePrincipals = 64;
 
 /// Peers of both states. An allowed-IP that moves belongs to its new peer at once: it can only have one.
 std::map<DeviceId, policy::PeerValue> both(const std::map<DeviceId, policy::PeerValue>& before,
@@ -21,9 +17,10 @@ std::map<DeviceId, policy::PeerValue> both(const std::map<DeviceId, policy::Peer
   for (const auto& [device, peer] : after) taken.insert(peer.allowed_ips.begin(), peer.allowed_ips.end());
   auto out = after;
   for (const auto& [device, peer] : before) {
-    auto& merged =
-        out.try_emplace(device, policy::PeerValue{.public_key = peer.public_key, .allowed_ips = {}})
-            .first->second;
+    auto& merged = out.try_emplace(device, policy::PeerValue{.public_key = peer.public_key,
+                                                             .allowed_ips = {},
+                                                             .next_key = peer.next_key})
+                       .first->second;
     for (const Prefix& prefix : peer.allowed_ips)
       if (!taken.contains(prefix)) merged.allowed_ips.push_back(prefix);
     std::ranges::sort(merged.allowed_ips);
@@ -99,37 +96,25 @@ std::vector<OwnAddress> overlay_addresses(const Overlay& overlay) {
 std::vector<Route> overlay_routes(const Overlay& overlay) {
   std::vector<Route> out;
   if (!overlay.settings) return out;
-  const auto& settings = *overlay.settings;
-  const policy::LocalSessionValue* only =
-      overlay.sessions.size() == 1 ? &overlay.sessions.begin()->second : nullptr;
-  const auto add = [&out](const Prefix& to, const Address& session, const Address& device) {
-    const bool has_session = session != Address{} && !session.is_unspecified();
-    const Address& source = has_session ? session : device;
-    if (to.bits != 0 && source != Address{} && !source.is_unspecified())
+  const auto add = [&out](const Prefix& to, const Address& source) {
+    if (!to.address.is_unspecified() && !source.is_unspecified())
       out.push_back({.destination = to, .source = source});
   };
-  add(settings.overlay_v4, only ? only->v4 : Address{}, settings.v4);
-  add(settings.overlay_v6, only ? only->v6 : Address{}, settings.v6);
+  add(overlay.settings->overlay_v4, overlay.settings->v4);
+  add(overlay.settings->overlay_v6, overlay.settings->v6);
   return out;
 }
 
-Result<> Applier::set_peers(const std::map<DeviceId, policy::PeerValue>& peers) {
-  std::vector<Peer> wanted;
-  wanted.reserve(peers.size());
-  std::map<DeviceId, Endpoint> told;
-  for (const auto& [device, value] : peers) {
-    Peer& peer = wanted.emplace_back();
-    peer.public_key = value.public_key;
-    peer.allowed_ips = value.allowed_ips;
-    const auto hint = hints_.find(device);
-    if (hint == hints_.end()) continue;
-    told.emplace(device, hint->second);
-    const auto before = told_.find(device);
-    if (before == told_.end() || before->second != hint->second) peer.endpoint = hint->second;
-  }
-  CORDON_TRY(tunnel_.set_peers(wanted));
-  told_ = std::move(told);
-  return {};
+PeopleRouting people_routing(const Overlay& overlay, const std::vector<UidRange>& people) {
+  if (!overlay.settings) return {};
+  PeopleRouting out{.overlay_v4 = overlay.settings->overlay_v4,
+                    .overlay_v6 = overlay.settings->overlay_v6,
+                    .people = people,
+                    .sessions = {}};
+  for (const auto& [id, session] : overlay.sessions)
+    if (is_among(people, session.uid))
+      out.sessions.push_back({.uid = session.uid, .v4 = session.v4, .v6 = session.v6});
+  return out;
 }
 
 Result<> Applier::prepare(const Overlay& after, bool all) {
@@ -146,6 +131,11 @@ Result<> Applier::prepare(const Overlay& after, bool all) {
 }
 
 Result<> Applier::finish(const Overlay& after, bool all) {
+  // Before the device's own routes: at no time may a person take those.
+  if (auto people = people_routing(after, people_); all || people != people_routing(current_, people_)) {
+    auto set = network_.set_people(tunnel_.ifindex(), people);
+    if (!set) return std::unexpected(in_context(set.error(), "setting the sessions' routes"));
+  }
   if (auto routes = overlay_routes(after); all || routes != overlay_routes(current_)) {
     auto set = network_.set_routes(tunnel_.ifindex(), routes);
     if (!set) return std::unexpected(in_context(set.error(), "setting overlay routes"));
@@ -166,6 +156,8 @@ void Applier::back_to_current() {
   if (!current_known_) return;
   note(set_peers(current_.peers), "putting the tunnel's peers back");
   note(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(current_)), "putting the addresses back");
+  note(network_.set_people(tunnel_.ifindex(), people_routing(current_, people_)),
+       "putting the sessions' routes back");
   note(network_.set_routes(tunnel_.ifindex(), overlay_routes(current_)), "putting the routes back");
 }
 
@@ -176,6 +168,7 @@ Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, Cut
     back_to_current();
     return std::unexpected(prepared.error());
   }
+  note(tell_ends(after), "telling where the peers are");
   auto report = write();
   if (!report) {
     back_to_current();
@@ -186,7 +179,6 @@ Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, Cut
     back_to_current();
     return std::unexpected(finished.error());
   }
-  end_sockets(after);
   current_ = std::move(after);
   current_known_ = true;
   return report;
@@ -221,16 +213,15 @@ Result<ApplyReport> Applier::update(const policy::NodeState& before,
     if (cuts.empty() && !raise_epoch) return ApplyReport{};
     return filter_.update(before, cuts, base, raise_epoch);
   };
-  auto done =
-      run(std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); }, cut);
-  if (done) end_sockets_of_gone(before, changes);
-  return done;
+  return run(
+      std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); }, cut);
 }
 
 Result<> Applier::restore(const Overlay& overlay) {
-  told_.clear();
+  tunnel_peers_.forget();
   CORDON_TRY(set_peers(overlay.peers));
   CORDON_TRY(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(overlay)));
+  CORDON_TRY(network_.set_people(tunnel_.ifindex(), people_routing(overlay, people_)));
   CORDON_TRY(network_.set_routes(tunnel_.ifindex(), overlay_routes(overlay)));
   current_ = overlay;
   current_known_ = true;
@@ -240,41 +231,29 @@ Result<> Applier::restore(const Overlay& overlay) {
 Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints) {
   bool concerns = false;
   for (const auto& [device, endpoint] : hints) {
-    hints_.insert_or_assign(device, endpoint);
+    tunnel_peers_.hint(device, endpoint);
     concerns = concerns || current_.peers.contains(device);
   }
-  return concerns ? set_peers(current_.peers) : Result<>{};
+  if (!concerns) return {};
+  CORDON_TRY(set_peers(current_.peers));
+  return tell_ends(current_);
 }
 
-void Applier::destroy_sockets(const Address& local, const Address& remote) {
-  const auto ended = network_.destroy_sockets(local, remote, kTcpProtocol, 0, 0);
-  if (!ended) {
-    log::warning(kApplierArea, "can't end sockets of {}: {}", (remote.is_unspecified() ? local : remote).to_string(),
-                 ended.error().message());
-  }
+Result<> Applier::use_preshared(PresharedByPeer preshared, bool now) {
+  tunnel_peers_.use_preshared(std::move(preshared));
+  return now && !current_.peers.empty() ? set_peers(current_.peers) : Result<>{};
 }
 
-/// At the target's end: a database that waits for a person who is gone keeps their locks.
-void Applier::end_sockets_of_gone(const policy::NodeState& before,
-                                  const std::vector<policy::Change>& changes) {
-  std::size_t left = kGonePrincipals;
-  for (const policy::Change& change : changes) {
-    const auto* principal = std::get_if<policy::PrincipalKey>(&change.key);
-    if (principal == nullptr || change.value || !before.entries.contains(change.key)) continue;
-    if (left-- == 0) return;
-    destroy_sockets(Address{}, principal->address);
-  }
+Result<> Applier::tell_ends(const Overlay& overlay) {
+  if (!overlay.settings || !overlay.settings->isolated) return {};
+  CORDON_ASSIGN(auto ends, tunnel_peers_.ends(overlay.peers));
+  CORDON_TRY(filter_.set_peers(ends));
+  ends_ = std::move(ends);
+  return {};
 }
 
-void Applier::end_sockets(const Overlay& after) {
-  // A person whose session ended shouldn't watch programs hang on an address that is gone.
-  for (const auto& [id, session] : current_.sessions) {
-    if (after.sessions.contains(id)) continue;
-    for (const Address& address : {session.v4, session.v6}) {
-      if (address == Address{} || address.is_unspecified()) continue;
-      destroy_sockets(address, Address{});
-    }
-  }
+Result<> Applier::follow_peers() {
+  return tell_ends(current_);
 }
 
 }  // namespace cordon::node

@@ -9,6 +9,7 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "node/agent/tunnel_peers.h"
 #include "node/filter/filter.h"
 #include "node/netlink/network.h"
 #include "node/tunnel/tunnel.h"
@@ -29,13 +30,21 @@ void apply(Overlay& overlay, const std::vector<policy::Change>& changes);
 /// The interface's addresses: the device's, and its sessions' deprecated, so that only a route that names one
 /// picks it.
 std::vector<OwnAddress> overlay_addresses(const Overlay& overlay);
-/// The overlay's routes; the preferred source is the session's when there is exactly one, else the device's.
+/// The overlay's routes for who is nobody's person: the preferred source is the device's.
 std::vector<Route> overlay_routes(const Overlay& overlay);
+
+/// The ways of people into the overlay: each by their own session. A session of a uid that is no person's is
+/// nobody's.
+PeopleRouting people_routing(const Overlay& overlay, const std::vector<UidRange>& people);
 
 class Applier {
  public:
-  Applier(Filter& filter, Tunnel& tunnel, Network& network)
-      : filter_(filter), tunnel_(tunnel), network_(network) {}
+  Applier(Filter& filter, Tunnel& tunnel, Network& network, std::vector<UidRange> people = {})
+      : filter_(filter),
+        tunnel_(tunnel),
+        network_(network),
+        people_(std::move(people)),
+        tunnel_peers_(tunnel) {}
 
   /// After an error of either, what filter and tunnel hold is known only to be no wider than wanted: a whole
   /// state has to come next. A cut never waits for the tunnel: it is made even when that fails.
@@ -49,6 +58,21 @@ class Applier {
 
   /// Where peers are reached, as the controller heard it.
   Result<> set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints);
+  /// Of the WireGuard key that the tunnel has, by the peers'. `now`: the peers that are there get theirs.
+  Result<> use_preshared(PresharedByPeer preshared, bool now);
+  /// Some peer turns to another key: look_at_turns() is to be called soon again.
+  bool turning() const { return tunnel_peers_.turning(current_.peers); }
+  Result<> look_at_turns(BootNs now) { return tunnel_peers_.look(current_.peers, now); }
+  /// The key under which a peer is talked to.
+  WireguardKey key_of(const DeviceId& device, const policy::PeerValue& peer) const {
+    return tunnel_peers_.key_of(device, peer);
+  }
+
+  /// While this host is isolated: tells the filter where the peers that are left are reached, as the tunnel
+  /// learnt it from their handshakes and else as the controller heard it. To be called again and again.
+  Result<> follow_peers();
+  /// Where they were at last.
+  const std::vector<Endpoint>& ends() const { return ends_; }
   /// Peers by key, to name what the tunnel reports.
   const std::map<DeviceId, policy::PeerValue>& peers() const { return current_.peers; }
 
@@ -59,18 +83,17 @@ class Applier {
   Result<> prepare(const Overlay& after, bool all);
   Result<> finish(const Overlay& after, bool all);
   void back_to_current();
-  Result<> set_peers(const std::map<DeviceId, policy::PeerValue>& peers);
-  void end_sockets(const Overlay& after);
-  void end_sockets_of_gone(const policy::NodeState& before, const std::vector<policy::Change>& changes);
-  void destroy_sockets(const Address& local, const Address& remote);
+  Result<> set_peers(const std::map<DeviceId, policy::PeerValue>& peers) { return tunnel_peers_.set(peers); }
+  Result<> tell_ends(const Overlay& overlay);
 
   Filter& filter_;
   Tunnel& tunnel_;
   Network& network_;
+  std::vector<UidRange> people_;
   Overlay current_;
   bool current_known_ = false;  ///< false: what an earlier daemon left, to be kept until a state is applied
-  std::map<DeviceId, Endpoint> hints_;
-  std::map<DeviceId, Endpoint> told_;  ///< hints that the tunnel was given: it may know better since
+  TunnelPeers tunnel_peers_;
+  std::vector<Endpoint> ends_;
 };
 
 }  // namespace cordon::node

@@ -48,22 +48,23 @@ bool TunnelPeers::turning(const States& states) const {
 }
 
 /// What is seen is asked of the tunnel, so a daemon that starts in the midst of a turn sees it too.
-Result<bool> TunnelPeers::note_turned(const States& states) {
-  std::map<WireguardKey, DeviceId> awaited;
-  for (const auto& [device, state] : states)
-    if (pending(device, state)) awaited.emplace(*state.next_key, device);
-  if (awaited.empty()) return false;
+Result<std::vector<Peer>> TunnelPeers::note_turned(const States& states) {
+  std::map<WireguardKey, const States::value_type*> awaited;
+  for (const auto& entry : states)
+    if (pending(entry.first, entry.second)) awaited.emplace(*entry.second.next_key, &entry);
+  std::vector<Peer> turned;
+  if (awaited.empty()) return turned;
   CORDON_ASSIGN(const auto peers, tunnel_.peers());
-  bool any = false;
   for (const PeerStatus& peer : peers) {
     const auto found = awaited.find(peer.public_key);
     // Bytes are counted once they are authenticated: those of an initiation come a round trip before the
     // handshake is complete, and what follows it finds its allowed-IPs moved.
     if (found == awaited.end() || (peer.received_bytes == 0 && !peer.handshake_age)) continue;
-    turned_.insert_or_assign(found->second, peer.public_key);
-    any = true;
+    const auto& [device, state] = *found->second;
+    turned_.insert_or_assign(device, peer.public_key);
+    turned.push_back({.public_key = peer.public_key, .allowed_ips = state.allowed_ips});
   }
-  return any;
+  return turned;
 }
 
 Result<> TunnelPeers::set(const States& states) {
@@ -123,14 +124,14 @@ Result<> TunnelPeers::set(const States& states) {
 }
 
 Result<> TunnelPeers::look(const States& states, BootNs now) {
-  CORDON_ASSIGN(const bool turned, note_turned(states));
-  bool over = false;
-  for (auto& [key, entry] : old_) {
+  CORDON_ASSIGN(const auto turned, note_turned(states));
+  // At once, for packets are coming; set() does the rest.
+  if (!turned.empty()) CORDON_TRY(tunnel_.move_allowed_ips(turned));
+  for (auto& [key, entry] : old_)
     if (!entry.since) entry.since = now;
-  }
-  over =
+  const bool over =
       std::erase_if(old_, [&](const auto& entry) { return now - *entry.second.since >= kOldKeyStaysNs; }) > 0;
-  if (!turned && !over) return {};
+  if (turned.empty() && !over) return {};
   return set(states);
 }
 

@@ -45,7 +45,8 @@ class TunnelPeers {
     std::optional<BootNs> since;  ///< none: not looked at yet
   };
   bool pending(const DeviceId& device, const policy::PeerValue& state) const;
-  Result<bool> note_turned(const States& states);
+  /// The peers that turned since.
+  Result<std::vector<Peer>> note_turned(const States& states);
 
   Tunnel& tunnel_;
   std::map<DeviceId, Endpoint> hints_;

@@ -6,8 +6,8 @@
 
 #include <cerrno>
 
-#include "node/filter/kernel_filter.h"
 #include "node/filter/cpus.h"
+#include "node/filter/kernel_filter.h"
 #include "node/filter/reasons.h"
 
 namespace cordon::node {
@@ -59,6 +59,18 @@ Result<std::map<RuleId, Counter>> KernelFilter::rule_counters() const {
     if (read_per_cpu(fd, key, values)) out[RuleId(key)] = sum(values);
   }
   if (errno != ENOENT) return fail_errno("can't read map 'rule_counters'", errno);
+  CORDON_ASSIGN(const auto cached, cached_rules());
+  for (const auto& [rule, counted] : cached) {
+    Counter& counter = out[rule];
+    counter.packets += counted.packets;
+    counter.bytes += counted.bytes;
+  }
+  for (const RuleId rule : gone_rules_) out.erase(rule);
+  return out;
+}
+
+Result<std::map<RuleId, Counter>> KernelFilter::cached_rules() const {
+  std::map<RuleId, Counter> out;
   std::vector<cordon_rule_slot> slots(CORDON_RULE_SLOTS * possible_cpus());
   std::vector<std::uint32_t> indexes(CORDON_RULE_SLOTS);
   std::uint32_t cursor = 0, count = CORDON_RULE_SLOTS;

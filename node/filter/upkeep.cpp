@@ -1,5 +1,6 @@
 // What is done to the filter while nothing changes, and its end.
 
+#include <bpf/bpf.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -31,6 +32,24 @@ Result<> KernelFilter::sweep_when_due() {
   swept_ns_ = now;
   CORDON_ASSIGN(const cordon_sweep done, sweep(objects_->program("sweep"), kSweepTimes));
   lost_in_sweeps_ += done.events_lost;
+  return forget_gone_rules();
+}
+
+void KernelFilter::forget_rules(const std::vector<RuleId>& rules) {
+  for (const RuleId rule : rules) {
+    bpf_map_delete_elem(objects_->map("rule_counters"), &rule.value);
+    gone_rules_.insert(rule);
+  }
+}
+
+Result<> KernelFilter::forget_gone_rules() {
+  if (gone_rules_.empty()) return {};
+  // Read first: what leaves the cache afterwards is still known to be gone at the next sweep.
+  CORDON_ASSIGN(const auto cached, cached_rules());
+  for (auto it = gone_rules_.begin(); it != gone_rules_.end();) {
+    bpf_map_delete_elem(objects_->map("rule_counters"), &it->value);
+    it = cached.contains(*it) ? std::next(it) : gone_rules_.erase(it);
+  }
   return {};
 }
 

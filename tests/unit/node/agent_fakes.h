@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,7 +68,7 @@ class FakeFilter : public Filter {
   Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase&) override {
     CORDON_TRY(step("filter.replace"));
     held = wanted;
-    return ApplyReport{.written = wanted.entries.size(), .verified = verified};
+    return ApplyReport{.written = wanted.entries.size(), .epoch_raised = cuts, .verified = verified};
   }
   Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
                              const TimeBase&, bool raise_epoch) override {
@@ -80,6 +81,11 @@ class FakeFilter : public Filter {
     confirmed = at;
     return step("filter.confirm");
   }
+  Result<> set_peers(const std::vector<Endpoint>& endpoints) override {
+    ends = endpoints;
+    return {};
+  }
+  bool contained() const override { return held.settings() != nullptr && held.settings()->isolated; }
   bool adopted() const override { return false; }
   int events_fd() const override { return pipe.readable(); }
   void take_events(const std::function<void(const FlowEvent&)>& sink) override {
@@ -107,6 +113,7 @@ class FakeFilter : public Filter {
 
   policy::NodeState held;
   std::vector<unsigned> underlay;
+  std::vector<Endpoint> ends;
   std::vector<FlowEvent> events;
   std::size_t events_at_once = SIZE_MAX;
   std::map<Address, BootNs> packets;
@@ -114,6 +121,7 @@ class FakeFilter : public Filter {
   bool packets_broken = false;
   std::vector<std::string> wrong;
   BootNs confirmed = 0;
+  bool cuts = false;  ///< whole states take something away
   bool verified = true, underlay_broken = false;
   std::string fail_at;  ///< the step that fails from now on
   Pipe pipe;
@@ -136,6 +144,13 @@ class FakeTunnel : public Tunnel {
     steps_.push_back("tunnel.key");
     return {};
   }
+  Result<> turn_private_key(const WireguardKey& key, const PresharedByPeer& keys) override {
+    steps_.push_back("tunnel.turn");
+    if (broken) return fail(ErrorCode::io, "the tunnel is gone");
+    private_key = key;
+    preshared = keys;
+    return {};
+  }
   Result<> set_peers(const std::vector<Peer>& wanted) override {
     std::string ips;
     for (const Peer& peer : wanted) {
@@ -149,16 +164,30 @@ class FakeTunnel : public Tunnel {
     held = wanted;
     return {};
   }
+  Result<> move_allowed_ips(const std::vector<Peer>& to) override {
+    steps_.push_back("tunnel.move");
+    if (broken) return fail(ErrorCode::io, "the tunnel is gone");
+    for (const Peer& peer : to)
+      for (Peer& other : held)
+        other.allowed_ips = other.public_key == peer.public_key ? peer.allowed_ips : std::vector<Prefix>{};
+    return {};
+  }
   Result<std::vector<PeerStatus>> peers() const override {
     std::vector<PeerStatus> out;
     for (const Peer& peer : held)
-      out.push_back({.public_key = peer.public_key, .endpoint = peer.endpoint, .handshake_age = Seconds{3}});
+      out.push_back(
+          {.public_key = peer.public_key,
+           .endpoint = peer.endpoint,
+           .handshake_age = silent.contains(peer.public_key) ? std::nullopt : std::optional(Seconds{3})});
     return out;
   }
   Result<bool> supervise() override { return std::exchange(died, false); }
   Result<> remove() override { return {}; }
 
   std::vector<Peer> held;
+  std::set<WireguardKey> silent;  ///< peers that nothing was heard of
+  WireguardKey private_key{};
+  PresharedByPeer preshared;
   bool broken = false, died = false;
 
  private:
@@ -207,6 +236,13 @@ class FakeNetwork : public Network {
                                          : fmt::format("network.destroy to {}", remote.to_string()));
     return std::size_t{1};
   }
+  Result<std::vector<HostSocket>> connected_sockets() const override { return sockets; }
+  Result<std::size_t> destroy(const std::vector<HostSocket>& which) override {
+    for (const HostSocket& socket : which)
+      steps_.push_back(
+          fmt::format("network.destroy {} to {}", socket.local.to_string(), socket.remote.to_string()));
+    return which.size();
+  }
   int monitor_fd() const override { return pipe.readable(); }
   bool drain() override {
     pipe.drain();
@@ -218,6 +254,7 @@ class FakeNetwork : public Network {
                         {.index = 3, .name = "eth1"},
                         {.index = 42, .name = "cdn-cordon"}};
   std::vector<OwnAddress> addresses;
+  std::vector<HostSocket> sockets;
   std::vector<Route> routes;
   PeopleRouting people;
   std::uint32_t mtu = 0, underlay_mtu = 1500;

@@ -432,6 +432,26 @@ TEST_F(AgentSession, AfterABootTheGuardFileGuardsAndGrantsNothing) {
   agent->stop();
 }
 
+TEST_F(AgentSession, WhatTheFilterFoundAndMendedIsToldToTheController) {
+  enrolled();
+  std::atomic<bool> told = false;
+  serve([&](FakeLink& link) {
+    if (!welcome(link)) return;
+    while (const auto message = link.read()) {
+      if (!message->has_heartbeat()) continue;
+      answer_heartbeat(link, message->heartbeat(), 1);
+      for (const std::string& alarm : message->heartbeat().alarms())
+        told = told || alarm == "filter: the filter is not first: put first again";
+    }
+  });
+  run_agent();
+  filter.wrong = {"the filter is not first: put first again"};
+  EXPECT_TRUE(until([&] { return told.load(); }));
+  filter.wrong.clear();
+  EXPECT_FALSE(until([&] { return agent->alarms().empty(); }, milliseconds(2'500))) << "it stands for a while";
+  agent->stop();
+}
+
 TEST_F(AgentSession, IsolationIsOnDiskBeforeItIsAckedAndEndsOtherSockets) {
   enrolled();
   const auto endpoint = [](std::string_view text) { return Endpoint::parse(text).value(); };
@@ -439,6 +459,7 @@ TEST_F(AgentSession, IsolationIsOnDiskBeforeItIsAckedAndEndsOtherSockets) {
       {.protocol = 6, .local = endpoint("198.51.100.10:22"), .remote = endpoint("203.0.113.5:40000")}};
   filter.cuts = true;
   config.underlay_interfaces = {"eth0"};
+  config.interface = "cdn-cordon";
   policy::NodeState isolated = base_state();
   std::get<policy::SettingsValue>(isolated.entries.at(policy::SettingsKey{})).isolated = true;
   std::atomic<bool> acked = false, on_disk = false;
