@@ -227,13 +227,20 @@ void Agent::tick() {
 
 void Agent::supervise_tunnel() {
   const auto restarted = parts_.tunnel.supervise();
-  tunnel_alarm_ = restarted ? "" : "tunnel: " + restarted.error().message();
-  if (!restarted || !*restarted) return;
-  log::warning(kAgentArea, "the tunnel was made anew");
-  Result<> done = rotation_.settle();
-  if (done) done = interfaces_.set_up();
-  if (done) done = applier_.restore();
-  if (!done) tunnel_alarm_ = "tunnel: " + done.error().message();
+  if (restarted && *restarted) {
+    tunnel_is_bare_ = true;
+    log::warning(kAgentArea, "the tunnel was made anew");
+    tunnel_alarms_.found({"it was gone and was made anew"}, parts_.clock.boot_ns());
+  }
+  Result<> done = restarted ? Result<>{} : Result<>(std::unexpected(restarted.error()));
+  if (done && tunnel_is_bare_) {
+    done = rotation_.settle();
+    if (done) done = interfaces_.set_up();
+    if (done) done = applier_.restore();
+    tunnel_is_bare_ = !done;
+    session_.beat();  // told at once
+  }
+  tunnel_alarm_ = done ? "" : "tunnel: " + done.error().message();
 }
 
 void Agent::renew_if_due() {
@@ -300,6 +307,8 @@ std::vector<std::string> Agent::alarms() const {
     if (!alarm->empty()) out.push_back(*alarm);
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))
     out.push_back("filter: " + line);
+  for (const std::string& line : tunnel_alarms_.standing(parts_.clock.boot_ns()))
+    out.push_back("tunnel: " + line);
   return out;
 }
 

@@ -143,7 +143,8 @@ class Agent : private SessionHandler, private DeskBackend {
   std::chrono::milliseconds told_interval_{10'000};
   std::deque<BootNs> beats_;  ///< sent in this session and not answered
   BootNs confirmed_ = 0;      ///< 0: never by this process
-  RecentAlarms filter_alarms_;
+  RecentAlarms filter_alarms_, tunnel_alarms_;
+  bool tunnel_is_bare_ = false;  ///< made anew, and not set up since
   std::string tunnel_alarm_, key_alarm_, link_alarm_, disk_alarm_, guard_alarm_, health_alarm_;
   std::uint64_t saved_ = 0;  ///< StateKeeper::applied() when the state was saved
   unsigned ticks_ = 0;

@@ -1,0 +1,220 @@
+#!/usr/bin/python3
+"""What a person meets at once: the first SYN after a login finds the door open, a denial is told within a millisecond,
+and a cut flow's sockets are destroyed at both ends.
+
+Controller, ledger and trader of the lab's usual company, and fifty traders who use trader one after the other.
+"""
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "lab.d"))
+
+import topology  # noqa: E402
+from hosts import Lab, LabError, patient, wait_until  # noqa: E402
+from perimeter import Perimeter  # noqa: E402
+
+FAILURES = []
+LOGINS = 50
+PASSWORD = "correct horse battery staple"
+LEDGER, TRADER = topology.BY_NAME["ledger"], topology.BY_NAME["trader"]
+
+# Signs in as one after the other and connects at once; standard input: JSON. Prints one object for each.
+PEOPLE = """
+import json, socket, subprocess, sys, time
+asked = json.load(sys.stdin)
+sys.path.insert(0, asked["lab.d"])
+from perimeter import totp
+for name, secret in asked["people"]:
+    begun = time.monotonic()
+    done = subprocess.run([*asked["cordon"], "login", "--user", name, "--password-file", "-", "--totp", totp(secret)],
+                          input=asked["password"] + "\\n", text=True, capture_output=True)
+    signed_in = time.monotonic()
+    said = {"login_ms": round((signed_in - begun) * 1000, 1), "error": done.stderr if done.returncode else ""}
+    for address in asked["addresses"]:
+        begun = time.monotonic()
+        try:
+            socket.create_connection((address, 5432), 5).close()
+        except OSError as error:
+            said["error"] += f"{address}: {error}"
+        said.setdefault("connect_ms", []).append(round((time.monotonic() - begun) * 1000, 1))
+    print(json.dumps(said), flush=True)
+    subprocess.run([*asked["cordon"], "logout"], capture_output=True)
+"""
+
+# Asks for what isn't granted, many times: ADDRESS PORT. Prints each answer's errno and time in microseconds.
+DENIED = """
+import errno, json, socket, sys, time
+out = []
+for _ in range(50):
+    family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM)
+    begun = time.perf_counter()
+    try:
+        s.connect((sys.argv[1], int(sys.argv[2])))
+        code = 0
+    except OSError as error:
+        code = error.errno
+    out.append([errno.errorcode.get(code, code), (time.perf_counter() - begun) * 1e6])
+print(json.dumps(out))
+"""
+
+# Waits on a connection and tells how it ended: serve PORT | hold ADDRESS PORT.
+WAITER = """
+import socket, sys
+if sys.argv[1] == "serve":
+    listener = socket.create_server(("", int(sys.argv[2])))
+    print("ready", flush=True)
+    s, _ = listener.accept()
+else:
+    s = socket.create_connection((sys.argv[2], int(sys.argv[3])), 5)
+    s.settimeout(None)
+print("holds", flush=True)
+try:
+    print("data" if s.recv(1) else "end", flush=True)
+except OSError as error:
+    print(error.strerror, flush=True)
+"""
+
+
+def expect(holds, what, detail=""):
+    print(("ok    " if holds else "FAIL  ") + what, flush=True)
+    if not holds:
+        FAILURES.append(what)
+        print("".join(f"      | {line}\n" for line in str(detail).strip().splitlines()), end="", flush=True)
+
+
+class FirstPacket:
+    def __init__(self, lab):
+        self.lab = lab
+        self.perimeter = Perimeter(lab)
+        self.people = {}
+
+    def add_people(self):
+        for number in range(LOGINS):
+            name = f"trader{number}@acme.example"
+            made = self.perimeter.ask("user", "add", name, "--password-file", "-", input=PASSWORD + "\n")
+            self.people[name] = parse_qs(urlparse(made["otpauth"]).query)["secret"][0]
+
+    def start(self):
+        self.perimeter.write_controller_config()
+        self.perimeter.start_controller()
+        self.add_people()
+        everybody = ", ".join(f'"{name}"' for name in self.people)
+        topology.POLICY = topology.POLICY.replace('"trader@acme.example"', everybody)
+        self.perimeter.apply_policy()
+        for host in (LEDGER, TRADER):
+            self.perimeter.write_node_config(host)
+            self.perimeter.enrol(host, self.perimeter.token(host, approve=True))
+            self.perimeter.start_node(host.name)
+        for host in (LEDGER, TRADER):
+            self.perimeter.wait_ready(host.name)
+        self.addresses = self.perimeter.devices()["ledger"]["addresses"]
+        self.cordon = [self.lab.binary("cordon"), "--node-socket", str(self.lab.host_dir("trader") / "run" / "node.sock")]
+
+    def serve(self, port):
+        """Something that accepts on ledger: a connection is all that is asked for."""
+        return self.lab.popen("ledger", "/usr/bin/python3", "-c",
+                              f"import socket\ns=socket.create_server(('::',{port}),family=socket.AF_INET6,dualstack_ipv6=True)\n"
+                              "print('ready', flush=True)\nwhile True: s.accept()[0].close()",
+                              stdout=subprocess.PIPE, text=True)
+
+    def logins(self):
+        server = self.serve(5432)
+        try:
+            server.stdout.readline()
+            asked = {"lab.d": str(Path(__file__).resolve().parents[2] / "scripts" / "lab.d"), "cordon": self.cordon,
+                     "people": list(self.people.items()), "password": PASSWORD, "addresses": self.addresses}
+            done = self.lab.on("trader", "/usr/bin/python3", "-c", PEOPLE, uid=TRADER.uid, input=json.dumps(asked),
+                               timeout=180)
+        finally:
+            server.kill()
+            server.wait()
+        told = [json.loads(line) for line in done.stdout.splitlines()]
+        failed = [each for each in told if each["error"]]
+        expect(len(told) == LOGINS and not failed, f"{LOGINS} logins, each followed by connects: 0 failures",
+               f"{done.stderr}{failed}")
+        slow = [each for each in told if max(each.get("connect_ms", [0])) >= patient(900)]
+        expect(not slow, "no first SYN was lost (it would be sent again after a second)", slow)
+        late = [each for each in told if each["login_ms"] >= patient(2000)]
+        expect(not late, "no login waited its two seconds out", late)
+        if told:
+            connects = [ms for each in told for ms in each.get("connect_ms", [])]
+            print(f"      login {statistics.median(each['login_ms'] for each in told):.0f} ms, connect "
+                  f"{statistics.median(connects):.1f} ms (medians); slowest connect {max(connects):.1f} ms")
+
+    def sign_in(self, name):
+        from perimeter import totp
+        return self.perimeter.device_cordon("trader", "login", "--user", name, "--password-file", "-", "--totp",
+                                            totp(self.people[name]), input=PASSWORD + "\n")
+
+    def denial(self):
+        name = next(iter(self.people))
+        wait_until(lambda: self.sign_in(name).returncode == 0, 70, "a fresh code", interval=5)
+        for address in self.addresses:
+            done = self.lab.on("trader", "/usr/bin/python3", "-c", DENIED, address, "9", uid=TRADER.uid)
+            told = json.loads(done.stdout)
+            expect(all(code == "EHOSTUNREACH" for code, _ in told), f"{address} port 9: no route to host", told)
+            typical = statistics.median(us for _, us in told)
+            expect(typical < patient(1000), f"{address} port 9: told within a millisecond ({typical:.0f} us)", told)
+
+    def cut(self):
+        address = next(a for a in self.addresses if ":" not in a)
+        server = self.lab.popen("ledger", "/usr/bin/python3", "-c", WAITER, "serve", "8080", stdout=subprocess.PIPE, text=True)
+        other = self.lab.popen("ledger", "/usr/bin/python3", "-c", WAITER, "serve", "8081", stdout=subprocess.PIPE, text=True)
+        client = local = None
+        try:
+            server.stdout.readline(), other.stdout.readline()
+            client = self.lab.popen("trader", "/usr/bin/python3", "-c", WAITER, "hold", address, "8080", uid=TRADER.uid,
+                                    stdout=subprocess.PIPE, text=True)
+            local = self.lab.popen("ledger", "/usr/bin/python3", "-c", WAITER, "hold", "127.0.0.1", "8081",
+                                   stdout=subprocess.PIPE, text=True)
+            for each in (client, server, local, other):
+                expect(each.stdout.readline() == "holds\n", "a connection is held")
+            (self.lab.host_dir("controller") / "policy" / "cut.toml").write_text(topology.FREEZE)
+            self.perimeter.apply_policy()
+            for who, process in (("the person's program", client), ("the server", server)):
+                try:
+                    said, _ = process.communicate(timeout=patient(10))
+                except subprocess.TimeoutExpired:
+                    said = "nothing"
+                expect("abort" in said, f"a grant is revoked: {who} is told that its connection is gone", said)
+            expect(local.poll() is None and other.poll() is None, "others lose nothing")
+        finally:
+            for process in (server, other, client, local):
+                if process and process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+    def run(self):
+        self.start()
+        for part in (self.logins, self.denial, self.cut):
+            try:
+                part()
+            except (LabError, subprocess.SubprocessError, OSError, ValueError, StopIteration) as error:
+                expect(False, f"{part.__name__}: {type(error).__name__}: {error}")
+
+
+def main():
+    lab = Lab(os.environ.get("CORDON_LAB_NAME", "first"))
+    lab.down()
+    try:
+        lab.dir.mkdir(parents=True)
+        lab.make_wires()
+        FirstPacket(lab).run()
+        if FAILURES:
+            for name in ("controller/cordon-controller", "trader/cordon-node", "ledger/cordon-node"):
+                host, service = name.split("/")
+                print(f"--- {name}\n{lab.log_tail(host, service)}")
+    finally:
+        lab.down()
+    print(f"{len(FAILURES)} failed")
+    sys.exit(1 if FAILURES else 0)
+
+
+main()
