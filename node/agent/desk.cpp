@@ -34,7 +34,7 @@ struct Desk::Arrival {
 };
 
 Desk::Desk(asio::io_context& io, DeskLimits limits, DeskBackend& backend)
-    : io_(io), limits_(limits), backend_(backend) {}
+    : io_(io), limits_(limits), backend_(backend), flows_(io, backend) {}
 Desk::~Desk() = default;
 
 void Desk::ask(wire::ToController message, std::uint64_t request, std::chrono::milliseconds limit,
@@ -83,6 +83,9 @@ void Desk::take(const local::Request& request, const local::Caller& caller, Repl
     return log_in(*login, caller, std::move(reply));
   if (const auto* question = std::get_if<local::Why>(&request))
     return why(*question, caller, std::move(reply));
+  if (const auto* flows = std::get_if<local::Flows>(&request))
+    return flows_.flows(*flows, caller, std::move(reply));
+  if (std::holds_alternative<local::Counters>(request)) return flows_.counters(caller, reply);
   if (std::holds_alternative<local::Logout>(request)) return log_out(caller, std::move(reply));
   status(caller, std::move(reply));
 }

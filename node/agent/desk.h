@@ -11,6 +11,7 @@
 
 #include "base/ids.h"
 #include "base/time.h"
+#include "node/agent/desk_flows.h"
 #include "node/local/request.h"
 #include "policy/node_state.h"
 
@@ -53,6 +54,9 @@ class DeskBackend {
   virtual bool send(const wire::ToController& message) = 0;
   /// False for root and system uids: what they send is the device's, a session would be nobody's.
   virtual bool is_person(std::uint32_t) const { return true; }
+  virtual const FlowHistory& history() const = 0;
+  virtual std::string view_name() const = 0;  ///< this device's
+  virtual Result<NodeCounts> counts() const = 0;
 };
 
 struct DeskLimits {
@@ -76,6 +80,8 @@ class Desk {
   bool answered(const wire::ToNode& message);
   void state_changed();
   void disconnected();
+  /// There are new flows in the history.
+  void flows_came() { flows_.came(); }
 
  private:
   struct Waiting;
@@ -92,6 +98,7 @@ class Desk {
   boost::asio::io_context& io_;
   DeskLimits limits_;
   DeskBackend& backend_;
+  DeskFlows flows_;
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, std::unique_ptr<Waiting>> waiting_;
   struct Arrival;  ///< a login that waits for its session's state

@@ -1,5 +1,7 @@
 #include "node/agent/flow_buffer.h"
 
+#include <algorithm>
+
 #include "proto/codec.h"
 #include "proto/cordon.pb.h"
 
@@ -38,21 +40,33 @@ void fill(const FlowEvent& event, const TimeBase& base, wire::Flow& flow) {
 
 }  // namespace
 
-void FlowBuffer::add(const FlowEvent& event) {
-  if (events_.size() >= most_) {
-    events_.pop_front();
-    ++lost_;
+std::size_t DenialFold::Hash::operator()(const Key& key) const {
+  return std::hash<Address>{}(key.source) ^ (std::hash<std::string>{}(key.reason) << 1);
+}
+
+std::optional<DenialFold::Key> DenialFold::key(const FlowEvent& event) {
+  if (event.kind != FlowEvent::Kind::denied && event.kind != FlowEvent::Kind::underlay) return std::nullopt;
+  return Key{.source = event.source, .kind = event.kind, .reason = event.reason};
+}
+
+std::size_t FlowBuffer::due(BootNs now) {
+  constexpr std::size_t kAtOnce = 4'000, kPerSecond = 450;
+  constexpr BootNs kSecondNs = 1'000'000'000;
+  if (refilled_ == 0) allowance_ = kAtOnce;
+  if (const BootNs seconds = (now - refilled_) / kSecondNs; refilled_ == 0 || seconds > 0) {
+    allowance_ = std::min<BootNs>(kAtOnce, allowance_ + seconds * kPerSecond);
+    refilled_ = refilled_ == 0 ? now : refilled_ + seconds * kSecondNs;
   }
-  events_.push_back(event);
+  return std::min(allowance_, events_.size());
 }
 
 void FlowBuffer::take(std::size_t most, const TimeBase& base, std::uint64_t lost_before,
                       wire::FlowReport& report) {
   for (std::size_t i = 0; i < most && !events_.empty(); ++i) {
-    fill(events_.front(), base, *report.add_flows());
-    events_.pop_front();
+    fill(events_.pop(), base, *report.add_flows());
+    if (allowance_ > 0) --allowance_;
   }
-  report.set_lost(lost_ + lost_before);
+  report.set_lost(lost() + lost_before);
 }
 
 }  // namespace cordon::node

@@ -63,6 +63,28 @@ Result<Request> parse_why(const json::object& object) {
   return why;
 }
 
+Result<std::int64_t> number(const json::object& object, std::string_view key, std::int64_t least,
+                            std::int64_t most, std::int64_t otherwise) {
+  const auto* value = object.if_contains(key);
+  if (value == nullptr) return otherwise;
+  if (!value->is_int64() || value->get_int64() < least || value->get_int64() > most)
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" is to be {} to {}", key, least, most));
+  return value->get_int64();
+}
+
+Result<Request> parse_flows(const json::object& object) {
+  CORDON_TRY(only(object, {"after", "limit", "wait_s"}));
+  Flows flows;
+  if (object.contains("after")) {
+    CORDON_ASSIGN(flows.after, text(object, "after"));
+  }
+  CORDON_ASSIGN(const std::int64_t limit, number(object, "limit", 1, 500, 500));
+  CORDON_ASSIGN(const std::int64_t wait, number(object, "wait_s", 0, 20, 0));
+  flows.limit = static_cast<std::size_t>(limit);
+  flows.wait_s = static_cast<std::uint32_t>(wait);
+  return flows;
+}
+
 Result<json::object> parse_object(std::string_view line) {
   json::parse_options options;
   options.max_depth = kMaxDepth;
@@ -114,10 +136,12 @@ Result<Request> parse_request(std::string_view line) {
   CORDON_ASSIGN(const auto verb, text(object, "verb"));
   if (verb == "login") return parse_login(object);
   if (verb == "why") return parse_why(object);
-  if (verb != "logout" && verb != "status")
+  if (verb == "flows") return parse_flows(object);
+  if (verb != "logout" && verb != "status" && verb != "counters")
     return fail(ErrorCode::invalid, fmt::format("unknown verb \"{}\"", verb.substr(0, 64)),
-                "one of login, logout, status, why");
+                "one of login, logout, status, why, flows, counters");
   CORDON_TRY(only(object, {}));
+  if (verb == "counters") return Counters{};
   return verb == "logout" ? Request{Logout{}} : Request{Status{}};
 }
 

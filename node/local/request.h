@@ -22,7 +22,14 @@ struct Why {
   std::uint8_t protocol = 6;
   std::uint16_t port = 0;
 };
-using Request = std::variant<Login, Logout, Status, Why>;
+/// Flows that this node saw, behind `after` ("next" of the answer before; empty: all that is remembered).
+struct Flows {
+  std::string after;
+  std::size_t limit = 500;   ///< 1 to 500
+  std::uint32_t wait_s = 0;  ///< for the next one, when there is none yet; 20 at most
+};
+struct Counters {};
+using Request = std::variant<Login, Logout, Status, Why, Flows, Counters>;
 
 /// Who asks, as the kernel says (SO_PEERCRED).
 struct Caller {

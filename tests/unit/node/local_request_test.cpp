@@ -15,6 +15,13 @@ TEST(LocalRequest, ReadsTheVerbs) {
   ASSERT_TRUE(why);
   EXPECT_EQ(std::get<Why>(*why).protocol, 6);
   EXPECT_EQ(std::get<Why>(*why).port, 5432);
+  const auto flows = parse_request(R"({"verb":"flows","after":"abc-17","limit":5,"wait_s":20})");
+  ASSERT_TRUE(flows);
+  EXPECT_EQ(std::get<Flows>(*flows).after, "abc-17");
+  EXPECT_EQ(std::get<Flows>(*flows).limit, 5u);
+  EXPECT_EQ(std::get<Flows>(*flows).wait_s, 20u);
+  EXPECT_EQ(std::get<Flows>(*parse_request(R"({"verb":"flows"})")).wait_s, 0u);
+  EXPECT_TRUE(std::holds_alternative<Counters>(*parse_request(R"({"verb":"counters"})")));
 }
 
 TEST(LocalRequest, RefusesWhatIsNone) {
@@ -26,6 +33,8 @@ TEST(LocalRequest, RefusesWhatIsNone) {
                            R"({"verb":"why","target":"ledger","access":"tcp/65536"})",
                            R"({"verb":"why","target":"","access":"tcp/1"})",
                            R"({"verb":"why","target":"ledger","access":"tcp/5432x"})",
+                           R"({"verb":"flows","wait_s":21})", R"({"verb":"flows","limit":0})",
+                           R"({"verb":"flows","limit":"5"})", R"({"verb":"counters","node":"x"})",
                            R"({"verb":"status"} x)", R"({"a":{"a":{"a":{"a":{"a":1}}}}})"}) {
     const auto request = parse_request(line);
     EXPECT_FALSE(request) << line;
