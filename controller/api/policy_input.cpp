@@ -68,10 +68,35 @@ json::array views(const std::vector<policy::Diagnostic>& diagnostics) {
 
 namespace {
 
-void read_policy(PolicyInput& input) {
+bool asks_countries(const policy::Rule& rule) {
+  return !rule.when.countries.empty() || (rule.unless && !rule.unless->countries.empty());
+}
+
+/// P12: where no country is known the condition lacks its fact for everybody. One warning, with every place.
+void warn_of_countries(policy::ParseResult& parsed) {
+  policy::Diagnostic warning{
+      .severity = policy::Severity::warning,
+      .place = {},
+      .message = "",
+      .hints = {"name a database of countries under [places] in the controller's configuration"}};
+  for (const policy::Rule& rule : parsed.policy->rules) {
+    if (!asks_countries(rule)) continue;
+    if (!warning.message.empty()) {
+      warning.also.push_back(rule.place);
+      continue;
+    }
+    warning.place = rule.place;
+    warning.message =
+        fmt::format("rule \"{}\" asks for countries, and this controller knows none", rule.name);
+  }
+  if (!warning.message.empty()) parsed.diagnostics.push_back(std::move(warning));
+}
+
+void read_policy(PolicyInput& input, bool countries_known) {
   policy::ParseResult& parsed = input.parsed;
   parsed = policy::parse(input.files, system_time_zones());
   if (!parsed.ok()) return;
+  if (!countries_known) warn_of_countries(parsed);
   const auto results = policy::run_tests(parsed.policy);
   const auto failures = policy::failures(results);
   input.tests = results.size();
@@ -87,10 +112,12 @@ std::string counted(std::size_t count, std::string_view one) {
 
 void parse_aside(Services& services, std::vector<SourceFile> files, std::function<void(PolicyInput)> then) {
   auto input = std::make_shared<PolicyInput>(PolicyInput{.files = std::move(files), .parsed = {}});
-  boost::asio::post(services.pool, [strand = services.strand, input, then = std::move(then)] {
-    read_policy(*input);
-    boost::asio::post(strand, [input, then] { then(std::move(*input)); });
-  });
+  const bool countries_known = services.places != nullptr;
+  boost::asio::post(services.pool,
+                    [strand = services.strand, input, countries_known, then = std::move(then)] {
+                      read_policy(*input, countries_known);
+                      boost::asio::post(strand, [input, then] { then(std::move(*input)); });
+                    });
 }
 
 Reply refused(const PolicyInput& input) {

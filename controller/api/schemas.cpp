@@ -249,7 +249,8 @@ void add_people(Named& all) {
                                      text("user_id", "the person's id"), text("device", "where they are"),
                                      text("assurance", "aal1, aal2 or aal3"), time("authenticated_at", ""),
                                      time("ends_at", "", true), number("uid", "on that device"),
-                                     texts("addresses", "overlay addresses: IPv4, IPv6")});
+                                     texts("addresses", "overlay addresses: IPv4, IPv6"),
+                                     texts("signals", "what takes from trust: name, cost, until when")});
   all.emplace_back("ApiToken",
                    Fields{text("id", "a-..."), text("role", "viewer, auditor, engineer, operator or admin"),
                           text("owner", "whom it dies with"), time("expires_at", ""),

@@ -115,6 +115,12 @@ json::object view(const policy::User& user) {
 }
 
 json::object view(const policy::Session& session, const policy::World& world) {
+  json::array signals;
+  for (const policy::Signal& signal : session.signals)
+    signals.push_back(json::string(fmt::format("{}: {}, {}", signal.name, signal.cost,
+                                               signal.until == kNever
+                                                   ? "as long as the session"
+                                                   : "until " + format_rfc3339(signal.until))));
   return {{"id", session.id.value},
           {"user", name_of(world, session.user)},
           {"user_id", session.user.value},
@@ -123,7 +129,8 @@ json::object view(const policy::Session& session, const policy::World& world) {
           {"authenticated_at", format_rfc3339(session.authenticated_at.value_or(Timestamp{}))},
           {"ends_at", time_or_null(session.ends_at)},
           {"uid", session.uid},
-          {"addresses", addresses(session.addresses)}};
+          {"addresses", addresses(session.addresses)},
+          {"signals", std::move(signals)}};
 }
 
 json::object view(const policy::JoinToken& token, Timestamp now) {

@@ -63,6 +63,25 @@ class ApiPolicy : public ::testing::Test {
 };
 using States = std::vector<std::string>;
 
+// P12.
+TEST_F(ApiPolicy, CountriesThatNobodyKnowsAreWarnedOf) {
+  const std::string text = with_rule("one") + "when = { countries = [\"TW\"] }\n";
+  const auto warning = [](const Answer& answer) {
+    const json::object object = answer.json();
+    const auto& diagnostics = object.at("diagnostics").as_array();
+    return diagnostics.empty() ? std::string() : std::string(diagnostics[0].at("text").as_string());
+  };
+  const std::string expected =
+      "a.toml:5:1: warning: rule \"one\" asks for countries, and this controller knows none; name a database "
+      "of "
+      "countries under [places] in the controller's configuration";
+  const std::string files =
+      json::serialize(json::object{{"files", json::array{json::object{{"name", "a.toml"}, {"text", text}}}}});
+  EXPECT_EQ(warning(rig.call("POST", "/v1/policy/check", files)), expected);
+  EXPECT_EQ(warning(rig.call("POST", "/v1/policy/plan", files)), expected);
+  EXPECT_EQ(warning(apply(text)), expected);
+}
+
 TEST_F(ApiPolicy, IsAppliedAndConfirmed) {
   const auto applied = apply(with_rule("one"));
   ASSERT_EQ(applied.status, 200u) << applied.body;

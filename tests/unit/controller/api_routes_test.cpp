@@ -155,6 +155,17 @@ TEST_F(ApiRoutes, UsersAndSessions) {
                                            .ends_at = rig.clock.now() + Seconds{3600}}});
   expect_list("/v1/sessions", "Session");
   EXPECT_EQ(first_item(rig.call("GET", "/v1/sessions")).at("user").as_string(), "ann@acme.example");
+  const std::string signals = "/v1/sessions/s-0000000000000001/signals";
+  EXPECT_EQ(rig.call("POST", signals, R"({"name":"new country","cost":30,"lasts_s":60})").status, 200u);
+  EXPECT_EQ(rig.call("POST", signals, R"({"name":"new country","cost":50})").status, 200u) << "in its place";
+  EXPECT_EQ(first_item(rig.call("GET", "/v1/sessions")).at("signals").as_array(),
+            (json::array{"new country: 50, as long as the session"}));
+  expect_list("/v1/sessions", "Session");
+  EXPECT_EQ(rig.call("POST", signals, R"({"name":"new country","cost":101})").status, 400u);
+  EXPECT_EQ(rig.call("POST", signals, R"({"name":"","cost":10})").status, 400u);
+  EXPECT_EQ(rig.call("DELETE", signals + "?name=new%20country").status, 200u);
+  EXPECT_EQ(rig.call("DELETE", signals + "?name=new%20country").status, 404u);
+  EXPECT_EQ(rig.call("POST", "/v1/sessions/s-2/signals", R"({"name":"x","cost":10})").status, 404u);
   EXPECT_EQ(rig.call("DELETE", "/v1/sessions/s-0000000000000001?wait_s=1").status, 200u);
   EXPECT_EQ(rig.call("DELETE", "/v1/sessions/s-0000000000000001").status, 404u);
   EXPECT_EQ(rig.call("POST", "/v1/users/ann%40acme.example/disable").status, 200u);
