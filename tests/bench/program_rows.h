@@ -15,9 +15,17 @@ inline constexpr std::uint32_t kFlows = 1u << 18;
 /// "100k grants".
 std::string in_words(unsigned grants);
 
-/// Known flow, new flow and denial, IPv4 and IPv6. `filter` holds a state of `grants` (world.h).
-/// `with_table`: also where a new flow's time goes.
-Result<> measure_programs(Report& report, const node::KernelFilter& filter, unsigned grants,
-                          int empty_program, bool with_table);
+/// Medians in ns.
+struct ProgramTimes {
+  double known = 0, fresh = 0;
+};
+
+/// Known flow, new flow and denial of a family. `filter` holds a state of `grants` (world.h) and has had no
+/// flow yet. `with_table`: also where a new flow's time goes.
+Result<ProgramTimes> measure_programs(Report& report, const node::KernelFilter& filter, unsigned grants,
+                                      bool v4, int empty_program, bool with_table);
+/// The same paths with few and with many grants.
+void report_flatness(Report& report, const ProgramTimes& few, const ProgramTimes& many,
+                     const std::string& suffix);
 
 }  // namespace cordon::bench

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,6 +74,7 @@ Result<> UserspaceTunnel::start(const std::string& ns, const std::string& interf
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("can't start wireguard-go", errno);
   if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);  // nothing of it outlives a benchmark that is killed
     const int nothing = ::open("/dev/null", O_RDWR);
     for (const int fd : {0, 1, 2}) ::dup2(nothing, fd);
     const std::string net = "--net=/run/netns/" + ns;
