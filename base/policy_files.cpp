@@ -38,8 +38,9 @@ struct Walk {
 
 Result<> Walk::file(const fs::path& path) {
   auto text = read_file(path, kMaxPolicyBytes);
+  std::error_code unknown;
   if (!text && text.error().code == ErrorCode::invalid && text.error().hint.empty())
-    text.error().hint = "split it into several files";
+    text.error().hint = fs::is_regular_file(path, unknown) ? "split it into several files" : "take it away";
   if (!text) return std::unexpected(std::move(text).error());
   bytes += text->size();
   if (bytes > kMaxFileBytes)

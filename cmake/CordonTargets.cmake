@@ -17,8 +17,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
                          $<$<COMPILE_LANGUAGE:CXX>:-Wno-missing-field-initializers>)
 else()
   # libstdc++ 12's stable_sort calls std::get_temporary_buffer, which it calls deprecated itself.
+  # libbpf's option macros are statement expressions with compound literals.
   target_compile_options(cordon_flags INTERFACE -Wno-missing-field-initializers
                          -Wno-missing-designated-field-initializers
+                         $<$<COMPILE_LANGUAGE:CXX>:-Wno-gnu-statement-expression-from-macro-expansion>
+                         $<$<COMPILE_LANGUAGE:CXX>:-Wno-c99-extensions>
                          $<$<COMPILE_LANGUAGE:CXX>:-Wno-deprecated-declarations>)
 endif()
 target_include_directories(cordon_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})

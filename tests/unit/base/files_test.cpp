@@ -156,6 +156,14 @@ TEST_F(Files, AHugePolicyFileIsRefusedWithoutReadingIt) {
   EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 4096) << "KiB";
 }
 
+TEST_F(Files, WhatIsNoFileIsNamedWithItsMend) {
+  ASSERT_EQ(::mkfifo((root_ / "pipe.toml").c_str(), 0600), 0);
+  const auto refused = read_policy_directory(root_);
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().message().ends_with("pipe.toml' is not a regular file; take it away"))
+      << refused.error().message();
+}
+
 TEST_F(Files, ALoopIsNamedWithItsMend) {
   put("good.toml", "");
   fs::create_directory_symlink(root_, root_ / "again");
