@@ -71,6 +71,17 @@ Result<> take_backend(NodeConfig& config, const std::string& text) {
   return {};
 }
 
+Result<> take_rotation(NodeConfig& config, const std::string& text) {
+  constexpr Seconds kLeast{3600}, kMost{365 * 24 * 3600};
+  config.rotate_keys.reset();
+  if (text == "never") return {};
+  CORDON_ASSIGN(const Seconds every, parse_duration(text));
+  if (every < kLeast || every > kMost)
+    return fail(ErrorCode::invalid, "\"" + text + "\" is no time to keep a key", "1h to 365d, or \"never\"");
+  config.rotate_keys = every;
+  return {};
+}
+
 Result<> take_directory(std::filesystem::path& out, const std::string& text) {
   if (!text.starts_with('/') || text.contains('\0'))
     return fail(ErrorCode::invalid, "\"" + text + "\" is no absolute path", "it is to start with '/'");
@@ -127,6 +138,7 @@ void read_root(TomlTable& root, NodeConfig& config) {
     t.flag("allow_fallback", config.allow_fallback);
     t.text("interface", "\"cdn-cordon\"", [&](const auto& v) { return take_interface(config.interface, v); });
     t.number("listen_port", config.listen_port, 1, 65535);
+    t.text("rotate_keys", "\"7d\"", [&](const auto& v) { return take_rotation(config, v); });
   });
   root.section("filter", [&](TomlTable& t) {
     t.text("pin_directory", "\"/sys/fs/bpf/cordon/cordon\"",

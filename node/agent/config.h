@@ -32,6 +32,7 @@ struct NodeConfig {
   bool allow_fallback = false;
   std::string interface;  ///< "cdn-" and the instance by default
   std::uint16_t listen_port = 51820;
+  std::optional<Seconds> rotate_keys = Seconds{7 * 24 * 3600};  ///< none: only when an operator asks
 
   std::filesystem::path pin_directory;          ///< /sys/fs/bpf/cordon/<instance> by default
   std::optional<std::filesystem::path> cgroup;  ///< none: where cgroup2 is mounted; empty: no connect hook

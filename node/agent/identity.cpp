@@ -22,6 +22,9 @@ std::filesystem::path device_key(const std::filesystem::path& directory) {
 std::filesystem::path wireguard_key(const std::filesystem::path& directory) {
   return directory / "wireguard.key";
 }
+std::filesystem::path next_wireguard_key(const std::filesystem::path& directory) {
+  return directory / "wireguard.next.key";
+}
 std::filesystem::path certificate(const std::filesystem::path& directory) {
   return directory / "certificate.pem";
 }
@@ -43,6 +46,12 @@ Result<WireguardKey> parse_wireguard_key(std::string text, const std::filesystem
   return key;
 }
 
+Result<Timestamp> written_at(const std::filesystem::path& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return fail_errno("can't look at " + path.string(), errno);
+  return from_us(info.st_mtim.tv_sec * 1'000'000 + info.st_mtim.tv_nsec / 1'000);
+}
+
 Result<bool> is_there(const std::filesystem::path& path) {
   std::error_code ec;
   const bool there = std::filesystem::exists(path, ec);
@@ -52,7 +61,7 @@ Result<bool> is_there(const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<std::string> read_secret_file(const std::filesystem::path& path) {
+Result<std::string> read_secret_file(const std::filesystem::path& path, std::size_t limit) {
   struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) return fail_errno("can't read " + path.string(), errno);
   if (!S_ISREG(info.st_mode))
@@ -67,7 +76,7 @@ Result<std::string> read_secret_file(const std::filesystem::path& path) {
     return fail(ErrorCode::forbidden,
                 fmt::format("{} belongs to uid {}, not to us", path.string(), info.st_uid),
                 fmt::format("run: chown {} {}", ::geteuid(), path.string()));
-  return read_file(path, kMaxSecretBytes);
+  return read_file(path, limit);
 }
 
 Result<Keys> IdentityStore::load_keys() const {
@@ -77,7 +86,31 @@ Result<Keys> IdentityStore::load_keys() const {
     return std::unexpected(in_context(device.error(), "reading " + device_key(directory_).string()));
   CORDON_ASSIGN(auto text, read_secret_file(wireguard_key(directory_)));
   CORDON_ASSIGN(const auto wireguard, parse_wireguard_key(std::move(text), wireguard_key(directory_)));
-  return Keys{.device = std::move(*device), .wireguard = wireguard};
+  CORDON_ASSIGN(const auto since, written_at(wireguard_key(directory_)));
+  Keys keys{.device = std::move(*device), .wireguard = wireguard, .wireguard_since = since};
+  const auto next_path = next_wireguard_key(directory_);
+  CORDON_ASSIGN(const bool has_next, is_there(next_path));
+  if (!has_next) return keys;
+  CORDON_ASSIGN(auto next_text, read_secret_file(next_path));
+  CORDON_ASSIGN(const auto next, parse_wireguard_key(std::move(next_text), next_path));
+  keys.half_turned = next == wireguard;
+  if (!keys.half_turned) keys.next_wireguard = next;
+  return keys;
+}
+
+Result<> IdentityStore::keep_next_key(const WireguardKey& key) const {
+  return write_file(next_wireguard_key(directory_), to_base64(key) + "\n", 0600);
+}
+
+Result<> IdentityStore::turn_to_key(const WireguardKey& key) const {
+  return write_file(wireguard_key(directory_), to_base64(key) + "\n", 0600);
+}
+
+Result<> IdentityStore::forget_next_key() const {
+  std::error_code ec;
+  std::filesystem::remove(next_wireguard_key(directory_), ec);
+  if (ec) return fail_errno("can't remove " + next_wireguard_key(directory_).string(), ec.value());
+  return {};
 }
 
 Result<Keys> IdentityStore::load_or_make_keys() const {

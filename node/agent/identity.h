@@ -11,12 +11,17 @@
 #include "base/crypto.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "base/time.h"
 
 namespace cordon::node {
 
 struct Keys {
   crypto::PrivateKey device;
-  WireguardKey wireguard{};  ///< private
+  WireguardKey wireguard{};                    ///< private
+  std::optional<WireguardKey> next_wireguard;  ///< private: made, and not turned to yet
+  Timestamp wireguard_since{};                 ///< by the wall clock
+  bool half_turned =
+      false;  ///< `wireguard` was the next key when we ended: the tunnel may have the one before
 };
 
 struct Identity {
@@ -34,6 +39,13 @@ class IdentityStore {
   Result<Keys> load_or_make_keys() const;
   Result<Keys> load_keys() const;
 
+  /// In this order a crash at any point leaves a key that the controller knows: the next key is kept before
+  /// it is offered; it takes the place of the one in use before the tunnel has it; it is forgotten when it
+  /// has.
+  Result<> keep_next_key(const WireguardKey& key) const;
+  Result<> turn_to_key(const WireguardKey& key) const;
+  Result<> forget_next_key() const;
+
   /// None: not enrolled.
   Result<std::optional<Identity>> load() const;
   Result<> save(const Identity& identity) const;
@@ -44,7 +56,7 @@ class IdentityStore {
   std::filesystem::path directory_;
 };
 
-/// A file that only its owner, who is us, may read; else `forbidden` with the mend.
-Result<std::string> read_secret_file(const std::filesystem::path& path);
+/// A file of at most `limit` bytes that only its owner, who is us, may read; else `forbidden` with the mend.
+Result<std::string> read_secret_file(const std::filesystem::path& path, std::size_t limit = 64u << 10);
 
 }  // namespace cordon::node

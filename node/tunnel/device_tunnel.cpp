@@ -38,6 +38,18 @@ Result<> DeviceTunnel::set_peers(const std::vector<Peer>& wanted) {
   return {};
 }
 
+Result<> DeviceTunnel::move_allowed_ips(const std::vector<Peer>& to) {
+  DeviceChange change;
+  for (const Peer& peer : to)
+    change.peers.push_back({.public_key = peer.public_key,
+                            .update_only = true,
+                            .keepalive_s = peer.keepalive_s,
+                            .add_allowed_ips = peer.allowed_ips});
+  auto written = device_->write(change);
+  if (!written) return std::unexpected(in_context(std::move(written).error(), "moving allowed-IPs"));
+  return {};
+}
+
 Result<std::vector<PeerStatus>> DeviceTunnel::peers() const {
   CORDON_ASSIGN(auto held, device_->read());
   return to_status(held, system_clock().now());

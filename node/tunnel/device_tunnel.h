@@ -13,6 +13,7 @@ class DeviceTunnel : public Tunnel {
   Result<> set_private_key(const WireguardKey& key) override;
   Result<> turn_private_key(const WireguardKey& key, const PresharedByPeer& preshared) override;
   Result<> set_peers(const std::vector<Peer>& wanted) override;
+  Result<> move_allowed_ips(const std::vector<Peer>& to) override;
   Result<std::vector<PeerStatus>> peers() const override;
 
  protected:

@@ -63,6 +63,8 @@ class Tunnel {
   /// Makes the tunnel hold exactly these peers: what is equal is not touched, allowed-IPs that move between
   /// peers are never missing, a peer's endpoint is kept unless one is given and differs.
   virtual Result<> set_peers(const std::vector<Peer>& wanted) = 0;
+  /// In one step: peers that are there get their allowed-IPs, whoever has them now, and their keepalive.
+  virtual Result<> move_allowed_ips(const std::vector<Peer>& to) = 0;
   virtual Result<std::vector<PeerStatus>> peers() const = 0;
   /// Is the interface (and wireguard-go behind it) alive? Restarts a dead wireguard-go; true when it had to,
   /// and then key, peers, addresses and filter are to be set again.

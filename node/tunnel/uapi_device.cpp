@@ -29,6 +29,7 @@ class Connection {
     if (fd_ >= 0) close(fd_);
   }
   int fd() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;
@@ -69,10 +70,9 @@ Result<Connection> connect_to(const std::filesystem::path& path) {
   return connection;
 }
 
-Result<std::string> converse(const std::filesystem::path& path, std::string_view request) {
-  CORDON_ASSIGN(auto connection, connect_to(path));
+Result<std::string> ask(int fd, const std::filesystem::path& path, std::string_view request) {
   while (!request.empty()) {
-    const ssize_t sent = send(connection.fd(), request.data(), request.size(), MSG_NOSIGNAL);
+    const ssize_t sent = send(fd, request.data(), request.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return fail_errno(fmt::format("can't write to wireguard-go at {}", path.string()), errno);
     request.remove_prefix(static_cast<std::size_t>(sent));
@@ -81,7 +81,7 @@ Result<std::string> converse(const std::filesystem::path& path, std::string_view
   std::array<char, 16384> part;
   // The connection stays open for more requests; a reply ends in an empty line.
   while (!reply.ends_with("\n\n")) {
-    const ssize_t got = recv(connection.fd(), part.data(), part.size(), 0);
+    const ssize_t got = recv(fd, part.data(), part.size(), 0);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return fail_errno(fmt::format("no answer from wireguard-go at {}", path.string()), errno);
     if (got == 0)
@@ -95,8 +95,26 @@ Result<std::string> converse(const std::filesystem::path& path, std::string_view
 
 }  // namespace
 
+void UapiDevice::hang_up() {
+  if (fd_ >= 0) close(fd_);
+  fd_ = -1;
+}
+
+Result<std::string> UapiDevice::converse(std::string_view request) {
+  // Nobody may listen at the other end of a kept connection any more, while another one listens at the path.
+  if (fd_ >= 0) {
+    auto reply = ask(fd_, socket_, request);
+    if (reply) return reply;
+    hang_up();
+  }
+  CORDON_ASSIGN(auto connection, connect_to(socket_));
+  auto reply = ask(connection.fd(), socket_, request);
+  if (reply) fd_ = connection.release();
+  return reply;
+}
+
 Result<DeviceState> UapiDevice::read() {
-  CORDON_ASSIGN(auto reply, converse(socket_, kUapiGet));
+  CORDON_ASSIGN(auto reply, converse(kUapiGet));
   auto state = parse_uapi_get(reply);
   explicit_bzero(reply.data(), reply.size());  // it holds the private key
   return state;
@@ -114,7 +132,7 @@ Result<> UapiDevice::write(const DeviceChange& change) {
     portion.peers.assign(next, end);
     next = end;
     std::string request = uapi_set(portion);
-    auto reply = converse(socket_, request);
+    auto reply = converse(request);
     explicit_bzero(request.data(), request.size());
     if (!reply) return std::unexpected(std::move(reply).error());
     CORDON_TRY(parse_uapi_set(*reply));
