@@ -35,6 +35,8 @@ Result<int> show(Context& context, const std::string& id) {
   const bool reported = device.contains("checks") && device.at("checks").is_array();
   line("checks", reported && items(device, "checks").empty() ? "none passes" : joined(device, "checks"));
   line("attestation", text(device, "attestation"));
+  line("tunnel key",
+       text(device, "tunnel_key") + (flag(device, "tunnel_key_turns") ? ", turns to another" : ""));
   line("seen from", text(device, "source"));
   line("platform", text(device, "platform"));
   line("enrolled", fmt::format("{} with {}", local_time(device, "enrolled_at"), text(device, "token")));
@@ -138,6 +140,13 @@ void add_device(CLI::App& program, Context& context) {
     const json::value owner = *ownership == "unknown" ? json::value() : json::value(json::string(*ownership));
     return change(context, "POST", fmt::format("/v1/devices/{}/classify", path_part(*id)),
                   {{"ownership", owner}}, *wait, fmt::format("{} is recorded as {}", *id, *ownership));
+  });
+
+  CLI::App* rotate = with_id("rotate", "asks a device for a new WireGuard key; streams go on meanwhile",
+                             "cordon device rotate ledger");
+  does(rotate, context, [&context, id] {
+    return change(context, "POST", fmt::format("/v1/devices/{}/rotate", path_part(*id)), {}, Wait{},
+                  fmt::format("{} turns to a new WireGuard key once its peers know it", *id));
   });
 
   CLI::App* remove = with_id("remove", "takes a device away for good; its name is never used again",

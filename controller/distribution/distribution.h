@@ -16,6 +16,10 @@
 
 namespace cordon::controller {
 
+struct PacketCount {
+  std::uint64_t packets = 0, bytes = 0;
+};
+
 struct NodeStatus {
   DeviceId device;
   bool connected = false;
@@ -27,6 +31,8 @@ struct NodeStatus {
   std::string last_nack;
   std::vector<std::string> alarms;
   std::map<std::string, std::uint64_t> counters;
+  std::map<RuleId, PacketCount> rules;         ///< since its filter was loaded
+  std::map<std::string, PacketCount> reasons;  ///< the same; names as in ebpf/abi_reasons.h
   // As its last Hello told, kept while it is away:
   std::optional<std::set<std::string>> features;   ///< none: it hasn't connected yet
   std::map<std::string, std::uint64_t> map_sizes;  ///< entries by map (I11)

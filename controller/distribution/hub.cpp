@@ -24,7 +24,7 @@ constexpr std::string_view kHubArea = "controller.nodes";
 constexpr std::uint32_t kBusyRetryMs = 30'000;
 constexpr std::uint32_t kGoneRetryMs = 600'000;  // a device that was removed needs no haste
 constexpr std::size_t kOpenedKept = 4096;
-constexpr auto kExpiredServes = std::chrono::days(30);   // an expired certificate, for renewal only
+constexpr auto kExpiredServes = std::chrono::days(30);      // an expired certificate, for renewal only
 constexpr auto kLongestHubSleep = std::chrono::minutes(1);  // the wall clock may be set meanwhile
 
 template <class Kind>
@@ -39,7 +39,8 @@ void refuse_busy(NodeLink& link, const wire::ToNode& message) {
 
 }  // namespace
 
-Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<ReceiptLedger> ledger)
+Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<ReceiptLedger> ledger,
+         PresharedSource preshared)
     : services_(services),
       limits_(limits),
       ledger_(std::move(ledger)),
@@ -49,6 +50,9 @@ Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<R
       observations_(limits_.observations),
       reports_(std::make_shared<FactIntake>(services.log, services.clock, limits_.facts, services.places)),
       idle_(std::make_shared<IdleWatch>(services.log, services.clock)),
+      preshared_(preshared),
+      rotation_(std::make_shared<KeyRotation>(services.log, services.metrics, services.clock,
+                                              static_cast<KeyRotation::Nodes&>(*this), limits_.key_records)),
       enrolment_(std::make_shared<Enrolment>(services, limits_)),
       started_(services.clock.now()),
       tick_(services.strand),
@@ -130,6 +134,8 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   facts.version = hello.version();
   facts.seen_from = peer.remote;
   facts.last_nack.clear();
+  facts.rules.clear();  // its first heartbeat tells all
+  facts.reasons.clear();
   facts.features.emplace(hello.features().begin(), hello.features().end());
   facts.map_sizes = {hello.map_sizes().begin(), hello.map_sizes().end()};
   services_.metrics.count("sessions");
@@ -172,6 +178,7 @@ void Hub::ended(NodeSession& session) {
   sessions_.erase(found);
   holding_.erase(session.device());
   reports_->disconnected(session.device());
+  rotation_->gone(session.device());
   facts(session.device()).connected = false;
   services_.metrics.gauge("nodes_connected", static_cast<double>(sessions_.size()));
   boost::asio::post(services_.strand, [weak = weak_from_this()] {
@@ -197,6 +204,14 @@ void Hub::on_record(const Record& record, const policy::World& world) {
   DeviceId self;
   if (const auto* isolated = as<kinds::DeviceIsolated>(kind)) self = isolated->device;
   if (const auto* released = as<kinds::DeviceReleased>(kind)) self = released->device;
+  if (const auto* asked = as<kinds::KeyRotationAsked>(kind)) rotation_->changed(asked->device);
+  if (const auto* changed = as<kinds::WireguardKeyChanged>(kind)) rotation_->changed(changed->device);
+  if (const auto* offered = as<kinds::WireguardKeyOffered>(kind)) {
+    rotation_->changed(offered->device);
+    if (const auto session = sessions_.find(offered->device); session != sessions_.end())
+      session->second->tell_preshared();
+  }
+  if (!self.value.empty()) rotation_->changed(self);
   if (const auto* opened = as<kinds::SessionOpened>(kind)) {
     opened_.emplace_back(opened->session.id, record.revision);
     if (opened_.size() > kOpenedKept) opened_.pop_front();
@@ -234,6 +249,7 @@ void Hub::pump_soon() {
     self->check_holds();
     const auto sessions = self->sessions_;  // a session that fails takes itself out
     for (const auto& [device, session] : sessions) session->pump();
+    self->rotation_->run();
     self->watch_time();
   });
 }
@@ -245,6 +261,8 @@ void Hub::acked(const NodeSession& session, const SignedReceipt& receipt) {
   facts.last_nack.clear();
   check_holds();
   check_waiters();
+  rotation_->moved_on(session.device());
+  rotation_->run();
 }
 
 void Hub::nacked(const NodeSession& session, const std::string& reason) {
@@ -359,6 +377,7 @@ void Hub::tick() {
   const auto sessions = sessions_;  // a session that ends takes itself out
   for (const auto& [device, session] : sessions) session->check(now);
   reports_->check();
+  rotation_->run();
   idle_->check([this](const DeviceId& device) { return cannot_tell_activity(device); });
   if (const auto flushed = ledger_->flush(services_.clock.now()); !flushed) {
     services_.metrics.count("receipts_unwritten");
@@ -391,6 +410,77 @@ void Hub::watch_time() {
   time_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     if (const auto self = weak.lock(); self && !error && !self->stopped_) self->watch_time();
   });
+}
+
+std::set<DeviceId> Hub::peers_of(const DeviceId& device) const {
+  std::set<DeviceId> peers;
+  const auto state = states_.state(device);
+  if (!state) return peers;
+  for (auto it = state->entries.lower_bound(policy::PeerKey{}); it != state->entries.end(); ++it) {
+    const auto* peer = std::get_if<policy::PeerKey>(&it->first);
+    if (peer == nullptr) break;
+    peers.insert(peer->device);
+  }
+  return peers;
+}
+
+bool Hub::is_past(const DeviceId& node, Revision revision) const {
+  const auto session = sessions_.find(node);
+  if (session != sessions_.end()) {
+    const StateFeed& feed = session->second->feed();
+    return !session->second->knows_next_keys() || feed.settled() || feed.complete() >= revision;
+  }
+  if (!states_.follows(node)) return true;
+  const auto known = facts_.find(node);
+  const Timestamp leases_end = known != facts_.end()
+                                   ? known->second.leases_end
+                                   : started_ + services_.log.world().installation.node_lease;
+  return leases_end < services_.clock.now();
+}
+
+void Hub::watch(const DeviceId& node, const DeviceId& turning) {
+  const auto session = sessions_.find(node);
+  if (session == sessions_.end() || !session->second->knows_next_keys()) return;
+  wire::ToNode out;
+  out.mutable_key_turns()->add_devices(turning.value);
+  session->second->tell(out);
+}
+
+void Hub::order_next_key(const DeviceId& device) {
+  const auto session = sessions_.find(device);
+  if (session == sessions_.end()) return;
+  wire::ToNode out;
+  out.mutable_key_order();
+  session->second->tell(out);
+}
+
+void Hub::order_turn(const DeviceId& device, const WireguardKey& to) {
+  const auto session = sessions_.find(device);
+  if (session == sessions_.end()) return;
+  wire::ToNode out;
+  out.mutable_key_order()->set_turn_to(std::string(as_text(to)));
+  session->second->tell(out);
+}
+
+void Hub::add_preshared(const DeviceId& device, const DeviceId& peer, wire::PresharedKeys& out) const {
+  const auto keys_of = [&](const DeviceId& id) {
+    std::vector<WireguardKey> keys;
+    const auto& devices = services_.log.world().devices;
+    const auto found = devices.find(id);
+    if (found == devices.end()) return keys;
+    if (found->second.presharing) keys.push_back(found->second.wireguard_key);
+    if (found->second.next_wireguard_key) keys.push_back(*found->second.next_wireguard_key);
+    return keys;
+  };
+  const auto theirs = keys_of(peer);
+  for (const WireguardKey& own : keys_of(device)) {
+    for (const WireguardKey& other : theirs) {
+      wire::PresharedKey& pair = *out.add_keys();
+      pair.set_own(std::string(as_text(own)));
+      pair.set_peer(std::string(as_text(other)));
+      pair.set_key(std::string(as_text(preshared_.of(own, other))));
+    }
+  }
 }
 
 }  // namespace cordon::controller

@@ -15,8 +15,14 @@
 #include "controller/distribution/fact_intake.h"
 #include "controller/distribution/flow_intake.h"
 #include "controller/distribution/idle_watch.h"
+#include "controller/distribution/key_rotation.h"
 #include "controller/distribution/node_session.h"
 #include "controller/distribution/requests.h"
+#include "controller/secrets/preshared.h"
+
+namespace cordon::wire {
+class PresharedKeys;
+}
 
 namespace cordon::controller {
 
@@ -32,9 +38,10 @@ struct Admitted {
   bool renew_only = false;  ///< its certificate has expired
 };
 
-class Hub final : public Distribution, public std::enable_shared_from_this<Hub> {
+class Hub final : public Distribution, private KeyRotation::Nodes, public std::enable_shared_from_this<Hub> {
  public:
-  Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<ReceiptLedger> ledger);
+  Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<ReceiptLedger> ledger,
+      PresharedSource preshared);
   void start();
   void stop();
 
@@ -60,7 +67,10 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   EndpointTable& endpoints() { return endpoints_; }
   FactIntake& reports() { return *reports_; }
   IdleWatch& idle() { return *idle_; }
+  KeyRotation& rotation() { return *rotation_; }
   NodeStatus& facts(const DeviceId& device);
+  /// What the device needs of preshared keys to talk to that peer: one for each pair of their keys.
+  void add_preshared(const DeviceId& device, const DeviceId& peer, wire::PresharedKeys& out) const;
   void acked(const NodeSession& session, const SignedReceipt& receipt);
   void nacked(const NodeSession& session, const std::string& reason);
   /// False: `reporter` has told just now that `peer` is elsewhere.
@@ -86,6 +96,13 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   void tick();
   void watch_time();
 
+  // KeyRotation::Nodes
+  std::set<DeviceId> peers_of(const DeviceId& device) const override;
+  bool is_past(const DeviceId& node, Revision revision) const override;
+  void watch(const DeviceId& node, const DeviceId& turning) override;
+  void order_next_key(const DeviceId& device) override;
+  void order_turn(const DeviceId& device, const WireguardKey& to) override;
+
   Services& services_;
   const DistributionLimits limits_;
   std::unique_ptr<ReceiptLedger> ledger_;
@@ -96,6 +113,8 @@ class Hub final : public Distribution, public std::enable_shared_from_this<Hub> 
   RateLimiter observations_;
   std::shared_ptr<FactIntake> reports_;
   std::shared_ptr<IdleWatch> idle_;
+  PresharedSource preshared_;
+  std::shared_ptr<KeyRotation> rotation_;
   std::shared_ptr<Enrolment> enrolment_;
   std::shared_ptr<NodeRequests> requests_;
   std::map<DeviceId, std::shared_ptr<NodeSession>> sessions_;

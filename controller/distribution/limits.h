@@ -30,11 +30,12 @@ struct DistributionLimits {
   Millis stalled_write{60'000};    ///< a peer that doesn't read is dropped
   Millis confirm_overdue{10'000};  ///< no leases for a node that owes an ack for longer
   std::size_t answers = 64;        ///< queued at most; then we stop reading
-  RateLimitSpec questions{.burst = 10, .per_second = 1};   ///< why, by device
-  RateLimitSpec statuses{.burst = 20, .per_second = 4};    ///< status, login and logout, by device
-  RateLimitSpec flows{.burst = 5'000, .per_second = 500};  ///< flow records, by device
-  RateLimitSpec renewals{.burst = 5, .per_second = 0.02};  ///< certificates, by device
-  RateLimitSpec facts{.burst = 20, .per_second = 0.1};     ///< records of a device's facts, by device
+  RateLimitSpec questions{.burst = 10, .per_second = 1};       ///< why, by device
+  RateLimitSpec statuses{.burst = 20, .per_second = 4};        ///< status, login and logout, by device
+  RateLimitSpec flows{.burst = 5'000, .per_second = 500};      ///< flow records, by device
+  RateLimitSpec renewals{.burst = 5, .per_second = 0.02};      ///< certificates, by device
+  RateLimitSpec facts{.burst = 20, .per_second = 0.1};         ///< records of a device's facts, by device
+  RateLimitSpec key_records{.burst = 20, .per_second = 0.05};  ///< of a device's WireGuard keys, by device
   RateLimitSpec observations{
       .burst = 1, .per_second = 0.2};  ///< of a peer that is elsewhere, by who says so and the peer
   Millis login_settles{2'000};         ///< a login's answer waits for the nodes concerned at most

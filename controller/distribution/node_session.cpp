@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -28,6 +29,10 @@ NodeSession::Time session_now() {
 std::uint32_t to_u32(std::chrono::milliseconds duration) {
   return static_cast<std::uint32_t>(duration.count());
 }
+
+void forget_next_key(policy::Value& value) {
+  if (auto* peer = std::get_if<policy::PeerValue>(&value)) peer->next_key.reset();
+}
 }  // namespace
 
 NodeSession::NodeSession(Hub& hub, DeviceId device, Bytes key_der, std::shared_ptr<NodeLink> link)
@@ -40,7 +45,14 @@ NodeSession::NodeSession(Hub& hub, DeviceId device, Bytes key_der, std::shared_p
       wake_(hub.services().strand),
       drained_(hub.services().strand) {}
 
-void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wanted, Revision revision) {
+void NodeSession::start(const wire::Hello& hello, const policy::NodeState& whole, Revision revision) {
+  knows_next_keys_ = std::ranges::find(hello.features(), wire::kFeatureKeys1) != hello.features().end();
+  std::optional<policy::NodeState> less;
+  if (!knows_next_keys_) {
+    less = whole;
+    for (auto& [key, value] : less->entries) forget_next_key(value);
+  }
+  const policy::NodeState& wanted = less ? *less : whole;
   Services& services = hub_.services();
   begun_ = revision;
   interval_ = heartbeat_interval(services.log.world());
@@ -50,6 +62,7 @@ void NodeSession::start(const wire::Hello& hello, const policy::NodeState& wante
     const auto* peer = std::get_if<policy::PeerKey>(&it->first);
     if (peer == nullptr) break;
     added_.insert(peer->device);
+    if (knows_next_keys_) keyed_.insert(peer->device);
   }
   feed_.start(wanted, holds_it, revision, session_now());
   if (hello.seen_revision() > services.log.head().revision.value) {
@@ -87,6 +100,8 @@ void NodeSession::receive(const wire::ToController& message) {
       return take_nack(message.nack());
     case wire::ToController::kHeartbeat:
       return take_heartbeat(message.heartbeat());
+    case wire::ToController::kTunnelKeys:
+      return take_keys(message.tunnel_keys());
     case wire::ToController::kFlows:
       return hub_.flows().take(device_, message.flows(), hub_.addresses(), hub_.services().log.world());
     case wire::ToController::kRenew:
@@ -133,6 +148,17 @@ bool NodeSession::confirms() const {
          !(owes && session_now() - *owes > hub_.limits().confirm_overdue);
 }
 
+/// What it told before stands until it tells it again.
+void NodeSession::take_counted(const wire::Counted& counted, NodeStatus& facts) {
+  constexpr std::size_t kMostRules = 65'536, kMostReasons = 1'024;
+  for (const wire::RuleCount& rule : counted.rules())
+    if (facts.rules.size() < kMostRules || facts.rules.contains(RuleId(rule.rule())))
+      facts.rules[RuleId(rule.rule())] = {.packets = rule.packets(), .bytes = rule.bytes()};
+  for (const wire::ReasonCount& reason : counted.reasons())
+    if (facts.reasons.size() < kMostReasons || facts.reasons.contains(reason.reason()))
+      facts.reasons[reason.reason()] = {.packets = reason.packets(), .bytes = reason.bytes()};
+}
+
 void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
   heard_at_ = session_now();
   Services& services = hub_.services();
@@ -142,6 +168,7 @@ void NodeSession::take_heartbeat(const wire::Heartbeat& heartbeat) {
   facts.alarms.assign(heartbeat.alarms().begin(), heartbeat.alarms().end());
   facts.counters.clear();
   for (const auto& [name, value] : heartbeat.counters()) facts.counters.emplace(name, value);
+  take_counted(heartbeat.counted(), facts);
   for (const wire::PeerObservation& peer : heartbeat.peers()) take_observation(peer);
   if (heartbeat.has_checks()) {
     const auto& passing = heartbeat.checks().passing();
@@ -224,9 +251,46 @@ void NodeSession::answer(const wire::ToNode& message) {
 
 void NodeSession::add(const std::vector<policy::Change>& changes, Revision revision) {
   for (const policy::Change& change : changes)
-    if (const auto* peer = std::get_if<policy::PeerKey>(&change.key); peer != nullptr && change.value)
+    if (const auto* peer = std::get_if<policy::PeerKey>(&change.key); peer != nullptr && change.value) {
       added_.insert(peer->device);
-  feed_.add(changes, revision, session_now());
+      if (knows_next_keys_) keyed_.insert(peer->device);
+    }
+  if (knows_next_keys_) return feed_.add(changes, revision, session_now());
+  auto less = changes;
+  for (policy::Change& change : less)
+    if (change.value) forget_next_key(*change.value);
+  feed_.add(less, revision, session_now());
+}
+
+void NodeSession::tell_preshared() {
+  if (!knows_next_keys_) return;
+  for (auto it = feed_.held().entries.lower_bound(policy::PeerKey{}); it != feed_.held().entries.end();
+       ++it) {
+    const auto* peer = std::get_if<policy::PeerKey>(&it->first);
+    if (peer == nullptr) break;
+    keyed_.insert(peer->device);
+  }
+}
+
+bool NodeSession::next_preshared(wire::ToNode& out) {
+  constexpr int kPairsAMessage = 1000;
+  wire::PresharedKeys& message = *out.mutable_preshared_keys();
+  while (!keyed_.empty() && message.keys_size() < kPairsAMessage) {
+    hub_.add_preshared(device_, *keyed_.begin(), message);
+    keyed_.erase(keyed_.begin());
+  }
+  return message.keys_size() > 0;
+}
+
+void NodeSession::take_keys(const wire::TunnelKeys& keys) {
+  const auto key_of = [](const std::string& bytes) {
+    WireguardKey key{};
+    std::ranges::copy(as_bytes(bytes), key.begin());
+    return key;
+  };
+  std::optional<WireguardKey> next;
+  if (!keys.next_public_key().empty()) next = key_of(keys.next_public_key());
+  hub_.rotation().told(device_, key_of(keys.public_key()), next);
 }
 
 void NodeSession::tell_endpoint(const DeviceId& peer) {
@@ -262,6 +326,8 @@ bool NodeSession::next(wire::ToNode& out) {
 
 void NodeSession::pump() {
   if (closed() || writing_) return;
+  // Ahead of the peers they belong to, and of an order to turn to a key that needs them.
+  if (wire::ToNode keys; next_preshared(keys)) return write(keys);
   if (!answers_.empty() && !feed_.urgent(session_now())) {
     std::string frame = std::move(answers_.front());
     answers_.pop_front();

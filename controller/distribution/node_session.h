@@ -13,17 +13,20 @@
 
 namespace cordon::wire {
 class Ack;
+class Counted;
 class Heartbeat;
 class Hello;
 class Nack;
 class PeerObservation;
 class ToController;
 class ToNode;
+class TunnelKeys;
 }  // namespace cordon::wire
 
 namespace cordon::controller {
 
 class Hub;
+struct NodeStatus;
 
 class NodeSession : public std::enable_shared_from_this<NodeSession> {
  public:
@@ -36,8 +39,8 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   Revision begun() const { return begun_; }
   bool closed() const { return link_ == nullptr; }
 
-  /// Welcomes the node, and brings it to `wanted`.
-  void start(const wire::Hello& hello, const policy::NodeState& wanted, Revision revision);
+  /// Welcomes the node, and brings it to `whole`, less what its release doesn't know.
+  void start(const wire::Hello& hello, const policy::NodeState& whole, Revision revision);
   /// One message that the codec has checked. What breaks the protocol ends the session.
   void receive(const wire::ToController& message);
   /// Returns once not too many answers are queued.
@@ -50,6 +53,12 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   /// Sends what may be sent now.
   void pump();
   void tell_endpoint(const DeviceId& peer);
+  /// Preshared keys with all its peers, ahead of all that comes.
+  void tell_preshared();
+  /// Something that isn't part of its state.
+  void tell(const wire::ToNode& message) { answer(message); }
+  /// It is of a release that knows next keys and preshared ones.
+  bool knows_next_keys() const { return knows_next_keys_; }
   /// Every now and then: ends the session when the node is silent or doesn't read.
   void check(Time now);
   /// Goodbye, and no more.
@@ -59,10 +68,13 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   void take_ack(const wire::Ack& ack);
   void take_nack(const wire::Nack& nack);
   void take_heartbeat(const wire::Heartbeat& heartbeat);
+  static void take_counted(const wire::Counted& counted, NodeStatus& facts);
   void take_request(const wire::ToController& message);
   void answer(const wire::ToNode& message);
   void answered(const wire::ToNode& message);
   bool next(wire::ToNode& out);
+  bool next_preshared(wire::ToNode& out);
+  void take_keys(const wire::TunnelKeys& keys);
   bool next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out);
   void take_observation(const wire::PeerObservation& observation);
   void write(const wire::ToNode& message);
@@ -78,6 +90,8 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   std::deque<std::string> answers_;
   std::size_t asked_ = 0;     ///< requests that aren't answered yet
   std::set<DeviceId> added_;  ///< peers that are told of soon: where they are goes ahead of them
+  std::set<DeviceId> keyed_;  ///< peers whose preshared keys are to be told
+  bool knows_next_keys_ = false;
   std::set<DeviceId> moved_;  ///< peers that are elsewhere now
   bool moved_last_ = false;   ///< what was sent last is where peers moved to
   bool writing_ = false;

@@ -61,9 +61,18 @@ class Changing {
       case 7:
         change_state(touched);
         break;
-      case 8:
-        a_device(touched).wireguard_key[1] = static_cast<std::uint8_t>(gen_.number(256));
+      case 8: {
+        Device& device = a_device(touched);
+        auto& next = device.next_wireguard_key;
+        if (gen_.number(2) == 0) {
+          device.wireguard_key[1] = static_cast<std::uint8_t>(gen_.number(256));
+        } else if (next) {
+          next.reset();
+        } else {
+          next = WireguardKey{static_cast<std::uint8_t>(gen_.number(256))};
+        }
         break;
+      }
       case 9:
         change_user(touched);
         break;

@@ -39,7 +39,8 @@ struct DistributionOrder : testing::Test {
   DistributionOrder() {
     rig.on_strand([&] {
       hub = std::make_shared<Hub>(*rig.services, quick_limits(),
-                                  must(ReceiptLedger::open(rig.dir() / "of-this-test.db")));
+                                  must(ReceiptLedger::open(rig.dir() / "of-this-test.db")),
+                                  must(PresharedSource::open(*rig.secrets)));
       hub->start();
       return 0;
     });

@@ -52,6 +52,13 @@ TEST(NodeState, EncodesEachKindAsItsGrammarSays) {
             "02"
             "aa" +
                 std::string(62, '0') + "00000001" + v6 + "80");
+  EXPECT_EQ(hex(PeerKey{DeviceId{"a"}},
+                PeerValue{.public_key = {0xaa}, .allowed_ips = {}, .next_key = WireguardKey{0xbb}}),
+            "02"
+            "0000000161"
+            "02"
+            "aa" +
+                std::string(62, '0') + "00000000" + "bb" + std::string(62, '0'));
   PrincipalValue principal{.class_id = ClassId{1}, .isolated = false, .uid = 1000, .check_owner = true};
   principal.deadlines[0] = from_us(1);
   std::string deadlines = "0000000000000001";
@@ -200,6 +207,7 @@ TEST(TakesAway, PeersTargetsSettingsAndGuards) {
   EXPECT_FALSE(loses(peer, one, two));
   EXPECT_TRUE(loses(peer, two, one));
   EXPECT_TRUE(loses(peer, one, PeerValue{.public_key = {1}, .allowed_ips = one.allowed_ips}));
+  EXPECT_FALSE(loses(peer, one, PeerValue{.allowed_ips = one.allowed_ips, .next_key = WireguardKey{1}}));
 
   const TargetKey target{host("fd00::1")};
   EXPECT_TRUE(loses(target, TargetValue{.id = TargetId{1}, .observe = true}, TargetValue{.id = TargetId{1}}));
