@@ -74,4 +74,14 @@ inline std::string describe_since(const policy::World& w) {
   return out + fmt::format("next {}\n", w.next_target);
 }
 
+/// Keys that turn.
+inline std::string describe_keys(const policy::World& w) {
+  std::string out;
+  for (const auto& [id, d] : w.devices)
+    out += fmt::format("keys {} {} {} {} {}\n", id.value, to_hex(d.wireguard_key),
+                       d.next_wireguard_key ? to_hex(*d.next_wireguard_key) : "-", d.presharing,
+                       d.rotation_asked);
+  return out;
+}
+
 }  // namespace cordon::test

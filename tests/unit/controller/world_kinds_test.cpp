@@ -53,6 +53,10 @@ std::vector<Sample> samples() {
       {kinds::DeviceEnrolled{ledger, TokenId("t-1"), {1, 2, 3}, {}, "Debian"}, "device enrolled",
        R"({"device":"ledger","platform":"Debian","public_key":"AQID","token":"t-1","wireguard_key":")" +
            kZeroKey + R"("})"},
+      {kinds::DeviceEnrolled{ledger, TokenId("t-1"), {1, 2, 3}, {}, "Debian", true}, "device enrolled",
+       R"({"device":"ledger","platform":"Debian","presharing":true,"public_key":"AQID","token":"t-1","wireguard_key":")" +
+           kZeroKey + R"("})",
+       2},
       {kinds::DeviceApproved{ledger}, "device approved", R"({"device":"ledger"})"},
       {kinds::DeviceRemoved{ledger, "sold"}, "device removed", R"({"device":"ledger","reason":"sold"})"},
       {kinds::DeviceTagged{ledger, {"b", "a"}}, "device tagged", R"({"device":"ledger","tags":["a","b"]})"},
@@ -75,6 +79,9 @@ std::vector<Sample> samples() {
       {kinds::DeviceIsolated{ledger, ""}, "device isolated", R"({"device":"ledger","reason":""})"},
       {kinds::DeviceReleased{ledger}, "device released", R"({"device":"ledger"})"},
       {kinds::WireguardKeyChanged{ledger, {}}, "wireguard key changed",
+       R"({"device":"ledger","wireguard_key":")" + kZeroKey + R"("})"},
+      {kinds::KeyRotationAsked{ledger}, "key rotation asked", R"({"device":"ledger"})"},
+      {kinds::WireguardKeyOffered{ledger, {}}, "wireguard key offered",
        R"({"device":"ledger","wireguard_key":")" + kZeroKey + R"("})"},
       {kinds::CertificateIssued{ledger, "0a", from_us(3)}, "certificate issued",
        R"({"device":"ledger","not_after":3,"serial":"0a"})"},
