@@ -521,6 +521,17 @@ TEST_F(AgentSession, ATunnelThatDiedIsSetUpAgain) {
   }));
   EXPECT_EQ(steps.at(0), "tunnel.key");
   EXPECT_EQ(steps.at(1), "filter.attach_overlay 42");
+  const auto alarmed = [&](std::string_view what) {
+    return std::ranges::any_of(agent->alarms(), [&](const auto& a) { return a.contains(what); });
+  };
+  EXPECT_TRUE(alarmed("made anew")) << "it stands for a while";
+  // What couldn't be set up is tried again, though the tunnel itself is there.
+  tunnel.broken = tunnel.died = true;
+  EXPECT_TRUE(until([&] { return alarmed("the tunnel is gone"); }));
+  steps.clear();
+  tunnel.broken = false;
+  EXPECT_TRUE(until([&] { return !alarmed("the tunnel is gone"); }));
+  EXPECT_NE(std::ranges::find(steps, "filter.attach_overlay 42"), steps.end());
   agent->stop();
 }
 
