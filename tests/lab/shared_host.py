@@ -114,8 +114,8 @@ class SharedHost:
 
     def sockets_from(self, addresses):
         """jump's sockets that are connected from these, as ss lists them."""
-        return "".join(run("nsenter", f"--net=/run/netns/{self.lab.netns('jump')}", "ss", "-Hntu", "state", "connected",
-                           "src", address).stdout for address in addresses)
+        return "".join(run("nsenter", f"--net=/run/netns/{self.lab.netns('jump')}", "ss", "-Hntu", "state", "established",
+                           "src", f"[{address}]" if ":" in address else address).stdout for address in addresses)
 
     def rules(self):
         """jump's rules for sessions: uid -> how many, and how many unreachable ones."""
