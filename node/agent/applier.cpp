@@ -111,9 +111,11 @@ PeopleRouting people_routing(const Overlay& overlay, const std::vector<UidRange>
                     .overlay_v6 = overlay.settings->overlay_v6,
                     .people = people,
                     .sessions = {}};
+  std::map<std::uint32_t, SessionRoute> by_uid;  // one each, whatever a state says
   for (const auto& [id, session] : overlay.sessions)
     if (is_among(people, session.uid))
-      out.sessions.push_back({.uid = session.uid, .v4 = session.v4, .v6 = session.v6});
+      by_uid[session.uid] = {.uid = session.uid, .v4 = session.v4, .v6 = session.v6};
+  for (const auto& [uid, route] : by_uid) out.sessions.push_back(route);
   return out;
 }
 

@@ -31,7 +31,7 @@ std::optional<std::uint32_t> read_uid(std::string_view text, bool any_base = fal
   return value;
 }
 
-Result<UidRange> checked(const UidRange& range, const std::string& where, const std::string& hint) {
+Result<UidRange> checked_uids(const UidRange& range, const std::string& where, const std::string& hint) {
   if (range.first > range.last)
     return fail(ErrorCode::invalid, fmt::format("{} ends before it begins", where), hint);
   if (range.contains(0)) return fail(ErrorCode::invalid, fmt::format("{} has root in it", where), hint);
@@ -47,7 +47,7 @@ Result<UidRange> checked(const UidRange& range, const std::string& where, const 
 
 /// Calls `take(line, number)` until it fails.
 template <class Take>
-Result<> each_line(std::string_view text, Take take) {
+Result<> each_account_line(std::string_view text, Take take) {
   std::size_t number = 0;
   while (!text.empty()) {
     const auto end = text.find('\n');
@@ -57,7 +57,7 @@ Result<> each_line(std::string_view text, Take take) {
   return {};
 }
 
-std::string_view next_word(std::string_view& line) {
+std::string_view next_account_word(std::string_view& line) {
   constexpr std::string_view kBlank = " \t\r\"";
   const auto begin = std::min(line.find_first_not_of(kBlank), line.size());
   const auto end = std::min(line.find_first_of(kBlank, begin), line.size());
@@ -66,7 +66,7 @@ std::string_view next_word(std::string_view& line) {
   return word;
 }
 
-std::string mend_of(std::string_view file) {
+std::string accounts_mend(std::string_view file) {
   return fmt::format("mend {}, or name the uids in node.toml: people_uids = [\"1000-60000\"]", file);
 }
 
@@ -87,32 +87,33 @@ Result<UidRange> parse_uid_range(std::string_view text) {
   if (!first || !last)
     return fail(ErrorCode::invalid, fmt::format("\"{}\" is no range of uids", text),
                 "such as 1000-60000 or 1000");
-  return checked({.first = *first, .last = *last}, fmt::format("\"{}\"", text), "such as 1000-60000 or 1000");
+  return checked_uids({.first = *first, .last = *last}, fmt::format("\"{}\"", text),
+                      "such as 1000-60000 or 1000");
 }
 
 Result<UidRange> uids_of_login_defs(std::string_view text, std::string_view file) {
   UidRange out = kUsualPeople;
   std::size_t at = 0;
-  CORDON_TRY(each_line(text, [&](std::string_view line, std::size_t number) -> Result<> {
-    const std::string_view key = next_word(line);
+  CORDON_TRY(each_account_line(text, [&](std::string_view line, std::size_t number) -> Result<> {
+    const std::string_view key = next_account_word(line);
     if (key != "UID_MIN" && key != "UID_MAX") return {};
     at = number;
-    const std::string_view word = next_word(line);
+    const std::string_view word = next_account_word(line);
     const auto value = read_uid(word, true);
     if (!value)
       return fail(ErrorCode::invalid,
                   fmt::format("{}:{}: {} is \"{}\", which is no uid", file, number, key, word),
-                  mend_of(file));
+                  accounts_mend(file));
     (key == "UID_MIN" ? out.first : out.last) = *value;
     return {};
   }));
-  return checked(out, fmt::format("{}:{}: UID_MIN {} to UID_MAX {}", file, at, out.first, out.last),
-                 mend_of(file));
+  return checked_uids(out, fmt::format("{}:{}: UID_MIN {} to UID_MAX {}", file, at, out.first, out.last),
+                      accounts_mend(file));
 }
 
 Result<std::vector<UidRange>> uids_of_subuid(std::string_view text, std::string_view file) {
   std::vector<UidRange> out;
-  CORDON_TRY(each_line(text, [&](std::string_view line, std::size_t number) -> Result<> {
+  CORDON_TRY(each_account_line(text, [&](std::string_view line, std::size_t number) -> Result<> {
     if (line.find_first_not_of(" \t\r") == std::string_view::npos || line.front() == '#') return {};
     const auto one = line.find(':'), two = line.find(':', one == std::string_view::npos ? one : one + 1);
     std::optional<std::uint32_t> first, count;
@@ -122,14 +123,16 @@ Result<std::vector<UidRange>> uids_of_subuid(std::string_view text, std::string_
     }
     if (one == 0 || !first || !count)
       return fail(ErrorCode::invalid,
-                  fmt::format("{}:{}: \"{}\" is not owner:first:count", file, number, line), mend_of(file));
+                  fmt::format("{}:{}: \"{}\" is not owner:first:count", file, number, line),
+                  accounts_mend(file));
     if (*count == 0) return {};
     const std::uint64_t last = std::uint64_t{*first} + *count - 1;
     const std::string where =
         fmt::format("{}:{}: the range of {} uids from {}", file, number, *count, *first);
-    if (last >= kNoUid) return fail(ErrorCode::invalid, where + " goes past the last uid", mend_of(file));
-    CORDON_ASSIGN(const auto range,
-                  checked({.first = *first, .last = static_cast<std::uint32_t>(last)}, where, mend_of(file)));
+    if (last >= kNoUid)
+      return fail(ErrorCode::invalid, where + " goes past the last uid", accounts_mend(file));
+    CORDON_ASSIGN(const auto range, checked_uids({.first = *first, .last = static_cast<std::uint32_t>(last)},
+                                                 where, accounts_mend(file)));
     out.push_back(range);
     return {};
   }));
