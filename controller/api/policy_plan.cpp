@@ -7,13 +7,14 @@
 #include <boost/json/value.hpp>
 #include <map>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/services.h"
 #include "controller/distribution/distribution.h"
-#include "controller/flows/flow_store.h"
+#include "controller/flows/flows.h"
 #include "policy/plan_words.h"
 
 namespace cordon::controller::api {
@@ -25,11 +26,13 @@ constexpr std::size_t kMostPlanRecords = 200'000;  ///< of flows that are looked
 constexpr std::size_t kMostOverflows = 10;
 constexpr std::size_t kMostLines = 50;  ///< of a summary
 
-/// Everything that the work on the pool needs.
+/// Everything that the work aside needs.
 struct Work {
   policy::World world;
   policy::PolicyPtr next;
   policy::PlanQuestion question;
+  Timestamp open_since{};
+  std::optional<Timestamp> observed_since;  ///< none: no segment observes
   std::vector<FlowRecord> open;
   std::map<DeviceId, policy::MapSizes> sizes;
   Timestamp now{};
@@ -58,14 +61,11 @@ std::string person_of(const std::string& actor) {
   return actor.substr(colon + 1, std::min(actor.find('/', colon), actor.size()) - colon - 1);
 }
 
-Result<std::shared_ptr<Work>> gather(Services& services, policy::PolicyPtr next, const std::string& actor) {
+std::shared_ptr<Work> gather(Services& services, policy::PolicyPtr next, const std::string& actor) {
   auto work = std::make_shared<Work>();
   work->now = services.clock.now();
-  CORDON_ASSIGN(work->open, services.flows.open(work->now - services.config.session_longest, kMostPlanRecords));
-  if (observes(*services.log.world().policy)) {
-    CORDON_ASSIGN(work->question.observed,
-                  services.flows.observed(work->now - services.config.flows_keep, kMostPlanRecords));
-  }
+  work->open_since = work->now - services.config.session_longest;
+  if (observes(*services.log.world().policy)) work->observed_since = work->now - services.config.flows_keep;
   for (const NodeStatus& node : services.distribution->nodes()) {
     if (!node.map_sizes.empty()) work->sizes.emplace(node.device, policy::MapSizes::of(node.map_sizes));
   }
@@ -75,6 +75,13 @@ Result<std::shared_ptr<Work>> gather(Services& services, policy::PolicyPtr next,
   // The one copy of the world that is made: when an operator plans or applies, and not for long.
   work->world = services.log.world();
   return work;
+}
+
+Result<> look_at_flows(FlowStore& store, Work& work) {
+  CORDON_ASSIGN(work.open, store.open(work.open_since, kMostPlanRecords));
+  if (!work.observed_since) return {};
+  CORDON_ASSIGN(work.question.observed, store.observed(*work.observed_since, kMostPlanRecords));
+  return {};
 }
 
 /// Who sends from which address now.
@@ -148,15 +155,19 @@ json::array plan_view(const std::vector<policy::PlanWarning>& warnings) {
 
 void plan_aside(Services& services, policy::PolicyPtr policy, const std::string& actor,
                 std::function<void(Result<PlanOutcome>)> then) {
-  auto gathered = gather(services, std::move(policy), actor);
-  if (!gathered) return then(std::unexpected(gathered.error()));
-  boost::asio::post(services.pool, [strand = services.strand, work = *gathered, then = std::move(then)] {
-    name_flows(*work);
-    auto outcome = std::make_shared<PlanOutcome>();
-    outcome->plan = policy::plan(work->world, *work->next, work->question, work->now);
-    const policy::World next = policy::with_policy(std::move(work->world), work->next);
-    outcome->overflows = policy::overflows(next, work->sizes, work->now);
-    boost::asio::post(strand, [outcome, then] { then(std::move(*outcome)); });
+  services.flows.read([strand = services.strand, pool = services.pool,
+                       work = gather(services, std::move(policy), actor),
+                       then = std::move(then)](FlowStore& store) {
+    if (auto seen = look_at_flows(store, *work); !seen)
+      return boost::asio::post(strand, [error = seen.error(), then] { then(std::unexpected(error)); });
+    boost::asio::post(pool, [strand, work, then] {
+      name_flows(*work);
+      auto outcome = std::make_shared<PlanOutcome>();
+      outcome->plan = policy::plan(work->world, *work->next, work->question, work->now);
+      const policy::World next = policy::with_policy(std::move(work->world), work->next);
+      outcome->overflows = policy::overflows(next, work->sizes, work->now);
+      boost::asio::post(strand, [outcome, then] { then(std::move(*outcome)); });
+    });
   });
 }
 

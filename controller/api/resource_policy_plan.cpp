@@ -13,7 +13,7 @@
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/services.h"
-#include "controller/flows/flow_store.h"
+#include "controller/flows/flows.h"
 #include "policy/decide.h"
 #include "policy/explain.h"
 #include "policy/learn.h"
@@ -88,30 +88,35 @@ json::object view(const policy::Lesson& lesson, const policy::World& world) {
           {"flows_left_out", lesson.flows_left_out}};
 }
 
+Reply learned(const policy::World& world, const policy::LearnQuestion& question, Timestamp since,
+              Timestamp now) {
+  const auto lesson = policy::learn(world, question, now);
+  if (!lesson) return problem(lesson.error());
+  json::object answer = view(*lesson, world);
+  answer["segment"] = question.segment;
+  answer["since"] = format_rfc3339(since);
+  return json_reply(answer);
+}
+
 void learn_policy(Services& services, const Call& call, Respond respond) {
   const Seconds kept = services.config.flows_keep;
   const Timestamp now = services.clock.now();
   const Timestamp since = now - Seconds{call.number("since_s", kept.count())};
-  auto flows = services.flows.observed(since, kMostLearnRecords);
-  if (!flows) return respond(problem(flows.error()));
   policy::LearnQuestion question{.segment = call.text("segment"),
-                                 .flows = std::move(*flows),
                                  .one_off = static_cast<std::uint64_t>(call.number("one_off", 1))};
   const auto world = std::make_shared<const policy::World>(services.log.world());
-  boost::asio::post(services.pool,
-                    [strand = services.strand, world, question = std::move(question), now, since, respond] {
-                      const auto lesson = policy::learn(*world, question, now);
-                      Reply reply;
-                      if (lesson) {
-                        json::object answer = view(*lesson, *world);
-                        answer["segment"] = question.segment;
-                        answer["since"] = format_rfc3339(since);
-                        reply = json_reply(answer);
-                      } else {
-                        reply = problem(lesson.error());
-                      }
-                      boost::asio::post(strand, [reply = std::move(reply), respond] { respond(reply); });
-                    });
+  services.flows.read([strand = services.strand, pool = services.pool, question = std::move(question), world,
+                       now, since, respond](FlowStore& store) mutable {
+    const auto answer = [strand, respond](Reply reply) {
+      boost::asio::post(strand, [reply = std::move(reply), respond] { respond(reply); });
+    };
+    auto flows = store.observed(since, kMostLearnRecords);
+    if (!flows) return answer(problem(flows.error()));
+    question.flows = std::move(*flows);
+    boost::asio::post(pool, [question = std::move(question), world, now, since, answer] {
+      answer(learned(*world, question, since, now));
+    });
+  });
 }
 
 Result<policy::Assurance> assurance_of(const std::string& text) {

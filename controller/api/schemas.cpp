@@ -194,6 +194,8 @@ void add_devices(Named& all) {
              maybe("source", "the underlay address it is seen from"),
              maybe("country", "ISO 3166 code of the source"), flag("isolated", "cut off from everything"),
              texts("addresses", "overlay addresses: IPv4, IPv6; none while pending"),
+             text("tunnel_key", "its WireGuard public key"),
+             flag("tunnel_key_turns", "it makes another key, or turns to one once its peers know it"),
              text("platform", "what it says of itself; decides nothing"),
              text("token", "the join token it came with"), time("enrolled_at", "when it asked in"),
              flag("connected", "its node is connected to this controller now")});
@@ -281,13 +283,25 @@ void add_trail(Named& all) {
              number("fault_revision", "the first that can't be relied on; 0 when ok")});
   all.emplace_back(
       "Flow",
-      Fields{time("at", ""), text("node", "who reported it"),
-             text("kind", "opened, denied, closed or underlay"), text("source", "address"),
+      Fields{number("id", "grows in order of arrival"), time("at", ""), text("node", "who reported it"),
+             text("kind", "opened, denied, closed or underlay"),
+             text("verdict", "allowed, denied, or observed (denied, but let through)"),
+             text("source", "address"),
              number("source_port", ""), text("source_device", ""), text("person", "name; empty: a machine"),
              text("destination", "address"), number("destination_port", ""), text("destination_device", ""),
-             text("protocol", "tcp, udp, ..."), text("rule", "that allowed it"),
-             text("reason", "of a denial"), text("direction", "ingress or egress"), number("packets", ""),
-             number("bytes", ""), number("suppressed", "denials like it, counted and not kept")});
+             text("segment", "the target's; without a service all of them, by commas"),
+             text("service", "of the segment; empty: none has this port"), text("protocol", "tcp, udp, ..."),
+             text("rule", "that decided; empty: none did"), text("reason", "of a denial, or why it was cut"),
+             text("direction", "at the reporting node: ingress or egress"),
+             number("packets", "of a closed flow, both ways"), number("bytes", "of a closed flow, both ways"),
+             number("suppressed", "denials of this source and reason that were counted and not told apart")});
+  all.emplace_back("Count", Fields{text("name", ""), number("packets", ""), number("bytes", "")});
+  all.emplace_back(
+      "NodeCounters",
+      Fields{text("device", "the node's"), flag("connected", "now"), time("at", "as of", true),
+             number("events_lost", "flow events that nobody could be told, since its filter was loaded"),
+             many("rules", "Count", "packets that a rule let pass"),
+             many("reasons", "Count", "packets dropped for a reason; observed: let through all the same")});
 }
 
 void add_common(Named& all) {

@@ -104,6 +104,8 @@ json::object view(const policy::Device& device, bool connected) {
       {"country", device.country ? json::value(json::string(*device.country)) : json::value()},
       {"isolated", device.isolated},
       {"addresses", addresses(device.addresses)},
+      {"tunnel_key", to_base64(device.wireguard_key)},
+      {"tunnel_key_turns", device.rotation_asked || device.next_wireguard_key.has_value()},
       {"platform", device.platform},
       {"token", device.token.value},
       {"enrolled_at", format_rfc3339(device.enrolled_at)},
@@ -243,9 +245,11 @@ json::object view(const Record& record, const policy::World& world) {
 }
 
 json::object view(const FlowRecord& flow, const policy::World& world) {
-  return {{"at", format_rfc3339(flow.at)},
+  return {{"id", flow.id},
+          {"at", format_rfc3339(flow.at)},
           {"node", flow.node.value},
           {"kind", flow.kind},
+          {"verdict", verdict_of(flow)},
           {"source", flow.source.to_string()},
           {"source_port", flow.source_port},
           {"source_device", flow.source_device},
@@ -253,6 +257,8 @@ json::object view(const FlowRecord& flow, const policy::World& world) {
           {"destination", flow.destination.to_string()},
           {"destination_port", flow.destination_port},
           {"destination_device", flow.destination_device},
+          {"segment", flow.segment},
+          {"service", flow.service},
           {"protocol", protocol(flow.protocol)},
           {"rule", flow.rule},
           {"reason", flow.reason},
@@ -260,6 +266,29 @@ json::object view(const FlowRecord& flow, const policy::World& world) {
           {"packets", flow.packets},
           {"bytes", flow.bytes},
           {"suppressed", flow.suppressed}};
+}
+
+CounterViews::CounterViews(const policy::World& world) {
+  for (const auto& [name, rule] : world.rule_ids) rules_.emplace(rule, name);
+}
+
+json::object CounterViews::view(const NodeStatus& node) const {
+  const auto count = [](std::string_view name, const PacketCount& count) {
+    return json::object{{"name", name}, {"packets", count.packets}, {"bytes", count.bytes}};
+  };
+  json::array rules, reasons;
+  for (const auto& [id, counted] : node.rules) {
+    const auto known = rules_.find(id);
+    rules.push_back(count(known == rules_.end() ? "?" : known->second, counted));
+  }
+  for (const auto& [reason, counted] : node.reasons) reasons.push_back(count(reason, counted));
+  const auto lost = node.counters.find("events lost");
+  return {{"device", node.device.value},
+          {"connected", node.connected},
+          {"at", time_or_null(node.last_heartbeat)},
+          {"events_lost", lost == node.counters.end() ? 0 : lost->second},
+          {"rules", std::move(rules)},
+          {"reasons", std::move(reasons)}};
 }
 
 }  // namespace cordon::controller::api

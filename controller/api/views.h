@@ -24,6 +24,16 @@ boost::json::object view(const ReceiptStatus& receipt, bool connected);
 boost::json::object view(const Record& record, const policy::World& world);
 boost::json::object view(const FlowRecord& flow, const policy::World& world);
 
+/// What nodes counted; rules have the names that were theirs when they were applied.
+class CounterViews {
+ public:
+  explicit CounterViews(const policy::World& world);
+  boost::json::object view(const NodeStatus& node) const;
+
+ private:
+  std::map<RuleId, std::string_view> rules_;
+};
+
 /// A person's name, or the id itself when the name is erased or unknown.
 std::string name_of(const policy::World& world, const SubjectId& user);
 /// "operator:u-0123" with the person's name in place of the id.

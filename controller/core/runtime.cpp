@@ -22,7 +22,7 @@
 #include "controller/core/services.h"
 #include "controller/core/state_directory.h"
 #include "controller/distribution/server.h"
-#include "controller/flows/flow_store.h"
+#include "controller/flows/flows.h"
 #include "controller/identity/login.h"
 #include "controller/pki/authority.h"
 #include "controller/secrets/secret_store.h"
@@ -85,7 +85,7 @@ class RunningController final : public Runtime {
   std::unique_ptr<SecretStore> secrets_;
   std::unique_ptr<Authority> authority_;
   std::unique_ptr<LogStore> store_;
-  std::unique_ptr<FlowStore> flows_;
+  std::unique_ptr<Flows> flows_;
   asio::io_context io_{kIoThreads};
   asio::strand<asio::io_context::executor_type> strand_;
   asio::thread_pool pool_;
@@ -116,7 +116,7 @@ Result<> RunningController::open_storage() {
     authority.ip_addresses.push_back(address.to_string());
   CORDON_ASSIGN(authority_, open_authority(authority, *secrets_, system_clock().now()));
   CORDON_ASSIGN(store_, open_log_store(state / "log.db"));
-  CORDON_ASSIGN(flows_, open_flow_store(state / "flows.db"));
+  CORDON_ASSIGN(flows_, Flows::open(state / "flows.db", metrics_));
   ChangeLogConfig log{
       .strand = strand_,
       .store = *store_,
@@ -235,9 +235,7 @@ void RunningController::keep_house() {
     }
     log::info(kRuntimeArea, "the server certificate was renewed");
   }
-  if (const auto pruned = flows_->prune(now - config_.flows_keep, config_.flows_max_bytes); !pruned) {
-    log::warning(kRuntimeArea, "can't remove old flow records: {}", pruned.error().message());
-  }
+  flows_->prune(now - config_.flows_keep, config_.flows_max_bytes);
   housekeeping_.expires_after(kHousekeeping);
   housekeeping_.async_wait([this](const boost::system::error_code& error) {
     if (!error && !ended_) keep_house();
@@ -261,7 +259,8 @@ void RunningController::end() {
 /// Connections have ended; without what is left the loop has nothing more to do, and run() returns.
 void RunningController::let_go() {
   pool_.join();
-  // What the pool did last has its answers on the strand already, and they use what goes here.
+  flows_->stop();
+  // What they did last has its answers on the strand already, and they use what goes here.
   asio::post(strand_, [this] {
     api_.reset();
     distribution_.reset();

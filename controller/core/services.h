@@ -13,7 +13,7 @@ namespace cordon::controller {
 class Authority;
 class ChangeLog;
 class Distribution;
-class FlowStore;
+class Flows;
 class Identity;
 class LogStore;
 class Metrics;
@@ -32,7 +32,7 @@ struct Services {
   LogStore& store;
   SecretStore& secrets;
   Authority& authority;
-  FlowStore& flows;  ///< SQLite: called on `strand`
+  Flows& flows;  ///< any thread; its work is done on threads of its own
   Metrics& metrics;
   const Places* places = nullptr;        ///< countries of addresses; null: nobody knows any
   Distribution* distribution = nullptr;  ///< set before any request is served

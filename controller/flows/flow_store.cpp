@@ -1,5 +1,7 @@
 #include "controller/flows/flow_store.h"
 
+#include <algorithm>
+
 #include "controller/log/sqlite.h"
 
 namespace cordon::controller {
@@ -12,14 +14,30 @@ CREATE TABLE IF NOT EXISTS flows (
   source BLOB NOT NULL, destination BLOB NOT NULL, person TEXT NOT NULL,
   source_device TEXT NOT NULL, destination_device TEXT NOT NULL, protocol INTEGER NOT NULL,
   source_port INTEGER NOT NULL, destination_port INTEGER NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL,
-  direction TEXT NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL, suppressed INTEGER NOT NULL);
+  direction TEXT NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL, suppressed INTEGER NOT NULL,
+  segment TEXT NOT NULL DEFAULT '', service TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS flows_at ON flows(at);
+)";
+
+/// A database of an earlier release: its records have no segments.
+constexpr const char* kAddSegments = R"(
+ALTER TABLE flows ADD COLUMN segment TEXT NOT NULL DEFAULT '';
+ALTER TABLE flows ADD COLUMN service TEXT NOT NULL DEFAULT '';
 )";
 
 constexpr std::string_view kColumns =
     "at, node, kind, source, destination, person, source_device, destination_device, protocol, source_port, "
-    "destination_port, rule, reason, direction, packets, bytes, suppressed";
-constexpr int kColumnCount = 17;
+    "destination_port, rule, reason, direction, packets, bytes, suppressed, segment, service";
+constexpr int kColumnCount = 19;
+// bind_filters() gives the parameters. Empty means any.
+constexpr std::string_view kFilters =
+    "(?2 = '' OR kind = ?2) AND (?3 = '' OR node = ?3 OR source_device = ?3 OR destination_device = ?3) "
+    "AND (?4 = '' OR rule = ?4) AND (?5 = '' OR reason = ?5) "
+    "AND (?6 = '' OR ?6 = CASE WHEN kind IN ('opened', 'closed') THEN 'allowed' "
+    "WHEN reason IN ('observed', 'underlay observed') THEN 'observed' ELSE 'denied' END) "
+    "AND (?7 = 0 OR (?8 <> '' AND person = ?8) OR (?9 <> '' AND source_device = ?9) OR source = ?10) "
+    "AND (?11 = 0 OR (?12 <> '' AND destination_device = ?12) OR destination = ?13 OR (?14 <> '' "
+    "AND instr(',' || segment || ',', ',' || ?14 || ',') > 0 AND (?15 = '' OR service = ?15))) ";
 constexpr std::size_t kMaxQuery = 10'000;
 constexpr std::int64_t kPruneStep = 10'000;
 
@@ -28,6 +46,8 @@ class SqliteFlowStore final : public FlowStore {
   explicit SqliteFlowStore(Sqlite database) : database_(std::move(database)) {}
   Result<> add(const std::vector<FlowRecord>& flows) override;
   Result<std::vector<FlowRecord>> query(const FlowQuery& query) override;
+  Result<FlowsAfter> after(const FlowQuery& query, std::int64_t id, std::size_t look_at) override;
+  Result<std::int64_t> last_id() override;
   Result<std::vector<FlowRecord>> open(Timestamp since, std::size_t latest) override;
   Result<std::vector<policy::ObservedFlow>> observed(Timestamp since, std::size_t latest) override;
   Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) override;
@@ -59,7 +79,9 @@ Result<> SqliteFlowStore::add(const std::vector<FlowRecord>& flows) {
         .bind(14, flow.direction)
         .bind(15, static_cast<std::int64_t>(flow.packets))
         .bind(16, static_cast<std::int64_t>(flow.bytes))
-        .bind(17, static_cast<std::int64_t>(flow.suppressed));
+        .bind(17, static_cast<std::int64_t>(flow.suppressed))
+        .bind(18, flow.segment)
+        .bind(19, flow.service);
     CORDON_TRY(insert.run());
   }
   return transaction.commit();
@@ -84,30 +106,78 @@ Result<FlowRecord> read_row(const SqliteStatement& row) {
   flow.packets = static_cast<std::uint64_t>(row.integer(14));
   flow.bytes = static_cast<std::uint64_t>(row.integer(15));
   flow.suppressed = static_cast<std::uint64_t>(row.integer(16));
-  flow.id = row.integer(17);
+  flow.segment = row.text(17);
+  flow.service = row.text(18);
+  flow.id = row.integer(19);
   return flow;
 }
 
-Result<std::vector<FlowRecord>> SqliteFlowStore::query(const FlowQuery& query) {
-  CORDON_ASSIGN(
-      SqliteStatement select,
-      database_.prepare("SELECT " + std::string(kColumns) +
-                        ", id"
-                        " FROM flows WHERE at >= ?1 AND (?2 = '' OR kind = ?2) AND (?3 = '' OR node = ?3 "
-                        "OR source_device = ?3 OR destination_device = ?3) AND (at, id) < (?5, ?6) "
-                        "ORDER BY at DESC, id DESC LIMIT ?4"));
-  select.bind(1, query.since ? to_us(*query.since) : INT64_MIN)
-      .bind(2, query.kind)
-      .bind(3, query.device)
-      .bind(4, static_cast<std::int64_t>(std::min(query.limit, kMaxQuery)))
-      .bind(5, query.before ? to_us(query.before->at) : INT64_MAX)
-      .bind(6, query.before ? query.before->id : INT64_MAX);
+Result<std::vector<FlowRecord>> read_rows(SqliteStatement& select) {
   std::vector<FlowRecord> flows;
   while (true) {
     CORDON_ASSIGN(const bool more, select.step());
     if (!more) return flows;
     CORDON_ASSIGN(flows.emplace_back(), read_row(select));
   }
+}
+
+ByteView bytes_of(const std::optional<Address>& address) {
+  return address ? ByteView(address->raw()) : ByteView();
+}
+
+void bind_filters(SqliteStatement& select, const FlowQuery& query) {
+  const FlowEnd from = query.from.value_or(FlowEnd{}), to = query.to.value_or(FlowEnd{});
+  select.bind(2, query.kind)
+      .bind(3, query.device)
+      .bind(4, query.rule)
+      .bind(5, query.reason)
+      .bind(6, query.verdict)
+      .bind(7, std::int64_t{query.from.has_value()})
+      .bind(8, from.person)
+      .bind(9, from.device)
+      .bind(10, bytes_of(from.address))
+      .bind(11, std::int64_t{query.to.has_value()})
+      .bind(12, to.device)
+      .bind(13, bytes_of(to.address))
+      .bind(14, to.segment)
+      .bind(15, to.service);
+}
+
+Result<std::vector<FlowRecord>> SqliteFlowStore::query(const FlowQuery& query) {
+  CORDON_ASSIGN(SqliteStatement select,
+                database_.prepare("SELECT " + std::string(kColumns) + ", id FROM flows WHERE at >= ?1 AND " +
+                                  std::string(kFilters) +
+                                  "AND (at, id) < (?16, ?17) ORDER BY at DESC, id DESC LIMIT ?18"));
+  bind_filters(select, query);
+  select.bind(1, query.since ? to_us(*query.since) : INT64_MIN)
+      .bind(16, query.before ? to_us(query.before->at) : INT64_MAX)
+      .bind(17, query.before ? query.before->id : INT64_MAX)
+      .bind(18, static_cast<std::int64_t>(std::min(query.limit, kMaxQuery)));
+  return read_rows(select);
+}
+
+Result<std::int64_t> SqliteFlowStore::last_id() {
+  CORDON_ASSIGN(SqliteStatement select, database_.prepare("SELECT coalesce(max(id), 0) FROM flows"));
+  CORDON_TRY(select.step());
+  return select.integer(0);
+}
+
+Result<FlowsAfter> SqliteFlowStore::after(const FlowQuery& query, std::int64_t id, std::size_t look_at) {
+  CORDON_ASSIGN(const std::int64_t newest, last_id());
+  // Ids beyond the last were lost with the power: what comes now takes their numbers.
+  id = std::clamp<std::int64_t>(id, 0, newest);
+  const std::int64_t until = std::min(newest, id + static_cast<std::int64_t>(look_at));
+  CORDON_ASSIGN(SqliteStatement select, database_.prepare("SELECT " + std::string(kColumns) +
+                                                          ", id FROM flows WHERE id > ?1 AND id <= ?16 AND " +
+                                                          std::string(kFilters) + "ORDER BY id LIMIT ?17"));
+  bind_filters(select, query);
+  const std::size_t limit = std::min(query.limit, kMaxQuery);
+  select.bind(1, id).bind(16, until).bind(17, static_cast<std::int64_t>(limit));
+  FlowsAfter found{.last = until};
+  CORDON_ASSIGN(found.flows, read_rows(select));
+  if (!found.flows.empty() && found.flows.size() == limit) found.last = found.flows.back().id;
+  found.more = found.last < newest;
+  return found;
 }
 
 Result<std::vector<FlowRecord>> SqliteFlowStore::open(Timestamp since, std::size_t latest) {
@@ -120,12 +190,7 @@ Result<std::vector<FlowRecord>> SqliteFlowStore::open(Timestamp since, std::size
                         "GROUP BY source, source_port, destination, destination_port, protocol "
                         "HAVING kind <> 'closed' ORDER BY at DESC, id DESC"));
   select.bind(1, to_us(since)).bind(2, static_cast<std::int64_t>(latest));
-  std::vector<FlowRecord> flows;
-  while (true) {
-    CORDON_ASSIGN(const bool more, select.step());
-    if (!more) return flows;
-    CORDON_ASSIGN(flows.emplace_back(), read_row(select));
-  }
+  return read_rows(select);
 }
 
 Result<std::vector<policy::ObservedFlow>> SqliteFlowStore::observed(Timestamp since, std::size_t latest) {
@@ -158,12 +223,15 @@ Result<std::vector<policy::ObservedFlow>> SqliteFlowStore::observed(Timestamp si
 
 Result<std::size_t> SqliteFlowStore::prune(Timestamp older_than, std::uint64_t max_bytes) {
   std::size_t removed = 0;
-  CORDON_ASSIGN(SqliteStatement by_age, database_.prepare("DELETE FROM flows WHERE at < ?"));
+  CORDON_ASSIGN(SqliteStatement by_age, database_.prepare("DELETE FROM flows WHERE at < ? AND id < "
+                                                          "(SELECT max(id) FROM flows)"));
   by_age.bind(1, to_us(older_than));
   CORDON_TRY(by_age.run());
   removed += static_cast<std::size_t>(database_.changes());
-  CORDON_ASSIGN(SqliteStatement oldest, database_.prepare("DELETE FROM flows WHERE id IN "
-                                                          "(SELECT id FROM flows ORDER BY at, id LIMIT ?)"));
+  CORDON_ASSIGN(SqliteStatement oldest,
+                database_.prepare("DELETE FROM flows WHERE id IN "
+                                  "(SELECT id FROM flows WHERE id < (SELECT max(id) FROM flows) "
+                                  "ORDER BY at, id LIMIT ?)"));
   while (true) {
     CORDON_ASSIGN(const std::uint64_t used, database_.bytes_used());
     if (used <= max_bytes) break;
@@ -176,11 +244,26 @@ Result<std::size_t> SqliteFlowStore::prune(Timestamp older_than, std::uint64_t m
   return removed;
 }
 
+Result<> add_segments(Sqlite& database) {
+  CORDON_ASSIGN(SqliteStatement select,
+                database.prepare("SELECT count(*) FROM pragma_table_info('flows') WHERE name = 'segment'"));
+  CORDON_TRY(select.step());
+  if (select.integer(0) > 0) return {};
+  select.reset();
+  return database.execute(kAddSegments);
+}
+
 }  // namespace
+
+std::string_view verdict_of(const FlowRecord& flow) {
+  if (flow.kind == "opened" || flow.kind == "closed") return "allowed";
+  return flow.reason == "observed" || flow.reason == "underlay observed" ? "observed" : "denied";
+}
 
 Result<std::unique_ptr<FlowStore>> open_flow_store(const std::filesystem::path& path) {
   CORDON_ASSIGN(Sqlite database, Sqlite::open(path, {.durable = false, .shrinks = true}));
   CORDON_TRY(database.execute(kFlowSchema));
+  CORDON_TRY(add_segments(database));
   return std::make_unique<SqliteFlowStore>(std::move(database));
 }
 

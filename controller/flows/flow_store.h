@@ -22,12 +22,17 @@ struct FlowRecord {
   Address source, destination;
   std::string person;  ///< subject id of the source's session, "" for a machine
   std::string source_device, destination_device;
+  std::string segment{}, service{};  ///< of the target, as of the report; several segments: by commas
   std::uint8_t protocol = 0;
   std::uint16_t source_port = 0, destination_port = 0;
   std::string rule, reason, direction;
-  std::uint64_t packets = 0, bytes = 0, suppressed = 0;
-  std::int64_t id = 0;  ///< the store's own
+  std::uint64_t packets = 0, bytes = 0;
+  std::uint64_t suppressed = 0;  ///< denials like it (source and reason) that were counted and not told apart
+  std::int64_t id = 0;           ///< the store's own: grows in order of arrival, never used again
 };
+
+/// allowed, denied or observed: denied by the policy and let through all the same.
+std::string_view verdict_of(const FlowRecord& flow);
 
 /// A record's place in the order of a query.
 struct FlowPlace {
@@ -35,24 +40,47 @@ struct FlowPlace {
   std::int64_t id = 0;
 };
 
+/// What a name may mean at an end of a flow; one that fits is enough. All empty: nobody is called so.
+struct FlowEnd {
+  std::string person;  ///< subject id
+  std::string device;
+  std::string segment;
+  std::string service;  ///< within `segment`
+  std::optional<Address> address;
+};
+
 struct FlowQuery {
-  std::optional<Timestamp> since;
-  std::string device, kind;
+  std::optional<Timestamp> since{};
+  std::string device{}, kind{};
+  std::string verdict{}, rule{}, reason{};
+  std::optional<FlowEnd> from{}, to{};
   std::size_t limit = 1000;
   std::optional<FlowPlace> before{};  ///< only what comes after this one in the order of the answer
 };
 
+/// What came after a record, in order of arrival.
+struct FlowsAfter {
+  std::vector<FlowRecord> flows;
+  std::int64_t last = 0;  ///< up to this id all was looked at
+  bool more = false;      ///< there is more behind it already
+};
+
+/// One connection to the database: not for two threads at once, and never for the strand (Flows is).
 class FlowStore {
  public:
   virtual ~FlowStore() = default;
   virtual Result<> add(const std::vector<FlowRecord>& flows) = 0;
   virtual Result<std::vector<FlowRecord>> query(const FlowQuery& query) = 0;  ///< newest first
+  /// Looks at so many records after `id` at most; an id that was never given is the last one's.
+  virtual Result<FlowsAfter> after(const FlowQuery& query, std::int64_t id, std::size_t look_at) = 0;
+  virtual Result<std::int64_t> last_id() = 0;  ///< 0: it is empty
   /// Flows that were accepted since then and whose end nobody reported, each once, newest first; looks at so
   /// many of the latest records and no more. Who sent it is told by its addresses.
   virtual Result<std::vector<FlowRecord>> open(Timestamp since, std::size_t latest) = 0;
   /// What targets that observe let through although no rule allowed it: by person, devices, port and day
   /// (UTC); looks at so many of the latest records and no more.
   virtual Result<std::vector<policy::ObservedFlow>> observed(Timestamp since, std::size_t latest) = 0;
+  /// The latest record stays, so that ids go on where they were.
   virtual Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) = 0;
 };
 

@@ -32,6 +32,7 @@ StrandRig::StrandRig(const Options& options) : loop_(std::make_unique<Loop>()) {
                                                .ip_addresses = options.ip_addresses},
                                               *secrets, options.clock.now()));
   flows = must(controller::open_flow_store(dir_ / "flows.db"));
+  kept_flows = must(controller::Flows::open(dir_ / "flows.db", metrics));
   controller::Unsealer unseal = plain_name;
   if (!options.plain_names) {
     unseal = [this](const SubjectId& id, std::string_view sealed) {
@@ -55,7 +56,7 @@ StrandRig::StrandRig(const Options& options) : loop_(std::make_unique<Loop>()) {
                                                                          .store = store,
                                                                          .secrets = *secrets,
                                                                          .authority = *authority,
-                                                                         .flows = *flows,
+                                                                         .flows = *kept_flows,
                                                                          .metrics = metrics});
 }
 

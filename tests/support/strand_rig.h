@@ -11,7 +11,7 @@
 #include "controller/core/config.h"
 #include "controller/core/metrics.h"
 #include "controller/core/services.h"
-#include "controller/flows/flow_store.h"
+#include "controller/flows/flows.h"
 #include "controller/pki/authority.h"
 #include "controller/secrets/secret_store.h"
 #include "controller/world/apply.h"
@@ -67,7 +67,8 @@ class StrandRig {
   MemoryLogStore store;
   std::unique_ptr<controller::SecretStore> secrets;
   std::unique_ptr<controller::Authority> authority;
-  std::unique_ptr<controller::FlowStore> flows;
+  std::unique_ptr<controller::FlowStore> flows;  ///< the test's own look at what is kept
+  std::unique_ptr<controller::Flows> kept_flows;
   std::unique_ptr<controller::ChangeLog> log;
   std::unique_ptr<controller::Services> services;
 

@@ -207,6 +207,70 @@ TEST_F(ApiRoutes, AuditAndFlows) {
   EXPECT_EQ(rig.call("GET", "/v1/flows?since=yesterday").status, 400u);
 }
 
+TEST_F(ApiRoutes, FlowsAreFilteredByNamesThatThereAre) {
+  const std::string ann = rig.add_user("ann@acme.example", "a long enough passphrase");
+  const auto add = [&](const std::string& device, const std::string& person, const std::string& kind) {
+    test::must(rig.flows->add({{.at = rig.clock.now(),
+                                .node = DeviceId("ledger"),
+                                .kind = kind,
+                                .source = test::must(Address::parse("100.64.0.7")),
+                                .person = person,
+                                .source_device = device,
+                                .destination_device = "ledger",
+                                .protocol = 6}}));
+  };
+  add("laptop", ann, "opened");
+  add("web", "", "denied");
+  const auto count = [&](const std::string& query) {
+    const auto answer = rig.call("GET", "/v1/flows?" + query);
+    return answer.status == 200u ? static_cast<int>(answer.json().at("items").as_array().size())
+                                 : -static_cast<int>(answer.status);
+  };
+  EXPECT_EQ(count("from=ann%40acme.example"), 1);
+  EXPECT_EQ(first_item(rig.call("GET", "/v1/flows?from=ann%40acme.example")).at("person").as_string(),
+            "ann@acme.example");
+  EXPECT_EQ(count("from=100.64.0.7"), 2);
+  EXPECT_EQ(count("to=ledger"), 2);
+  EXPECT_EQ(count("to=ledger&verdict=denied"), 1);
+  for (const char* unknown : {"from=nobody", "to=nothing", "to=ledger/x", "rule=none"})
+    EXPECT_EQ(count(unknown), -404) << unknown;
+  for (const char* wrong : {"verdict=maybe", "kind=shut", "limit=1001", "wait_s=1"})
+    EXPECT_EQ(count(wrong), -400) << wrong;
+}
+
+TEST_F(ApiRoutes, FlowsAreFollowed) {
+  const auto begin = rig.call("GET", "/v1/flows/follow");
+  EXPECT_EQ(begin.text("next"), "0");
+  test::must(rig.flows->add({{.at = rig.clock.now(), .node = DeviceId("ledger"), .kind = "denied"}}));
+  expect_list("/v1/flows/follow?after=0", "Flow");
+  const auto one = rig.call("GET", "/v1/flows/follow?after=0&wait_s=30");
+  EXPECT_EQ(first_item(one).at("id").as_int64(), 1);
+  EXPECT_EQ(one.text("next"), "1");
+  rig.kept_flows->add({{.at = rig.clock.now(), .node = DeviceId("web"), .kind = "denied"}});
+  const auto next = rig.call("GET", "/v1/flows/follow?after=1&wait_s=30&kind=denied");
+  EXPECT_EQ(first_item(next).at("node").as_string(), "web") << "waited for";
+  const auto none = rig.call("GET", "/v1/flows/follow?after=2");
+  EXPECT_TRUE(none.json().at("items").as_array().empty());
+  EXPECT_EQ(none.text("next"), "2");
+  for (const char* wrong : {"after=x", "after=-1", "after=1-2", "wait_s=31", "after=1&from=nobody"})
+    EXPECT_GE(rig.call("GET", std::string("/v1/flows/follow?") + wrong).status, 400u) << wrong;
+}
+
+TEST_F(ApiRoutes, CountersHaveTheNamesOfRules) {
+  rig.on_strand([&] {
+    NodeStatus node{.device = DeviceId("ledger"), .connected = true, .counters = {{"events lost", 3}}};
+    node.rules[RuleId(99)] = {.packets = 5, .bytes = 500};
+    node.reasons["no grant"] = {.packets = 7, .bytes = 700};
+    rig.distribution.known = {node};
+    return 0;
+  });
+  expect_list("/v1/counters", "NodeCounters");
+  const auto item = first_item(rig.call("GET", "/v1/counters"));
+  EXPECT_EQ(item.at("events_lost").as_int64(), 3);
+  EXPECT_EQ(item.at("rules").as_array().at(0).as_object().at("name").as_string(), "?") << "never applied";
+  EXPECT_EQ(item.at("reasons").as_array().at(0).as_object().at("bytes").as_int64(), 700);
+}
+
 TEST_F(ApiRoutes, ListsArePaged) {
   for (int i = 0; i < 5; ++i) rig.call("POST", "/v1/tokens");
   std::set<std::string> seen;

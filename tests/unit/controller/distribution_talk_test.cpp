@@ -128,5 +128,67 @@ TEST(Nodes, FlowReportsAreResolvedAndKept) {
   EXPECT_EQ(kept.reason, "no?grant");
 }
 
+TEST(Nodes, FlowsHaveTheNamesOfTheirTime) {
+  ControllerRig rig;
+  rig.apply_policy(kWebToLedger);
+  const FakeDevice ledger = rig.add_device("ledger", {"settlement"});
+  FakeNode node(rig.port(), &ledger);
+  ASSERT_TRUE(node.hello() && node.take_state());
+  const Address own = node.state().settings()->v4;
+  ToController report;
+  const auto add = [&](wire::Flow::Kind kind, const Address& to, std::uint16_t port) {
+    wire::Flow& flow = *report.mutable_flows()->add_flows();
+    flow.set_kind(kind);
+    flow.set_at_us(to_us(system_clock().now()));
+    flow.set_source(wire::encode_address(must(Address::parse("192.0.2.9"))));
+    flow.set_destination(wire::encode_address(to));
+    flow.set_protocol(6);
+    flow.set_destination_port(port);
+    flow.set_reason("underlay");
+  };
+  add(wire::Flow::DENIED, own, 5432);
+  add(wire::Flow::DENIED, own, 22);
+  add(wire::Flow::UNDERLAY, must(Address::parse("198.51.100.10")), 5432);
+  add(wire::Flow::DENIED, must(Address::parse("203.0.113.9")), 53);
+  report.mutable_flows()->mutable_flows(3)->set_direction(1);
+  node.send(report);
+  ASSERT_TRUE(rig.eventually([&] { return must(rig.flows->query({})).size() == 4; }));
+  rig.apply_policy("");
+  const auto kept = rig.on_strand([&] { return must(rig.flows->after({}, 0, 10)).flows; });
+  EXPECT_EQ(kept[0].segment + "/" + kept[0].service, "settlement/ledger");
+  EXPECT_EQ(kept[1].segment + "/" + kept[1].service, "settlement/") << "no service has this port";
+  EXPECT_EQ(kept[2].destination_device, "ledger") << "what comes around the overlay comes to who tells it";
+  EXPECT_EQ(kept[2].service, "ledger");
+  EXPECT_EQ(kept[2].source_device, "") << "who knows";
+  EXPECT_EQ(kept[3].source_device, "ledger") << "nobody's address, but it is the node that sends";
+}
+
+TEST(Nodes, CountersStandUntilTheyAreToldAgain) {
+  ControllerRig rig;
+  const FakeDevice ledger = rig.add_device("ledger", {"settlement"});
+  FakeNode node(rig.port(), &ledger);
+  ASSERT_TRUE(node.hello() && node.take_state());
+  const auto beat = [&](std::uint32_t rule, std::uint64_t packets) {
+    ToController message;
+    auto& counted = *message.mutable_heartbeat()->mutable_counted();
+    auto& by_rule = *counted.add_rules();
+    by_rule.set_rule(rule);
+    by_rule.set_packets(packets);
+    by_rule.set_bytes(packets * 100);
+    auto& by_reason = *counted.add_reasons();
+    by_reason.set_reason("no grant");
+    by_reason.set_packets(packets);
+    node.send(message);
+    ASSERT_TRUE(node.receive_kind(ToNode::kHeartbeat));
+  };
+  beat(1, 5);
+  beat(2, 7);
+  const auto nodes = rig.on_strand([&] { return rig.services->distribution->nodes(); });
+  ASSERT_EQ(nodes.size(), 1u);
+  EXPECT_EQ(nodes[0].rules.at(RuleId(1)).packets, 5u) << "it didn't change, so it wasn't told again";
+  EXPECT_EQ(nodes[0].rules.at(RuleId(2)).bytes, 700u);
+  EXPECT_EQ(nodes[0].reasons.at("no grant").packets, 7u);
+}
+
 }  // namespace distribution_talk_test
 }  // namespace cordon::controller

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "controller/flows/flow_store.h"
+#include "controller/log/sqlite.h"
 #include "tests/support/log_fixture.h"
 #include "tests/support/temp_dir.h"
 
@@ -54,6 +57,97 @@ TEST_F(FlowStoreTest, Filters) {
   EXPECT_EQ(must(store_->query({.device = "laptop"})).size(), 2u) << "as a source";
   EXPECT_EQ(must(store_->query({.since = kStart + Seconds(1)})).size(), 1u);
   EXPECT_EQ(must(store_->query({.limit = 1})).size(), 1u);
+}
+
+TEST_F(FlowStoreTest, FiltersByWhoAndWhatAndWhy) {
+  FlowRecord allowed = flow(kStart, "ledger", "opened");
+  allowed.segment = "settlement";
+  allowed.service = "ledger";
+  FlowRecord denied = flow(kStart, "ledger", "denied");
+  denied.person = "u-2";
+  denied.source_device = "clerk";
+  denied.source = must(Address::parse("100.64.0.2"));
+  denied.segment = "lab,settlement";  // no service has the port
+  denied.rule = "freeze";
+  denied.reason = "forbidden";
+  FlowRecord observed = flow(kStart, "ledger", "denied");
+  observed.reason = "observed";
+  FlowRecord around = flow(kStart, "ledger", "underlay");
+  around.reason = "underlay observed";
+  must(store_->add({allowed, denied, observed, around}));
+  const auto found = [&](const FlowQuery& query) {
+    std::vector<std::int64_t> ids;
+    for (const FlowRecord& record : must(store_->query(query))) ids.push_back(record.id);
+    std::ranges::sort(ids);
+    return ids;
+  };
+  using Ids = std::vector<std::int64_t>;
+  EXPECT_EQ(found({.verdict = "allowed"}), (Ids{1}));
+  EXPECT_EQ(found({.verdict = "denied"}), (Ids{2}));
+  EXPECT_EQ(found({.verdict = "observed"}), (Ids{3, 4}));
+  EXPECT_EQ(found({.rule = "freeze"}), (Ids{2}));
+  EXPECT_EQ(found({.reason = "forbidden"}), (Ids{2}));
+  EXPECT_EQ(found({.from = FlowEnd{.person = "u-2"}}), (Ids{2}));
+  EXPECT_EQ(found({.from = FlowEnd{.device = "laptop"}}), (Ids{1, 3, 4}));
+  EXPECT_EQ(found({.from = FlowEnd{.address = must(Address::parse("100.64.0.2"))}}), (Ids{2}));
+  EXPECT_EQ(found({.from = FlowEnd{}}), Ids{}) << "nobody";
+  EXPECT_EQ(found({.to = FlowEnd{.segment = "settlement"}}), (Ids{1, 2}));
+  EXPECT_EQ(found({.to = FlowEnd{.segment = "settle"}}), Ids{}) << "a part of a name is no name";
+  EXPECT_EQ(found({.to = FlowEnd{.segment = "settlement", .service = "ledger"}}), (Ids{1}));
+  EXPECT_EQ(found({.to = FlowEnd{.device = "ledger"}}), (Ids{1, 2, 3, 4}));
+  EXPECT_EQ(found({.verdict = "denied", .from = FlowEnd{.device = "laptop"}}), Ids{});
+  EXPECT_EQ(must(store_->query({.verdict = "allowed"})).at(0).service, "ledger");
+}
+
+TEST_F(FlowStoreTest, GoesOnBehindAPlaceInOrderOfArrival) {
+  // The later one happened before.
+  must(store_->add({flow(kStart, "ledger", "opened"), flow(kStart - Seconds(9), "ledger", "denied")}));
+  const FlowsAfter all = must(store_->after({}, 0, 100));
+  ASSERT_EQ(all.flows.size(), 2u);
+  EXPECT_EQ(all.flows[1].kind, "denied");
+  EXPECT_EQ(all.last, 2);
+  EXPECT_FALSE(all.more);
+  const FlowsAfter one = must(store_->after({.limit = 1}, 0, 100));
+  EXPECT_EQ(one.last, 1);
+  EXPECT_TRUE(one.more);
+  const FlowsAfter part = must(store_->after({.kind = "denied"}, 0, 1));
+  EXPECT_TRUE(part.flows.empty());
+  EXPECT_EQ(part.last, 1);
+  EXPECT_TRUE(part.more);
+  EXPECT_EQ(must(store_->after({}, 999, 100)).last, 2) << "a place that a power cut took back";
+}
+
+TEST_F(FlowStoreTest, PlacesStayWhenEverythingIsOld) {
+  must(store_->add({flow(kStart, "ledger", "opened"), flow(kStart, "ledger", "denied")}));
+  EXPECT_EQ(must(store_->prune(kStart + Seconds(60), UINT64_MAX)), 1u);
+  must(store_->add({flow(kStart + Seconds(90), "ledger", "closed")}));
+  EXPECT_EQ(must(store_->last_id()), 3);
+}
+
+TEST_F(FlowStoreTest, OpensWhatAnEarlierReleaseWrote) {
+  store_.reset();
+  std::filesystem::remove(dir_ / "flows.db");
+  {
+    Sqlite old = must(Sqlite::open(dir_ / "flows.db"));
+    must(
+        old.execute("CREATE TABLE flows (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, node TEXT NOT NULL, "
+                    "kind TEXT NOT NULL, source BLOB NOT NULL, destination BLOB NOT NULL, "
+                    "person TEXT NOT NULL, source_device TEXT NOT NULL, destination_device TEXT NOT NULL, "
+                    "protocol INTEGER NOT NULL, source_port INTEGER NOT NULL, "
+                    "destination_port INTEGER NOT NULL, rule TEXT NOT NULL, reason TEXT NOT NULL, "
+                    "direction TEXT NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL, "
+                    "suppressed INTEGER NOT NULL);"
+                    "INSERT INTO flows VALUES (1, 5, 'ledger', 'opened', x'64400001', x'64400002', '', 'a', "
+                    "'b', 6, 1, 2, 'r', '', 'ingress', 0, 0, 0)"));
+  }
+  for (int times = 0; times < 2; ++times) {
+    store_ = must(open_flow_store(dir_ / "flows.db"));
+    must(store_->add({flow(kStart, "ledger", "denied")}));
+  }
+  const auto all = must(store_->query({}));
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[2].rule, "r");
+  EXPECT_EQ(all[2].segment, "");
 }
 
 TEST_F(FlowStoreTest, AFlowIsOpenUntilEitherEndReportsItsEnd) {
