@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/flow_lines.h"
+#include "cli/flow_options.h"
 
 namespace cordon::cli {
 namespace {
@@ -75,7 +76,11 @@ void print_lines(Context& context, const json::value& node, const NodeCounters& 
 }
 
 Result<std::vector<json::object>> ask_counters(Context& context, const CounterOptions& options) {
-  if (!options.here) return context.list("/v1/counters");
+  if (!options.here) {
+    auto told = context.list("/v1/counters");
+    if (!told) return or_here(context, told.error());
+    return told;
+  }
   CORDON_ASSIGN(json::object answer, context.ask_node({{"verb", "counters"}}));
   return std::vector<json::object>{std::move(answer)};
 }

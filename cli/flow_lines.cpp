@@ -38,7 +38,7 @@ std::string target_text(const json::object& flow) {
 
 std::string more_text(const json::object& flow) {
   const auto suppressed = static_cast<std::uint64_t>(number(flow, "suppressed"));
-  return suppressed == 0 ? "" : fmt::format(" (+{} more like this)", grouped(suppressed));
+  return suppressed == 0 ? "" : fmt::format(" (+{} of this source and reason)", grouped(suppressed));
 }
 
 std::string reason_text(const json::object& flow) {

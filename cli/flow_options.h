@@ -29,6 +29,9 @@ class FlowSource {
 /// --since as RFC 3339: a duration back from now, or a time.
 Result<std::string> since_of(const Context& context, const std::string& typed);
 
+/// Of a controller that can't be reached: on a device one may ask its own node.
+std::unexpected<Error> or_here(const Context& context, Error error);
+
 /// The controller, or with `here` this device's node; `options` outlives it.
 Result<std::unique_ptr<FlowSource>> make_flow_source(Context& context, const FlowOptions& options);
 

@@ -115,6 +115,12 @@ Result<std::string> since_of(const Context& context, const std::string& typed) {
   return format_rfc3339(at);
 }
 
+std::unexpected<Error> or_here(const Context& context, Error error) {
+  if (context.unreachable)
+    error.hint += fmt::format("{}on a device, --here asks its own node", error.hint.empty() ? "" : "; ");
+  return std::unexpected(std::move(error));
+}
+
 Result<std::unique_ptr<FlowSource>> make_flow_source(Context& context, const FlowOptions& options) {
   std::string since;
   if (!options.since.empty()) {

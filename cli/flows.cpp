@@ -80,13 +80,14 @@ Result<int> show_flows(Context& context, const FlowOptions& options, bool drops)
   CORDON_ASSIGN(const auto source, make_flow_source(context, options));
   FlowPrinter printer(context, drops);
   // Both ends may have told of each.
-  CORDON_ASSIGN(auto flows, source->latest(context.as_json ? options.limit : 2 * options.limit));
-  printer.keep_lines(flows);
-  if (flows.size() > options.limit)
-    flows.erase(flows.begin(), flows.end() - static_cast<std::ptrdiff_t>(options.limit));
-  printer.print(flows);
+  auto flows = source->latest(context.as_json ? options.limit : 2 * options.limit);
+  if (!flows) return options.here ? std::unexpected(flows.error()) : or_here(context, flows.error());
+  printer.keep_lines(*flows);
+  if (flows->size() > options.limit)
+    flows->erase(flows->begin(), flows->end() - static_cast<std::ptrdiff_t>(options.limit));
+  printer.print(*flows);
   if (options.follow) return follow_flows(context, *source, printer);
-  if (flows.empty()) context.note(drops ? "nothing was dropped" : "no flows");
+  if (flows->empty()) context.note(drops ? "nothing was dropped" : "no flows");
   return kOk;
 }
 

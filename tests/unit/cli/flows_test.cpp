@@ -71,7 +71,7 @@ TEST_F(CliFlows, PeopleReadEachFlowOnceWithNames) {
       "2026-01-05 10:00:00.250  ended    ann@acme.example on laptop  settlement/ledger tcp/5432 at ledger  "
       "18.2 KiB  grant expired (traders)\n"
       "2026-01-05 10:00:00.250  denied   web                         settlement tcp/5432 at ledger         "
-      "-         no grant (+1,234 more like this)\n"
+      "-         no grant (+1,234 of this source and reason)\n"
       "2026-01-05 10:00:00.250  denied   100.64.0.2                  settlement/ledger tcp/5432 at ledger  "
       "-         underlay\n");
 }
@@ -79,11 +79,10 @@ TEST_F(CliFlows, PeopleReadEachFlowOnceWithNames) {
 TEST_F(CliFlows, DropsTellWhoDroppedIt) {
   hold("verdict=denied&limit=200", denied(4));
   EXPECT_EQ(rig.run({"drops"}), kOk) << rig.err.str();
-  EXPECT_EQ(
-      rig.out.str(),
-      "TIME                     DROPPED BY  FROM  TO                             REASON\n"
-      "2026-01-05 10:00:00.250  web         web   settlement tcp/5432 at ledger  no grant (+1,234 more like "
-      "this)\n");
+  EXPECT_EQ(rig.out.str(),
+            "TIME                     DROPPED BY  FROM  TO                             REASON\n"
+            "2026-01-05 10:00:00.250  web         web   settlement tcp/5432 at ledger  no grant (+1,234 of "
+            "this source and reason)\n");
   hold("verdict=denied&limit=200", "");
   EXPECT_EQ(rig.run({"drops"}), kOk);
   EXPECT_EQ(rig.out.str(), "");
@@ -156,7 +155,14 @@ TEST_F(CliFlows, FollowingEndsWhenItIsRefused) {
 }
 
 TEST_F(CliFlows, TheControllerAwayAtTheStartIsToldByTheStatus) {
-  EXPECT_EQ(rig.run({"flows", "--follow"}), kUnreachable);
+  for (const char* command : {"flows", "counters"}) {
+    EXPECT_EQ(rig.run({command}), kUnreachable);
+    EXPECT_EQ(
+        rig.err.str(),
+        "cordon: can't reach the controller at there; start it; on a device, --here asks its own node\n");
+  }
+  EXPECT_EQ(rig.run({"flows", "--follow", "--here"}), kUnreachable);
+  EXPECT_EQ(rig.err.str(), "cordon: can't reach the node at there; start it\n");
 }
 
 TEST_F(CliFlows, HereAsksTheNodeAndFiltersByItself) {
