@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "node/filter/clsact.h"
+#include "node/filter/place_pins.h"
 #include "tests/bpf/fixture.h"
 #include "tests/bpf/net_sandbox.h"
 
@@ -41,16 +43,25 @@ class AttachTest : public FilterTest {
   void restart(const node::FilterConfig& config) {
     filter_.reset();
     auto again = KernelFilter::open(config);
-    ASSERT_TRUE(again) << again.error().message();
+    if (!again) throw std::runtime_error(again.error().message());
     filter_ = std::move(*again);
   }
-  std::set<std::string> pins(const std::string& prefix) const {
+  /// Of places at interfaces, with tcx or, where there is none, clsact.
+  std::set<std::string> pins(std::string_view place) const {
     std::set<std::string> out;
-    for (const auto& entry : std::filesystem::directory_iterator(pins_))
-      if (entry.path().filename().string().starts_with(prefix)) out.insert(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(pins_)) {
+      const std::string name = entry.path().filename();
+      if ((name.starts_with("link-") || name.starts_with("clsact-")) && name.contains(place))
+        out.insert(name);
+    }
     return out;
   }
-  static std::int64_t first(unsigned ifindex, Hook hook) { return node::tcx::first_program(ifindex, hook); }
+  /// The program that runs first, 0 when there is none.
+  static std::int64_t first(unsigned ifindex, Hook hook) {
+    if (const auto program = node::tcx::first_program(ifindex, hook); program >= 0) return program;
+    const auto filters = node::clsact::filters(ifindex, hook).value();
+    return filters.empty() ? 0 : filters.front().program_id;
+  }
 
   NetSandbox net_;
   unsigned ifindex_ = 0;
@@ -72,7 +83,7 @@ TEST_F(AttachTest, EnforcementOutlivesTheDaemonAndIsAdopted) {  // I4
   net_.send("c-b", ethernet(tcp(kFlow, kSyn)));
   filter_.reset();
   net_.send("c-b", ethernet(tcp(kFlow, kAck)));  // nobody is there but the kernel
-  const auto links_before = pins("link-");
+  const auto pins_before = pins("overlay_");
   const auto old_program = first(ifindex_, Hook::ingress);
 
   auto again = KernelFilter::open(config_at(pins_));
@@ -82,7 +93,8 @@ TEST_F(AttachTest, EnforcementOutlivesTheDaemonAndIsAdopted) {  // I4
   EXPECT_EQ(packets_by_rule(1), 2u);
   ASSERT_TRUE(filter_->attach_overlay(ifindex_));
   EXPECT_NE(first(ifindex_, Hook::ingress), old_program);
-  EXPECT_EQ(pins("link-"), links_before);
+  EXPECT_EQ(pins("overlay_"), pins_before);
+  EXPECT_EQ(pins_before.size(), 2u);
   EXPECT_THAT(filter_->check(), IsEmpty());
   net_.send("c-b", ethernet(tcp(kFlow, kRst)));
   const auto seen = events();
@@ -128,11 +140,11 @@ TEST_F(AttachTest, UnderlayInterfacesComeAndGo) {
   write();
   const unsigned peer = ::if_nametoindex("c-b");
   ASSERT_TRUE(filter_->attach_underlay({ifindex_, peer}));
-  EXPECT_EQ(pins("link-guard-").size(), 4u);
+  EXPECT_EQ(pins("guard-").size(), 4u);
   EXPECT_THAT(filter_->check(), IsEmpty());
   restart(config_at(pins_));
   ASSERT_TRUE(filter_->attach_underlay({peer}));
-  EXPECT_EQ(pins("link-guard-").size(), 2u);
+  EXPECT_EQ(pins("guard-").size(), 2u);
   // The kernel lets a link go that is no longer pinned when it comes to it.
   for (int i = 0; i < 500 && first(ifindex_, Hook::ingress) != 0; ++i) ::usleep(10'000);
   EXPECT_EQ(first(ifindex_, Hook::ingress), 0);

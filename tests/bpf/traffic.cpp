@@ -16,7 +16,8 @@ namespace cordon::test {
 namespace {
 
 constexpr const char* kHost = kV4.server;
-constexpr std::uint16_t kHostPort = 40000, kPeerPort = 9999;
+constexpr std::uint16_t kHostPort = 40000, kListenerPort = 40001, kPeerPort = 9999;
+constexpr int kRoom = 4 << 20;
 constexpr auto kPace = std::chrono::milliseconds(1);
 constexpr std::uint32_t kLeastPackets = 250;
 constexpr std::uint32_t kTrafficMagic = 0x7aff1c;
@@ -42,6 +43,15 @@ Packet datagram(const Flow& flow, const Payload& payload) {
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   out[10] = static_cast<std::uint8_t>(~sum >> 8);
   out[11] = static_cast<std::uint8_t>(~sum);
+  return out;
+}
+
+node::Descriptor host_socket(std::uint16_t port) {
+  node::Descriptor out(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const sockaddr_in own = sockaddr_of(kHost, port);
+  (void)::setsockopt(out.get(), SOL_SOCKET, SO_RCVBUF, &kRoom, sizeof kRoom);
+  if (::bind(out.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0)
+    throw std::runtime_error("can't bind a socket of the host's");
   return out;
 }
 
@@ -74,22 +84,23 @@ Traffic::Traffic() {
   shell(std::string("ip route replace ") + kV4.stranger + "/32 dev c-a");
   for (const char* peer : {kV4.client, kV4.other})
     shell(std::string("ip neigh replace ") + peer + " lladdr 02:00:00:00:00:0b dev c-a nud permanent");
-  host_ = node::Descriptor(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const sockaddr_in own = sockaddr_of(kHost, kHostPort);
-  const int room = 4 << 20;
-  (void)::setsockopt(host_.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-  if (::bind(host_.get(), reinterpret_cast<const sockaddr*>(&own), sizeof own) != 0)
-    throw std::runtime_error("can't bind the host's socket");
+  host_ = host_socket(kHostPort);
+  listener_ = host_socket(kListenerPort);
   wire_ = node::Descriptor(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_IP)));
   wire_index_ = static_cast<int>(::if_nametoindex("c-b"));
   sockaddr_ll at{};
   at.sll_family = AF_PACKET;
   at.sll_protocol = htons(ETH_P_IP);
   at.sll_ifindex = wire_index_;
-  (void)::setsockopt(wire_.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  (void)::setsockopt(wire_.get(), SOL_SOCKET, SO_RCVBUF, &kRoom, sizeof kRoom);
   if (::bind(wire_.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at) != 0)
     throw std::runtime_error("can't listen on the wire");
-  send(allowed_out, sent_[allowed_out]++);   // the flow begins
+  // One flow goes on both ways. Of the other only answers come from now on: once it is forgotten nothing lets
+  // them in.
+  send(allowed_out, sent_[allowed_out]++);
+  const sockaddr_in peer = sockaddr_of(kV4.client, kPeerPort);
+  if (::sendto(listener_.get(), "", 1, 0, reinterpret_cast<const sockaddr*>(&peer), sizeof peer) != 1)
+    throw std::runtime_error("can't begin a flow");
   thread_ = std::thread([this] { run(); });  // in this thread's network namespace
 }
 
@@ -121,7 +132,7 @@ void Traffic::send(Stream stream, std::uint32_t number) {
                    sizeof to);
     return;
   }
-  const Flow flow = stream == allowed_in ? Flow{address(kV4.client), address(kHost), kPeerPort, kHostPort}
+  const Flow flow = stream == allowed_in ? Flow{address(kV4.client), address(kHost), kPeerPort, kListenerPort}
                                          : Flow{address(kV4.other), address(kHost), other_port, kHostPort};
   const Packet frame = ethernet(datagram(flow, payload));
   sockaddr_ll to{};
@@ -143,8 +154,9 @@ void Traffic::receive() {
     seen[payload.number] = true;
   };
   char buffer[2048];
-  for (ssize_t got; (got = ::recv(host_.get(), buffer, sizeof buffer, 0)) >= 0;)
-    note(buffer, static_cast<std::size_t>(got));
+  for (const node::Descriptor* socket : {&host_, &listener_})
+    for (ssize_t got; (got = ::recv(socket->get(), buffer, sizeof buffer, 0)) >= 0;)
+      note(buffer, static_cast<std::size_t>(got));
   sockaddr_ll from{};
   socklen_t size = sizeof from;
   for (ssize_t got; (got = ::recvfrom(wire_.get(), buffer, sizeof buffer, 0,
@@ -160,6 +172,7 @@ std::array<Traffic::Count, Traffic::kStreams> Traffic::end() {
   ending_ = true;
   if (thread_.joinable()) thread_.join();
   host_.reset();
+  listener_.reset();
   wire_.reset();
   std::array<Count, kStreams> out;
   for (std::size_t s = 0; s < kStreams; ++s) {

@@ -23,7 +23,7 @@ class Traffic {
  public:
   enum Stream : std::size_t {
     allowed_out,  ///< of one flow, begun before everything
-    allowed_in,   ///< its answers
+    allowed_in,   ///< answers of another one, whose beginner is silent since
     denied_out,   ///< to somebody nobody granted, a new flow each time
     denied_in,    ///< from somebody nobody granted, likewise
     kStreams
@@ -46,7 +46,7 @@ class Traffic {
   void send(Stream stream, std::uint32_t number);
   void receive();
 
-  node::Descriptor host_, wire_;
+  node::Descriptor host_, listener_, wire_;
   int wire_index_ = 0;
   std::array<std::vector<bool>, kStreams> seen_;
   std::array<std::atomic<std::uint32_t>, kStreams> sent_{};
