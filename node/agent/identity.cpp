@@ -46,7 +46,7 @@ Result<WireguardKey> parse_wireguard_key(std::string text, const std::filesystem
   return key;
 }
 
-Result<Timestamp> written_at(const std::filesystem::path& path) {
+Result<Timestamp> modified_at(const std::filesystem::path& path) {
   struct stat info{};
   if (::stat(path.c_str(), &info) != 0) return fail_errno("can't look at " + path.string(), errno);
   return from_us(info.st_mtim.tv_sec * 1'000'000 + info.st_mtim.tv_nsec / 1'000);
@@ -86,7 +86,7 @@ Result<Keys> IdentityStore::load_keys() const {
     return std::unexpected(in_context(device.error(), "reading " + device_key(directory_).string()));
   CORDON_ASSIGN(auto text, read_secret_file(wireguard_key(directory_)));
   CORDON_ASSIGN(const auto wireguard, parse_wireguard_key(std::move(text), wireguard_key(directory_)));
-  CORDON_ASSIGN(const auto since, written_at(wireguard_key(directory_)));
+  CORDON_ASSIGN(const auto since, modified_at(wireguard_key(directory_)));
   Keys keys{.device = std::move(*device), .wireguard = wireguard, .wireguard_since = since};
   const auto next_path = next_wireguard_key(directory_);
   CORDON_ASSIGN(const bool has_next, is_there(next_path));

@@ -70,7 +70,7 @@ Result<Connection> connect_to(const std::filesystem::path& path) {
   return connection;
 }
 
-Result<std::string> ask(int fd, const std::filesystem::path& path, std::string_view request) {
+Result<std::string> ask_uapi(int fd, const std::filesystem::path& path, std::string_view request) {
   while (!request.empty()) {
     const ssize_t sent = send(fd, request.data(), request.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
@@ -103,12 +103,12 @@ void UapiDevice::hang_up() {
 Result<std::string> UapiDevice::converse(std::string_view request) {
   // Nobody may listen at the other end of a kept connection any more, while another one listens at the path.
   if (fd_ >= 0) {
-    auto reply = ask(fd_, socket_, request);
+    auto reply = ask_uapi(fd_, socket_, request);
     if (reply) return reply;
     hang_up();
   }
   CORDON_ASSIGN(auto connection, connect_to(socket_));
-  auto reply = ask(connection.fd(), socket_, request);
+  auto reply = ask_uapi(connection.fd(), socket_, request);
   if (reply) fd_ = connection.release();
   return reply;
 }
