@@ -56,10 +56,10 @@ def expect(holds, what, detail=""):
 
 
 class Held:
-    """A socket that somebody keeps: sockets.py hold."""
+    """A socket that somebody keeps: sockets.py hold or listen."""
 
-    def __init__(self, lab, uid, *arguments):
-        self.process = lab.popen("jump", "/usr/bin/python3", SOCKETS, "hold", *map(str, arguments), uid=uid,
+    def __init__(self, lab, uid, *arguments, verb="hold"):
+        self.process = lab.popen("jump", "/usr/bin/python3", SOCKETS, verb, *map(str, arguments), uid=uid,
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.first = self.line(10)
 
@@ -270,6 +270,7 @@ class SharedHost:
         anns = {kind: Held(self.lab, ANN, kind[0], self.address("ledger", kind[2]), kind[1]) for kind in kinds}
         multipath = Held(self.lab, ANN, "mptcp", self.address("ledger", 4), 5432)
         bens = Held(self.lab, BEN, "tcp", self.address("web", 4), 443)
+        listener = Held(self.lab, ANN, 9999, verb="listen")
         root = Held(self.lab, ROOT_UID, "tcp", self.address("ledger", 4), 8080)
         expect(all("seen" in held.first for held in (*anns.values(), bens, root)), "sockets of ann, ben and the device")
         begun = time.monotonic()
@@ -295,6 +296,9 @@ class SharedHost:
             held.end()
         for held in anns.values():
             held.end()
+        listener.process.stdin.close()
+        expect(listener.first == listener.line(5) == {"listening": True}, "what listens goes on listening")
+        listener.process.wait(10)
 
     def a_restart_finds_it(self):
         bens = Held(self.lab, BEN, "tcp", self.address("web", 4), 443)

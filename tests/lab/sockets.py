@@ -5,6 +5,7 @@
     sockets.py ask KIND ADDRESS PORT [OPTION...]           asks once: {"seen": address} or {"error": "EHOSTUNREACH"}
     sockets.py hold KIND ADDRESS PORT [OPTION...]          asks, tells, then waits: {"ended": "ECONNABORTED"} or its input's end
     sockets.py bind ADDRESS [OPTION...]                    {"error": ...} or {"bound": address}
+    sockets.py listen PORT                                 {"listening": true}, then waits for its input's end
     sockets.py forge SOURCE ADDRESS PORT                   a UDP packet made by hand (root): {"sent": true}
 
 KIND: tcp, mptcp, udp (connected), datagram (unconnected), ping. OPTION: mapped (an IPv6 socket with IPv4 in it), from=ADDRESS
@@ -132,6 +133,15 @@ def bind(address, *options):
         say(error=name_of(error))
 
 
+def listen(port):
+    with socket.create_server(("", int(port))) as made:
+        say(listening=True)
+        poll = select.poll()
+        poll.register(sys.stdin, select.POLLIN | select.POLLHUP)
+        poll.poll(60_000)
+        say(listening=bool(made.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)))
+
+
 def forge(source, address, port):
     """IPv4 and UDP by hand; the kernel fills in checksum and id."""
     payload = b"forged\n"
@@ -193,7 +203,7 @@ def main():
     if verb == "hold":
         ask(*rest, hold=True)
     else:
-        {"serve": serve, "ask": ask, "bind": bind, "forge": forge}[verb](*rest)
+        {"serve": serve, "ask": ask, "bind": bind, "listen": listen, "forge": forge}[verb](*rest)
 
 
 main()
