@@ -96,9 +96,9 @@ int run(std::vector<std::string> arguments, Environment& environment) {
   program.require_subcommand(1);
   program.footer(kFooter);
   add_options(program, context);
-  for (const auto add :
-       {add_login, add_status, add_why, add_policy, add_token, add_device, add_isolation, add_user,
-        add_session, add_node, add_receipts, add_audit, add_flows, add_drops, add_counters, add_api_token, add_ca}) {
+  for (const auto add : {add_login, add_status, add_why, add_policy, add_token, add_device, add_isolation,
+                         add_user, add_session, add_node, add_receipts, add_audit, add_flows, add_drops,
+                         add_counters, add_api_token, add_ca}) {
     add(program, context);
   }
   std::ranges::reverse(arguments);  // as CLI11 takes them

@@ -145,8 +145,9 @@ json::object plan_view(const policy::PlanEntry& entry) {
 json::array plan_view(const std::vector<policy::PlanWarning>& warnings) {
   json::array out;
   for (const policy::PlanWarning& warning : warnings) {
-    out.push_back(json::object{
-        {"kind", policy::to_string(warning.kind)}, {"text", warning.text}, {"lines", plan_texts(warning.lines)}});
+    out.push_back(json::object{{"kind", policy::to_string(warning.kind)},
+                               {"text", warning.text},
+                               {"lines", plan_texts(warning.lines)}});
   }
   return out;
 }

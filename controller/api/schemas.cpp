@@ -283,17 +283,26 @@ void add_trail(Named& all) {
              number("fault_revision", "the first that can't be relied on; 0 when ok")});
   all.emplace_back(
       "Flow",
-      Fields{number("id", "grows in order of arrival"), time("at", ""), text("node", "who reported it"),
+      Fields{number("id", "grows in order of arrival"),
+             time("at", ""),
+             text("node", "who reported it"),
              text("kind", "opened, denied, closed or underlay"),
              text("verdict", "allowed, denied, or observed (denied, but let through)"),
              text("source", "address"),
-             number("source_port", ""), text("source_device", ""), text("person", "name; empty: a machine"),
-             text("destination", "address"), number("destination_port", ""), text("destination_device", ""),
+             number("source_port", ""),
+             text("source_device", ""),
+             text("person", "name; empty: a machine"),
+             text("destination", "address"),
+             number("destination_port", ""),
+             text("destination_device", ""),
              text("segment", "the target's; without a service all of them, by commas"),
-             text("service", "of the segment; empty: none has this port"), text("protocol", "tcp, udp, ..."),
-             text("rule", "that decided; empty: none did"), text("reason", "of a denial, or why it was cut"),
+             text("service", "of the segment; empty: none has this port"),
+             text("protocol", "tcp, udp, ..."),
+             text("rule", "that decided; empty: none did"),
+             text("reason", "of a denial, or why it was cut"),
              text("direction", "at the reporting node: ingress or egress"),
-             number("packets", "of a closed flow, both ways"), number("bytes", "of a closed flow, both ways"),
+             number("packets", "of a closed flow, both ways"),
+             number("bytes", "of a closed flow, both ways"),
              number("suppressed", "denials of this source and reason that were counted and not told apart")});
   all.emplace_back("Count", Fields{text("name", ""), number("packets", ""), number("bytes", "")});
   all.emplace_back(

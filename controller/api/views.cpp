@@ -119,10 +119,9 @@ json::object view(const policy::User& user) {
 json::object view(const policy::Session& session, const policy::World& world) {
   json::array signals;
   for (const policy::Signal& signal : session.signals)
-    signals.push_back(json::string(fmt::format("{}: {}, {}", signal.name, signal.cost,
-                                               signal.until == kNever
-                                                   ? "as long as the session"
-                                                   : "until " + format_rfc3339(signal.until))));
+    signals.push_back(json::string(fmt::format(
+        "{}: {}, {}", signal.name, signal.cost,
+        signal.until == kNever ? "as long as the session" : "until " + format_rfc3339(signal.until))));
   return {{"id", session.id.value},
           {"user", name_of(world, session.user)},
           {"user_id", session.user.value},

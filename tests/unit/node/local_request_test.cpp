@@ -25,17 +25,27 @@ TEST(LocalRequest, ReadsTheVerbs) {
 }
 
 TEST(LocalRequest, RefusesWhatIsNone) {
-  for (const char* line : {"", "status", "[]", "3", "{}", R"({"verb":3})", R"({"verb":"reboot"})",
-                           R"({"verb":"status","more":1})", R"({"verb":"login","user":"a"})",
+  for (const char* line : {"",
+                           "status",
+                           "[]",
+                           "3",
+                           "{}",
+                           R"({"verb":3})",
+                           R"({"verb":"reboot"})",
+                           R"({"verb":"status","more":1})",
+                           R"({"verb":"login","user":"a"})",
                            R"({"verb":"login","user":"a","password":["p"],"totp":"1"})",
                            R"({"verb":"why","target":"ledger","access":"tcp"})",
                            R"({"verb":"why","target":"ledger","access":"tcp/0"})",
                            R"({"verb":"why","target":"ledger","access":"tcp/65536"})",
                            R"({"verb":"why","target":"","access":"tcp/1"})",
                            R"({"verb":"why","target":"ledger","access":"tcp/5432x"})",
-                           R"({"verb":"flows","wait_s":21})", R"({"verb":"flows","limit":0})",
-                           R"({"verb":"flows","limit":"5"})", R"({"verb":"counters","node":"x"})",
-                           R"({"verb":"status"} x)", R"({"a":{"a":{"a":{"a":{"a":1}}}}})"}) {
+                           R"({"verb":"flows","wait_s":21})",
+                           R"({"verb":"flows","limit":0})",
+                           R"({"verb":"flows","limit":"5"})",
+                           R"({"verb":"counters","node":"x"})",
+                           R"({"verb":"status"} x)",
+                           R"({"a":{"a":{"a":{"a":{"a":1}}}}})"}) {
     const auto request = parse_request(line);
     EXPECT_FALSE(request) << line;
     if (request) continue;
