@@ -21,6 +21,18 @@ TEST(NodeConfig, DefaultsFollowTheInstance) {
   EXPECT_EQ(config->listen_port, 51820);
   EXPECT_EQ(config->sizes.principals, MapSizes{}.principals);
   EXPECT_FALSE(config->cgroup);
+  EXPECT_EQ(config->rotate_keys, Seconds{7 * 24 * 3600});
+}
+
+TEST(NodeConfig, KeysServeAnHourToAYearOrUntilSomebodyAsks) {
+  const auto with = [](std::string_view value) {
+    return std::string(kLeast) + "[tunnel]\nrotate_keys = " + std::string(value) + "\n";
+  };
+  const auto never = parse_node_config(with("\"never\""), "node.toml");
+  ASSERT_TRUE(never) << never.error().message();
+  EXPECT_FALSE(never->rotate_keys);
+  for (const char* bad : {"\"59m\"", "\"366d\"", "\"0s\"", "\"often\"", "7", "\"\""})
+    EXPECT_NE(refused(with(bad)).what.find("rotate_keys"), std::string::npos) << bad;
 }
 
 TEST(NodeConfig, ReadsEverything) {
@@ -35,6 +47,7 @@ backend = "userspace"
 allow_fallback = true
 interface = "cdn-c1"
 listen_port = 1234
+rotate_keys = "30d"
 [filter]
 pin_directory = "/p"
 cgroup = ""
@@ -55,6 +68,7 @@ max_age = "2m"
   EXPECT_EQ(config->controllers.size(), 2u);
   EXPECT_EQ(config->backend, Backend::userspace);
   EXPECT_TRUE(config->allow_fallback);
+  EXPECT_EQ(config->rotate_keys, Seconds{30 * 24 * 3600});
   EXPECT_EQ(config->sizes.principals, 4096u);
   EXPECT_EQ(config->underlay_interfaces, std::vector<std::string>{"eth0"});
   EXPECT_EQ(config->underlay_allow.front().to_string(), "192.0.2.0/24");

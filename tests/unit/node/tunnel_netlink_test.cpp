@@ -4,6 +4,7 @@
 #include <linux/wireguard.h>
 
 #include "node/tunnel/netlink_messages.h"
+#include "node/tunnel/plan.h"
 
 namespace cordon::node::wireguard {
 namespace tunnel_netlink_test {
@@ -65,6 +66,45 @@ TEST(WireguardNetlink, SetByteForByte) {
                 "0600010002000000"          // WGALLOWEDIP_A_FAMILY
                 "0800020064400002"          // WGALLOWEDIP_A_IPADDR
                 "0500030020000000");        // WGALLOWEDIP_A_CIDR_MASK
+}
+
+TEST(WireguardNetlink, ATurnByteForByte) {
+  // Checked by hand against linux/wireguard.h: the key, then one peer twice: preshared key and no keepalive,
+  // then the keepalive that begins.
+  const auto turn = plan_turn({{.public_key = key(1), .keepalive_s = 25}}, key(0x48), {{key(1), key(7)}});
+  const auto messages = netlink_set(0x1e, 5, turn);
+  ASSERT_EQ(messages.size(), 1u);
+  const auto times = [](const char* byte) {
+    std::string out;
+    for (int i = 0; i < 32; ++i) out += byte;
+    return out;
+  };
+  EXPECT_EQ(to_hex(messages[0].finish(0)),
+            "d80000001e0005000000000000000000"  // length, type, REQUEST | ACK
+            "01010000"                          // WG_CMD_SET_DEVICE, version 1
+            "0800010005000000"                  // WGDEVICE_A_IFINDEX
+            "24000300" +
+                times("48") +  // WGDEVICE_A_PRIVATE_KEY
+                "98000880"     // WGDEVICE_A_PEERS, nested
+                "5c000080"     // the first
+                "24000100" +
+                times("01") +       // WGPEER_A_PUBLIC_KEY
+                "0800030004000000"  // WGPEER_A_FLAGS: UPDATE_ONLY
+                "24000200" +
+                times("07") +       // WGPEER_A_PRESHARED_KEY
+                "0600050000000000"  // WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL: off
+                "38000080"          // the second
+                "24000100" +
+                times("01") +
+                "0800030004000000"    // UPDATE_ONLY
+                "0600050019000000");  // and on again: 25 s
+}
+
+TEST(WireguardNetlink, PresharedKeysAreReadBack) {
+  const auto messages = netlink_set(0x1e, 5, {.peers = {{.public_key = key(1), .preshared_key = key(7)}}});
+  const auto state = read_back(messages);
+  ASSERT_EQ(state.peers.size(), 1u);
+  EXPECT_EQ(state.peers[0].preshared_key, key(7));
 }
 
 TEST(WireguardNetlink, LargeSetsAreSplitAndReadBackWhole) {

@@ -107,8 +107,10 @@ TEST_F(TunnelPeersTest, ASecondTurnWithinASecondKeepsEachOldKeyItsTime) {
   look(kSecond);
   look(kSecond);
   states[ledger] = {.public_key = key(2), .allowed_ips = {ip}, .next_key = key(3)};
-  tunnel.silent.erase(key(3));
   EXPECT_TRUE(peers.set(states));
+  EXPECT_EQ(held(), "2: 100.64.0.3; 3:; 1:");
+  tunnel.silent.erase(key(3));
+  look(kSecond + kSecond / 2);
   EXPECT_EQ(held(), "3: 100.64.0.3; 1:; 2:");
   look(kSecond + kSecond / 2);
   look(2 * kSecond);

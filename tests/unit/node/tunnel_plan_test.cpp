@@ -52,7 +52,8 @@ TEST(PlanPeers, EndpointIsKeptUnlessOneIsGivenAndDiffers) {
   const std::vector<PeerState> now{held(1, {ip(1)}, endpoint(9))};
   EXPECT_TRUE(plan_peers(now, {wanted(1, {ip(1)}, endpoint(9))}, kParking)->empty());
   const auto moved = plan_peers(now, {wanted(1, {ip(1)}, endpoint(10))}, kParking);
-  EXPECT_EQ(*moved, (std::vector<PeerChange>{{.public_key = key(1), .endpoint = endpoint(10)}}));
+  EXPECT_EQ(*moved,
+            (std::vector<PeerChange>{{.public_key = key(1), .update_only = true, .endpoint = endpoint(10)}}));
 }
 
 TEST(PlanPeers, MovedAllowedIpIsTakenOverBeforeItsPeerGoes) {
@@ -82,6 +83,7 @@ struct Model {
   std::map<Prefix, WireguardKey> owner;
 
   void apply(const PeerChange& change) {
+    if (change.update_only && !peers.contains(change.public_key)) return;
     if (change.remove) {
       peers.erase(change.public_key);
       std::erase_if(owner, [&](const auto& entry) { return entry.second == change.public_key; });
@@ -91,6 +93,7 @@ struct Model {
         peers.try_emplace(change.public_key, Peer{.public_key = change.public_key, .keepalive_s = 0});
     if (change.endpoint) it->second.endpoint = change.endpoint;
     if (change.keepalive_s) it->second.keepalive_s = *change.keepalive_s;
+    if (change.preshared_key) it->second.preshared_key = *change.preshared_key;
     for (const Prefix& prefix : change.add_allowed_ips) owner[prefix] = change.public_key;
   }
 
@@ -98,6 +101,7 @@ struct Model {
     std::vector<PeerState> out;
     for (const auto& [public_key, peer] : peers) {
       PeerState state{.public_key = public_key, .endpoint = peer.endpoint, .keepalive_s = peer.keepalive_s};
+      state.preshared_key = peer.preshared_key;
       for (const auto& [prefix, of] : owner) {
         if (of == public_key) state.allowed_ips.push_back(prefix);
       }
@@ -115,6 +119,7 @@ std::vector<Peer> random_peers() {
     Peer peer = wanted(n, {});
     if (*rc::gen::arbitrary<bool>()) peer.endpoint = endpoint(*rc::gen::inRange<std::uint16_t>(1, 4));
     peer.keepalive_s = *rc::gen::element<std::uint16_t>(0, 25);
+    peer.preshared_key = key(*rc::gen::element<std::uint8_t>(0, 7, 8));
     out.push_back(peer);
   }
   if (out.empty()) return out;
@@ -151,6 +156,57 @@ TEST(PlanPeers, EndsAsWantedAndNothingWantedBeforeAndAfterIsEverMissing) {
     RC_ASSERT(model.peers.size() == second.size());
     RC_ASSERT(plan_peers(model.states(), second, kParking)->empty());
   });
+}
+
+TEST(PlanPeers, PresharedKeysAreSetWhereTheyDifferAndTakenAway) {
+  auto with = held(1, {ip(1)});
+  with.preshared_key = key(7);
+  auto same = wanted(1, {ip(1)});
+  same.preshared_key = key(7);
+  EXPECT_TRUE(plan_peers({with}, {same}, kParking)->empty());
+  EXPECT_EQ(*plan_peers({with}, {wanted(1, {ip(1)})}, kParking),
+            (std::vector<PeerChange>{{.public_key = key(1), .update_only = true, .preshared_key = key(0)}}));
+  EXPECT_EQ(*plan_peers({held(1, {ip(1)})}, {same}, kParking),
+            (std::vector<PeerChange>{{.public_key = key(1), .update_only = true, .preshared_key = key(7)}}));
+}
+
+TEST(PlanPeers, ASuccessorTakesTheEndpointOverAndItsAllowedIpsMoveAtOnce) {
+  auto next = wanted(2, {});
+  next.keepalive_s = 0;
+  next.successor_of = key(1);
+  const auto added = plan_peers({held(1, {ip(1)}, endpoint(9))}, {wanted(1, {ip(1)}), next}, kParking);
+  EXPECT_EQ(*added, (std::vector<PeerChange>{{.public_key = key(2), .endpoint = endpoint(9)}}));
+  // It is the peer now: its endpoint may be another meanwhile, and stays.
+  auto heard = held(2, {}, endpoint(10));
+  heard.keepalive_s = 0;
+  auto old = wanted(1, {});
+  old.keepalive_s = 0;
+  auto turned = wanted(2, {ip(1)});
+  turned.successor_of = key(1);
+  const auto moved = plan_peers({held(1, {ip(1)}, endpoint(9)), heard}, {turned, old}, kParking);
+  EXPECT_EQ(*moved,
+            (std::vector<PeerChange>{
+                {.public_key = key(2), .update_only = true, .keepalive_s = 25, .add_allowed_ips = {ip(1)}},
+                {.public_key = key(1), .update_only = true, .keepalive_s = 0}}));
+}
+
+TEST(PlanTurn, KeyAndPresharedKeysFirstThenKeepalivesThatBegin) {
+  auto with = held(1, {ip(1)});
+  with.preshared_key = key(7);
+  auto pending = held(3, {});
+  pending.keepalive_s = 0;
+  const auto turn =
+      plan_turn({with, held(2, {ip(2)}), pending}, key(9), {{key(2), key(8)}, {key(3), key(6)}});
+  EXPECT_EQ(turn.private_key, key(9));
+  EXPECT_FALSE(turn.listen_port);
+  EXPECT_EQ(turn.peers,
+            (std::vector<PeerChange>{
+                {.public_key = key(1), .update_only = true, .preshared_key = key(0), .keepalive_s = 0},
+                {.public_key = key(2), .update_only = true, .preshared_key = key(8), .keepalive_s = 0},
+                {.public_key = key(3), .update_only = true, .preshared_key = key(6)},
+                {.public_key = key(1), .update_only = true, .keepalive_s = 25},
+                {.public_key = key(2), .update_only = true, .keepalive_s = 25}}))
+      << "the pending peer has nobody to talk to yet";
 }
 
 TEST(PeerStatus, HandshakeAge) {

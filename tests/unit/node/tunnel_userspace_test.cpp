@@ -202,6 +202,42 @@ TEST_F(UserspaceTunnelTest, CarriesOutlivesItsOpenerAndIsStartedAgain) {
   EXPECT_TRUE(reaches());
 }
 
+TEST_F(UserspaceTunnelTest, ATurnIsHeardAtOnceAndNeedsThePresharedKeyOfBothEnds) {
+  for (int i : {0, 1}) open(i);
+  for (int i : {0, 1}) configure(i);
+  ASSERT_TRUE(reaches());
+  const WireguardKey next = crypto::wireguard_generate(), preshared = crypto::wireguard_generate();
+  Peer old = peer(0), pending = peer(0);
+  pending.public_key = crypto::wireguard_public(next);
+  pending.preshared_key = preshared;
+  pending.allowed_ips.clear();
+  pending.endpoint.reset();
+  pending.keepalive_s = 0;
+  pending.successor_of = old.public_key;
+  ASSERT_TRUE(hosts_[1].tunnel->set_peers({old, pending}));
+  const auto heard = [&](const WireguardKey& key) {
+    const auto peers = hosts_[1].tunnel->peers();
+    return std::ranges::any_of(*peers, [&](const PeerStatus& p) {
+      return p.public_key == key && p.received_bytes > 0 && p.endpoint == peer(0).endpoint;
+    });
+  };
+  EXPECT_FALSE(heard(pending.public_key));
+  ASSERT_TRUE(hosts_[0].tunnel->turn_private_key(next, {{peer(1).public_key, preshared}}));
+  for (int i = 0; i < 2000 && !heard(pending.public_key); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ASSERT_TRUE(heard(pending.public_key)) << "its handshake came at once, and is authentic";
+  pending.allowed_ips = old.allowed_ips;
+  pending.keepalive_s = 25;
+  ASSERT_TRUE(hosts_[1].tunnel->move_allowed_ips({pending}));
+  EXPECT_TRUE(reaches());
+  // A peer that isn't there is not made.
+  Peer gone = pending;
+  gone.public_key = crypto::wireguard_public(crypto::wireguard_generate());
+  ASSERT_TRUE(hosts_[1].tunnel->move_allowed_ips({gone}));
+  EXPECT_EQ(hosts_[1].tunnel->peers()->size(), 2u);
+  EXPECT_TRUE(reaches());
+}
+
 TEST_F(UserspaceTunnelTest, PeersBecomeExactlyWhatIsWanted) {
   open(0);
   Tunnel& tunnel = *hosts_[0].tunnel;

@@ -60,6 +60,16 @@ TEST(Uapi, ParsesWhatWireguardGoSays) {
   EXPECT_EQ(state->peers[1].last_handshake, HandshakeTime{});
 }
 
+TEST(Uapi, PresharedKeysAreReadAndNeverTold) {
+  const std::string peer = fmt::format("public_key={:1>64}\n", 1);
+  const auto state = parse_uapi_get(fmt::format("{}preshared_key={:a>64}\nerrno=0\n\n", peer, ""));
+  ASSERT_TRUE(state) << state.error().message();
+  EXPECT_EQ(state->peers.at(0).preshared_key, key(0xaa));
+  const auto bad = parse_uapi_get(fmt::format("{}preshared_key={:a>63}\nerrno=0\n\n", peer, ""));
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().message().find("aaa"), std::string::npos);
+}
+
 TEST(Uapi, EveryPrefixIsRefused) {
   for (std::size_t length = 0; length < kGolden.size(); ++length) {
     const auto state = parse_uapi_get(kGolden.substr(0, length));
@@ -132,7 +142,8 @@ TEST(Uapi, BuildsASet) {
                  .endpoint = *Endpoint::parse("[2001:db8::1]:51820"),
                  .keepalive_s = 25,
                  .add_allowed_ips = {*Prefix::parse("100.64.0.2/32"), *Prefix::parse("fd12::/64")}},
-                {.public_key = key(2), .remove = true}}};
+                {.public_key = key(2), .remove = true},
+                {.public_key = key(3), .update_only = true, .preshared_key = key(0x0a), .keepalive_s = 0}}};
   EXPECT_EQ(uapi_set(change),
             "set=1\n"
             "private_key=4848484848484848484848484848484848484848484848484848484848484848\n"
@@ -145,6 +156,10 @@ TEST(Uapi, BuildsASet) {
             "allowed_ip=fd12::/64\n"
             "public_key=0202020202020202020202020202020202020202020202020202020202020202\n"
             "remove=true\n"
+            "public_key=0303030303030303030303030303030303030303030303030303030303030303\n"
+            "update_only=true\n"
+            "preshared_key=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a\n"
+            "persistent_keepalive_interval=0\n"
             "\n");
 }
 

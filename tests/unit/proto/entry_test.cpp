@@ -85,6 +85,8 @@ TEST(Entries, ValuesOutOfRangeAreRefusedByName) {
        [](Entry& e) { *e.mutable_settings()->mutable_overlay_v4() = e.settings().overlay_v6(); }},
       {0, "prefix", [](Entry& e) { e.mutable_settings()->mutable_overlay_v4()->set_length(33); }},
       {1, "public_key", [](Entry& e) { e.mutable_peer()->set_public_key(std::string(31, 'x')); }},
+      {1, "next_public_key", [](Entry& e) { e.mutable_peer()->set_next_public_key("short"); }},
+      {1, "next_public_key", [](Entry& e) { e.mutable_peer()->set_next_public_key(e.peer().public_key()); }},
       {1, "allowed_ips", [](Entry& e) { *e.mutable_peer()->add_allowed_ips() = e.peer().allowed_ips(0); }},
       {1, "prefix", [](Entry& e) { e.mutable_peer()->mutable_allowed_ips(0)->set_length(8); }},
       {2, "deadlines_us",

@@ -154,7 +154,8 @@ TEST(Messages, ToControllerFieldsOutOfRangeAreRefusedByName) {
            [](auto& m) { m.mutable_heartbeat()->mutable_counted()->mutable_reasons(0)->set_reason("a\nb"); }},
           {ToController::kHeartbeat, "heartbeat counted rules",
            [](auto& m) {
-             for (int i = 0; i < 65536; ++i) m.mutable_heartbeat()->mutable_counted()->add_rules()->set_rule(1);
+             for (int i = 0; i < 65536; ++i)
+               m.mutable_heartbeat()->mutable_counted()->add_rules()->set_rule(1);
            }},
           {ToController::kLogin, "login user", [](auto& m) { m.mutable_login()->clear_user(); }},
           {ToController::kLogin, "login password",
@@ -162,6 +163,13 @@ TEST(Messages, ToControllerFieldsOutOfRangeAreRefusedByName) {
           {ToController::kWhy, "why target", [](auto& m) { m.mutable_why()->set_target("a\tb"); }},
           {ToController::kWhy, "why protocol", [](auto& m) { m.mutable_why()->set_protocol(256); }},
           {ToController::kWhy, "why port", [](auto& m) { m.mutable_why()->set_port(65536); }},
+          {ToController::kEnrol, "enrol feature", [](auto& m) { m.mutable_enrol()->add_features("a\nb"); }},
+          {ToController::kTunnelKeys, "public_key",
+           [](auto& m) { m.mutable_tunnel_keys()->clear_public_key(); }},
+          {ToController::kTunnelKeys, "next_public_key",
+           [](auto& m) { m.mutable_tunnel_keys()->set_next_public_key("short"); }},
+          {ToController::kTunnelKeys, "next_public_key",
+           [](auto& m) { m.mutable_tunnel_keys()->set_next_public_key(m.tunnel_keys().public_key()); }},
           {ToController::kFlows, "flow kind",
            [](auto& m) { m.mutable_flows()->mutable_flows(0)->set_kind(static_cast<Flow::Kind>(9)); }},
           {ToController::kFlows, "address",
@@ -198,6 +206,14 @@ TEST(Messages, ToNodeFieldsOutOfRangeAreRefusedByName) {
            [](auto& m) { m.mutable_endpoints()->mutable_peers(0)->clear_device(); }},
           {ToNode::kEndpoints, "address",
            [](auto& m) { m.mutable_endpoints()->mutable_peers(0)->clear_endpoint(); }},
+          {ToNode::kKeyOrder, "turn_to", [](auto& m) { m.mutable_key_order()->set_turn_to("short"); }},
+          {ToNode::kPresharedKeys, "preshared_keys own",
+           [](auto& m) { m.mutable_preshared_keys()->mutable_keys(0)->clear_own(); }},
+          {ToNode::kPresharedKeys, "preshared_keys peer",
+           [](auto& m) { m.mutable_preshared_keys()->mutable_keys(0)->set_peer("short"); }},
+          {ToNode::kPresharedKeys, "preshared_keys key",
+           [](auto& m) { m.mutable_preshared_keys()->mutable_keys(0)->set_key(std::string(33, 'x')); }},
+          {ToNode::kKeyTurns, "key_turns device", [](auto& m) { m.mutable_key_turns()->add_devices("A"); }},
           {ToNode::kGoodbye, "goodbye reason", [&](auto& m) { m.mutable_goodbye()->set_reason(long_text); }},
           {ToNode::kPart, "part entries",
            [](auto& m) {

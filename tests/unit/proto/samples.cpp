@@ -33,6 +33,7 @@ void add_enrolment(std::vector<ToController>& out) {
   enrol.set_csr_pem("csr");
   enrol.set_wireguard_public_key(kHash);
   enrol.set_platform("Debian 12");
+  enrol.add_features("keys/1");
   EnrolPoll& poll = *out.emplace_back().mutable_enrol_poll();
   poll.set_device("ledger");
   poll.set_public_key_der("der");
@@ -104,6 +105,9 @@ void add_requests(std::vector<ToController>& out) {
   why.set_protocol(6);
   why.set_port(5432);
   out.emplace_back().mutable_status()->set_request(4);
+  TunnelKeys& keys = *out.emplace_back().mutable_tunnel_keys();
+  keys.set_public_key(kHash);
+  keys.set_next_public_key(std::string(32, '\x12'));
   FlowReport& flows = *out.emplace_back().mutable_flows();
   flows.set_lost(1);
   Flow& flow = *flows.add_flows();
@@ -154,6 +158,12 @@ void add_session(std::vector<ToNode>& out) {
   PeerEndpoint& peer = *out.emplace_back().mutable_endpoints()->add_peers();
   peer.set_device("trader");
   fill(peer.mutable_endpoint());
+  out.emplace_back().mutable_key_order()->set_turn_to(kHash);
+  PresharedKey& pair = *out.emplace_back().mutable_preshared_keys()->add_keys();
+  pair.set_own(kHash);
+  pair.set_peer(std::string(32, '\x12'));
+  pair.set_key(std::string(32, '\x13'));
+  out.emplace_back().mutable_key_turns()->add_devices("trader");
   out.emplace_back().mutable_goodbye()->set_reason("removed");
 }
 
@@ -218,7 +228,9 @@ std::vector<policy::Change> sample_entries() {
                                     .overlay_v6 = *cordon::Prefix::parse("fd12::/48"),
                                     .underlay = Underlay::guard}},
       {PeerKey{DeviceId("trader")},
-       PeerValue{.public_key = key, .allowed_ips = {cordon::Prefix::host(v4), cordon::Prefix::host(v6)}}},
+       PeerValue{.public_key = key,
+                 .allowed_ips = {cordon::Prefix::host(v4), cordon::Prefix::host(v6)},
+                 .next_key = WireguardKey{7}}},
       {PrincipalKey{v4}, principal},
       {TargetKey{cordon::Prefix::host(v6)}, TargetValue{.id = TargetId(3), .observe = true}},
       {GrantKey{.direction = Direction::egress,
