@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "node/filter/clsact.h"
-#include "node/filter/place_pins.h"
 #include "tests/bpf/fixture.h"
 #include "tests/bpf/net_sandbox.h"
 
