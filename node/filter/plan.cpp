@@ -5,12 +5,12 @@
 namespace cordon::node {
 namespace {
 
-constexpr std::array kAddOrder{Table::grants,     Table::ranges, Table::targets,
-                               Table::principals, Table::people, Table::guards, Table::allow};
-constexpr std::array kOverwriteOrder{Table::principals, Table::targets, Table::grants,
-                                     Table::ranges,     Table::people, Table::guards,  Table::allow};
-constexpr std::array kRemoveOrder{Table::principals, Table::grants, Table::ranges,
-                                  Table::targets,    Table::people, Table::guards, Table::allow};
+constexpr std::array kAddOrder{Table::grants, Table::ranges, Table::targets, Table::principals,
+                               Table::people, Table::guards, Table::allow};
+constexpr std::array kOverwriteOrder{Table::principals, Table::targets, Table::grants, Table::ranges,
+                                     Table::people,     Table::guards,  Table::allow};
+constexpr std::array kRemoveOrder{Table::principals, Table::grants, Table::ranges, Table::targets,
+                                  Table::people,     Table::guards, Table::allow};
 
 /// Flows stand on the overlay's tables only.
 bool holds_flows(Table table) {

@@ -68,7 +68,8 @@ def uid_of(host, options):
     if options.person:
         person = host.named(options.person)
         if not person:
-            raise LabError(f'nobody named "{options.person}" is on {host.name}' + (f"; there is {names}" if names else ""))
+            raise LabError(f'nobody named "{options.person}" is on {host.name}'
+                           + (f"; there is {names}" if names else ""))
         return person.uid
     if len(host.people) > 1 and not options.root:
         raise LabError(f"{host.name} has several people: add --as {names}, or --root")

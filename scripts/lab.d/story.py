@@ -186,13 +186,15 @@ class Story:
             done = self.perimeter.device_cordon("jump", "logout", uid=uid_on("jump", "ann"))
             told = time.monotonic()
             ended = wait_for(lambda: stream.process.poll() is not None, 5)
-            self.tell(done.returncode == 0 and ended, f"ann logs out ({(told - at) * 1000:.0f} ms): her program is told, "
-                      f"its last byte came {(stream.last - at) * 1000:.0f} ms after she pressed enter", done.stderr)
+            self.tell(done.returncode == 0 and ended,
+                      f"ann logs out ({(told - at) * 1000:.0f} ms): her program is told, its last byte came "
+                      f"{(stream.last - at) * 1000:.0f} ms after she pressed enter", done.stderr)
             reached, error = self.curl("jump", web, 443, "this is web", "ben")
             self.tell(reached, "ben reads on", error)
         finally:
             stream.end()
-        self.tell(not self.psql("jump", ledger)[0], "root is the device jump, which no rule names: no way to the database")
+        self.tell(not self.psql("jump", ledger)[0],
+                  "root is the device jump, which no rule names: no way to the database")
 
     def node_is_killed(self):
         self.step(8, "kill -9 of ledger's node: enforcement stays, a restart adopts it")
@@ -257,7 +259,8 @@ class Story:
     def play(self):
         print(f"The story of a perimeter: lab \"{self.lab.name}\", ledger is {' and '.join(self.overlay['ledger'])}")
         for step in (self.nothing_before_login, self.login_reaches, self.denied_is_told, self.machines,
-                     self.revocation_cuts, self.isolation, self.two_share_a_host, self.node_is_killed, self.controller_is_killed):
+                     self.revocation_cuts, self.isolation, self.two_share_a_host, self.node_is_killed,
+                     self.controller_is_killed):
             try:
                 step()
             except LabError as error:

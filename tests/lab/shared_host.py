@@ -2,9 +2,9 @@
 """One host, several people (DATAPATH.md, "Session addresses on shared hosts"): each has what is theirs, at the same
 time, with sockets of every kind; who has no session has no overlay; system uids are the device.
 
-        jump: ann (30011), ben (30012), guest (30013), root ══ tunnel ══ ledger: tcp 5432 and 8080, udp 7007, ping
-             │                                         ╚════════════════ web:    tcp 443
-             └─ box: a network namespace whose packets jump masquerades
+    jump: ann (30011), ben (30012), guest (30013), root ═══ ledger: tcp 5432 and 8080, udp 7007, ping
+         │                                          ╚══════ web:    tcp 443
+         └─ box: a network namespace whose packets jump masquerades
 
 ann may reach ledger's 5432, 7007 and ping; ben web's 443 and 7007; the device jump ledger's 8080.
 """
@@ -96,7 +96,9 @@ class SharedHost:
         """The other end sees the address of `who`."""
         got = self.sockets(uid, "ask", kind, self.address(to, family), port, *options)
         seen = "echo" if kind == "ping" else self.address(who, family)
-        expect(got.get("seen") == seen, f"{who}: {kind} over IPv{family} {what or ' '.join(options)} to {to} {port}", got)
+        late = f" after {got['ms']:.0f} ms" if got["ms"] > 1000 else ""
+        expect(got.get("seen") == seen,
+               f"{who}: {kind} over IPv{family} {what or ' '.join(options)} to {to} {port}{late}", got)
         return got
 
     def refused(self, uid, error, kind, to, port, *options, family=4, what=""):
@@ -245,8 +247,8 @@ class SharedHost:
             self.masquerade(jump, overlay)
             before = self.dropped("forwarded")
             for uid in (ROOT_UID, ANN):
-                done = subprocess.run(["nsenter", f"--net=/run/netns/{box}", "setpriv", f"--reuid={uid}", f"--regid={uid}",
-                                       "--clear-groups", "/usr/bin/python3", SOCKETS, "ask", "tcp",
+                done = subprocess.run(["nsenter", f"--net=/run/netns/{box}", "setpriv", f"--reuid={uid}",
+                                       f"--regid={uid}", "--clear-groups", "/usr/bin/python3", SOCKETS, "ask", "tcp",
                                        self.address("ledger", 4), "8080"], text=True, capture_output=True, timeout=30)
                 expect('"timeout"' in done.stdout, f"uid {uid} in a box that jump masquerades reaches nothing",
                        done.stdout + done.stderr)
@@ -281,8 +283,9 @@ class SharedHost:
             expect("ended" in ended and ended["ended"] not in ("data",),
                    f"the {kind[0]} over IPv{kind[2]} that she left behind is ended: {ended.get('ended')}", ended)
         # The kernel destroys an MPTCP socket's subflows; the socket itself is told by its own time limit.
-        expect("seen" in multipath.first and self.sockets_from(self.own["ann"]) == "",
-               "of her MPTCP no subflow is left: nothing is connected from her addresses", self.sockets_from(self.own["ann"]))
+        connected = self.sockets_from(self.own["ann"])
+        expect("seen" in multipath.first and connected == "",
+               "of her MPTCP no subflow is left: nothing is connected from her addresses", connected)
         multipath.end()
         for family in (4, 6):
             self.refused(ANN, "EHOSTUNREACH", "tcp", "ledger", 5432, family=family)

@@ -3,13 +3,14 @@
 
     sockets.py serve TCP_PORT[,TCP_PORT...] [UDP_PORT]     tells everybody who asks from which address
     sockets.py ask KIND ADDRESS PORT [OPTION...]           asks once: {"seen": address} or {"error": "EHOSTUNREACH"}
-    sockets.py hold KIND ADDRESS PORT [OPTION...]          asks, tells, then waits: {"ended": "ECONNABORTED"} or its input's end
+    sockets.py hold KIND ADDRESS PORT [OPTION...]          the same, then waits for its end: {"ended": "ECONNABORTED"}
     sockets.py bind ADDRESS [OPTION...]                    {"error": ...} or {"bound": address}
     sockets.py listen PORT                                 {"listening": true}, then waits for its input's end
     sockets.py forge SOURCE ADDRESS PORT                   a UDP packet made by hand (root): {"sent": true}
 
-KIND: tcp, mptcp, udp (connected), datagram (unconnected), ping. OPTION: mapped (an IPv6 socket with IPv4 in it), from=ADDRESS
-(bound to it), as=ADDRESS (named by a control message), device=NAME (bound to it), again (disconnected and connected anew).
+KIND: tcp, mptcp, udp (connected), datagram (unconnected), ping. OPTION: mapped (an IPv6 socket with IPv4 in it),
+from=ADDRESS (bound to it), as=ADDRESS (named by a control message), device=NAME (bound to it), again (disconnected and
+connected anew).
 """
 import errno
 import json
@@ -20,7 +21,7 @@ import sys
 import time
 
 MPTCP, SOL_MPTCP, MPTCP_INFO, MPTCP_FALLBACK = 262, 284, 1, 1
-PATIENCE_S = 3.0
+PATIENCE_S = 8.0  # WireGuard begins a lost handshake again after 5 s
 
 
 def say(**what):
