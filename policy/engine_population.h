@@ -61,6 +61,17 @@ class Population {
   using Numbers = std::unordered_set<std::uint32_t>;
   using Index = std::unordered_map<std::string, Numbers>;
 
+  /// The record, to be changed; what it was before this advance is kept.
+  template <class Record>
+  Record& change(Record& record, std::uint32_t number, std::deque<Record>& before,
+                 std::vector<std::uint32_t>& touched) {
+    if (record.touched == epoch_) return record;
+    record.before = static_cast<std::uint32_t>(before.size());
+    before.push_back(record);
+    touched.push_back(number);
+    record.touched = epoch_;
+    return record;
+  }
   DeviceRecord& change_device(std::uint32_t number);
   PrincipalRecord& change_principal(std::uint32_t number);
   std::uint32_t device_number(const DeviceId& id);

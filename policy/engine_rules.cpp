@@ -62,14 +62,14 @@ bool meaning_changed(const Policy& from, const Policy& to, const Rule& rule, boo
   });
 }
 
-template <class Set>
-void add_all(Set& to, const Set& from) {
+template <class To, class From>
+void add_all(To& to, const From& from) {
   to.insert(from.begin(), from.end());
 }
 
 /// What is in one of them only.
-template <class Set>
-void add_differences(Set& to, const Set& a, const Set& b) {
+template <class To, class Set>
+void add_differences(To& to, const Set& a, const Set& b) {
   std::ranges::set_symmetric_difference(a, b, std::inserter(to, to.end()));
 }
 
@@ -138,7 +138,8 @@ void RuleBook::concern(Concerned& concerned, const Policy& policy, const Rule& r
   add_all(concerned.users, rule.from.users);
   if (rule.effect == Effect::forbid && rule.from.for_people()) concerned.users.insert(kNameless);
   for (const std::string& name : rule.from.groups)
-    if (const auto group = policy.groups.find(name); group != policy.groups.end()) {
+    if (const auto group = policy.groups.find(name);
+        group != policy.groups.end() && concerned.groups.insert(&group->second).second) {
       add_all(concerned.users, group->second.users);
       add_all(concerned.claims, group->second.claims);
     }

@@ -43,9 +43,10 @@ struct KnownSegment {
 
 /// Whom a change of policy may concern.
 struct Concerned {
-  std::set<std::string> users, claims;     ///< people by their names and claims
-  std::set<std::string> tags, device_ids;  ///< machines
-  std::set<std::uint32_t> segments;        ///< all that are in them
+  std::unordered_set<std::string> users, claims;  ///< people by their names and claims
+  std::unordered_set<const Group*> groups;        ///< whose people are among those
+  std::set<std::string> tags, device_ids;         ///< machines
+  std::set<std::uint32_t> segments;               ///< all that are in them
 };
 
 class RuleBook {

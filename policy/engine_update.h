@@ -1,6 +1,7 @@
 #pragma once
 // What an advance changed: which nodes, and at each of them what.
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -48,7 +49,8 @@ class Changes {
   void mark_device(std::uint32_t device);
   void mark_reaching(std::uint32_t target_group, bool sure);
   bool own_differs(std::uint32_t device) const;
-  std::vector<ClassId> holds(const PrincipalRecord& principal, std::uint32_t own, When when) const;
+  std::vector<ClassId> holds(std::uint32_t principal_group, std::uint32_t own, When when) const;
+  bool holds_differ(std::uint32_t was, std::uint32_t was_own, std::uint32_t is, std::uint32_t is_own) const;
   Shared& shared(std::uint32_t target_group) const;
   bool is_like_others(std::uint32_t device, const Shared& shared) const;
   bool may_reach(std::uint32_t device, std::uint32_t target_group) const;
@@ -66,6 +68,8 @@ class Changes {
   std::vector<std::uint32_t> moved_devices_;    ///< as targets or peers
   std::vector<std::uint32_t> moved_in_groups_;  ///< the target groups they were or are in
   mutable std::unordered_map<std::uint32_t, Shared> shared_;
+  /// By principal groups before and now, each with the node's own target group.
+  mutable std::map<std::array<std::uint32_t, 4>, bool> holds_differ_;
 };
 
 }  // namespace cordon::policy::engine

@@ -62,7 +62,7 @@ class Changing {
         change_state(touched);
         break;
       case 8: {
-        Device& device = a_device(touched);
+        policy::Device& device = a_device(touched);
         auto& next = device.next_wireguard_key;
         if (gen_.number(2) == 0) {
           device.wireguard_key[1] = static_cast<std::uint8_t>(gen_.number(256));
