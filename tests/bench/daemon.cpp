@@ -29,7 +29,7 @@ using SteadyClock = std::chrono::steady_clock;
 using node::test::FakeLink;
 
 constexpr unsigned kDeltasPerSecond = 100, kChangesPerDelta = 100;
-constexpr int kPatience_s = 180;
+constexpr int kPatienceSeconds = 180;
 constexpr auto kInterval = std::chrono::seconds(2);
 
 double ms_since(SteadyClock::time_point start) {
@@ -253,7 +253,8 @@ Result<> run(Report& report, const Effort& effort) {
                                         });
   CORDON_TRY(daemon.meet(controller.endpoint()));
   for (int waited_s = 0; measured.wait_for(std::chrono::seconds(1)) != std::future_status::ready; ++waited_s)
-    if (daemon.ended() || waited_s > kPatience_s) return fail(ErrorCode::io, "the daemon doesn't answer");
+    if (daemon.ended() || waited_s > kPatienceSeconds)
+      return fail(ErrorCode::io, "the daemon doesn't answer");
   CORDON_ASSIGN(Measured result, measured.get());
   report_measured(report, std::move(result), effort.many_grants);
   return {};

@@ -12,7 +12,7 @@
 namespace cordon::bench {
 namespace {
 
-constexpr double kLoadGoal_ms = 1000;
+constexpr double kLoadGoalMs = 1000;
 constexpr int kChanges = 101;  // of one run, so cheap that more tell more
 
 struct Times {
@@ -48,8 +48,8 @@ Result<> time_changes(node::KernelFilter& filter, policy::NodeState& state, cons
 /// Into maps of their own.
 Result<> load_once(policy::NodeState& state, int run, Times& times) {
   const TimeBase base{.sent_boot_ns = system_clock().boot_ns(), .controller_time = system_clock().now()};
-  node::FilterConfig config;
-  config.pin_directory = fmt::format("/sys/fs/bpf/cordon-bench-{}-load{}", ::getpid(), run);
+  const node::FilterConfig config{.pin_directory =
+                                      fmt::format("/sys/fs/bpf/cordon-bench-{}-load{}", ::getpid(), run)};
   CORDON_ASSIGN(auto filter, node::KernelFilter::open(config));
   const auto measure = [&]() -> Result<> {
     CORDON_ASSIGN(const double whole, timed([&] { return filter->replace(state, base); }));
@@ -81,7 +81,7 @@ Result<> measure_loading(Report& report, const Effort& effort) {
   };
   Row whole = row("state written whole and read back", times.whole);
   whole.goal = "<= 1 s";
-  whole.met = whole.sample.median <= kLoadGoal_ms;
+  whole.met = whole.sample.median <= kLoadGoalMs;
   report.add(whole);
   report.add(row("the same state again, compared", times.again));
   report.add(row("one change, read back", times.change));

@@ -12,6 +12,9 @@ namespace cordon::bench {
 /// Of `flows` in the filters that are measured.
 inline constexpr std::uint32_t kFlows = 1u << 18;
 
+/// Ends every flow.
+Result<> forget_flows(const node::KernelFilter& filter);
+
 /// "100k grants".
 std::string in_words(unsigned grants);
 

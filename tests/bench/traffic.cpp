@@ -165,7 +165,7 @@ Result<double> udp_packets_per_second(const Way& way, Milliseconds time) {
 Result<double> udp_packets_received_per_second(const Way& way, Milliseconds time) {
   constexpr unsigned kMessages = 64;
   CORDON_ASSIGN(const UdpPair pair, udp_pair(way));
-  Flood flood(pair.from.get());
+  const Flood flood(pair.from.get());
   char payload[kMessages][18];
   iovec parts[kMessages];
   mmsghdr messages[kMessages] = {};

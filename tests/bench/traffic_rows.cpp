@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <functional>
 
-#include "node/filter/sweep.h"
 #include "tests/bench/namespaces.h"
 #include "tests/bench/peers.h"
+#include "tests/bench/program_rows.h"
 #include "tests/bench/traffic.h"
 #include "tests/bench/userspace_tunnel.h"
 
@@ -78,22 +78,12 @@ void report_against(Report& report, const Metric& metric, const std::string& whe
               .met = ratio > 1});
 }
 
-/// Flows of earlier turns count as their owner's; each turn begins with none.
-Result<> forget_all_flows(const node::KernelFilter& filter) {
-  cordon_sweep everything{};
-  everything.now_ns = system_clock().boot_ns() + 1;
-  for (;;) {
-    CORDON_ASSIGN(const cordon_sweep done, node::sweep(filter.objects().program("sweep"), everything));
-    if (done.flows_left == 0) return {};
-  }
-}
-
 Result<Turns> take_turns(const node::KernelFilter& filter, const std::vector<Contender>& contenders,
                          const Metric& metric, const Ends& ends, const Effort& effort) {
   Turns turns(contenders.size());
   for (int turn = 0; turn < effort.runs; ++turn) {
     for (std::size_t i = 0; i < contenders.size(); ++i) {
-      CORDON_TRY(forget_all_flows(filter));
+      CORDON_TRY(forget_flows(filter));  // those of earlier turns count as their owner's
       auto rate = metric.run({contenders[i].from, contenders[i].to, ends}, effort.time);
       if (!rate)
         return std::unexpected(

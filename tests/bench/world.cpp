@@ -3,7 +3,7 @@
 namespace cordon::bench {
 namespace {
 
-constexpr std::uint32_t kTarget = 1, kLease_s = 24 * 3600;
+constexpr std::uint32_t kTarget = 1, kLeaseSeconds = 24 * 3600;
 
 void add_principal(policy::NodeState& state, const Address& address, std::uint64_t class_id) {
   policy::PrincipalValue value;
@@ -30,7 +30,7 @@ Address peer_v6(unsigned i) {
 policy::NodeState state_with(unsigned grants) {
   policy::NodeState state;
   policy::SettingsValue settings;
-  settings.node_lease = Seconds(kLease_s);
+  settings.node_lease = Seconds(kLeaseSeconds);
   settings.overlay_v4 = Prefix::parse("100.64.0.0/10").value();
   settings.overlay_v6 = Prefix::parse("fd00:c0de::/48").value();
   state.entries[policy::SettingsKey{}] = settings;
@@ -48,7 +48,7 @@ policy::NodeState state_with(unsigned grants) {
         .class_id = ClassId(1), .target = TargetId(kTarget), .protocol = protocol, .port = type};
   };
   for (const policy::GrantKey& key : {ping(policy::kIcmp, 8), ping(policy::kIcmpv6, 128)})
-    state.entries[key] = policy::GrantValue{.rule = RuleId(1), .lease_s = kLease_s};
+    state.entries[key] = policy::GrantValue{.rule = RuleId(1), .lease_s = kLeaseSeconds};
   for (unsigned i = 0; i < grants; ++i) {
     const std::uint64_t class_id = 1 + i / kPortsPerClass;
     const bool first_of_class = i % kPortsPerClass == 0;
@@ -59,7 +59,7 @@ policy::NodeState state_with(unsigned grants) {
                                .target = TargetId(kTarget),
                                .protocol = within % 2 == 0 ? policy::kTcp : policy::kUdp,
                                .port = static_cast<std::uint16_t>(kFirstPort + within / 2)};
-    state.entries[key] = policy::GrantValue{.rule = RuleId(1), .lease_s = kLease_s};
+    state.entries[key] = policy::GrantValue{.rule = RuleId(1), .lease_s = kLeaseSeconds};
   }
   return state;
 }
