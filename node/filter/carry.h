@@ -1,13 +1,14 @@
 #pragma once
 // Takes over, row by row, what a map of another layout or size holds.
 
-#include <string>
+#include <cstdint>
 #include <unordered_set>
 
 #include "base/result.h"
 #include "node/filter/descriptor.h"
 #include "node/filter/map_layout.h"
 #include "node/filter/map_pins.h"
+#include "node/filter/rows.h"
 
 namespace cordon::node {
 
@@ -24,15 +25,14 @@ class Carry {
   Carry(Descriptor from, int into, RowConversion conversion)
       : from_(std::move(from)), into_(into), conversion_(std::move(conversion)) {}
   Result<> take(const std::uint8_t* keys, const std::uint8_t* values, std::size_t count);
-  Result<> write(const std::vector<std::uint8_t>& keys, const std::vector<std::uint8_t>& values,
-                 std::size_t count) const;
+  Result<> write(const Rows& rows) const;
 
   Descriptor from_;
   int into_ = -1;
   RowConversion conversion_;
   MapFacts from_facts_, into_facts_;
   bool fresh_ = false, begun_ = false;
-  std::unordered_set<std::string> taken_;  ///< keys, of maps that the programs write
+  std::unordered_set<std::uint64_t> taken_;  ///< hashes of keys, of maps that the programs write
 };
 
 /// How many rows a hash map or trie holds.
