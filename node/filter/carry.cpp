@@ -79,6 +79,8 @@ Result<Carry> Carry::between(Descriptor from, int into, const RowConversion& con
   if (is_array(out.from_facts_.type) != is_array(out.into_facts_.type) ||
       is_per_cpu(out.from_facts_.type) != is_per_cpu(out.into_facts_.type))
     return fail(ErrorCode::conflict, "a map that became one of another kind");
+  if (is_array(out.into_facts_.type) && out.from_facts_.entries != out.into_facts_.entries)
+    return fail(ErrorCode::conflict, "an array of another length, whose places may mean something else");
   out.fresh_ = fresh;
   return out;
 }
@@ -117,7 +119,7 @@ Result<> Carry::write(const Rows& rows) const {
         .write(rows);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (bpf_map_update_elem(into_, rows.key(i), rows.value(i), array ? BPF_ANY : BPF_NOEXIST) == 0) continue;
-    if (errno == EEXIST || (array && errno == E2BIG)) continue;  // E2BIG: an index that is no more
+    if (errno == EEXIST) continue;
     return fail_errno("can't fill a map from one of another layout", errno);
   }
   return {};
