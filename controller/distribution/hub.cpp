@@ -118,6 +118,7 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   const auto wanted = stopped_ ? nullptr : states_.follow(admitted.device);
   if (wanted == nullptr || (existing == sessions_.end() && sessions_.size() >= services_.config.max_nodes)) {
     services_.metrics.count("nodes_refused", "busy");
+    if (wanted != nullptr) away_.insert(admitted.device);
     wire::ToNode busy;
     busy.mutable_busy()->set_retry_after_ms(kBusyRetryMs);
     refuse_busy(*link, busy);
@@ -129,6 +130,7 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   }
   auto session = std::make_shared<NodeSession>(*this, admitted.device, admitted.key_der, std::move(link));
   sessions_[admitted.device] = session;
+  away_.erase(admitted.device);
   NodeStatus& facts = this->facts(admitted.device);
   facts.connected = true;
   facts.version = hello.version();
@@ -176,6 +178,7 @@ void Hub::ended(NodeSession& session) {
   if (found == sessions_.end() || found->second.get() != &session) return;
   const auto keep = found->second;
   sessions_.erase(found);
+  away_.insert(session.device());
   holding_.erase(session.device());
   reports_->disconnected(session.device());
   rotation_->gone(session.device());
@@ -384,10 +387,11 @@ void Hub::tick() {
     log::warning(kHubArea, "can't keep receipts: {}", flushed.error().message());
   }
   // A device that is away and whose leases have run out enforces nothing that could be out of date.
-  for (const auto& [id, device] : services_.log.world().devices) {
-    if (sessions_.contains(id) || !states_.follows(id)) continue;
-    if (facts(id).leases_end < services_.clock.now()) states_.forget(id);
-  }
+  std::erase_if(away_, [&](const DeviceId& id) {
+    if (facts(id).leases_end >= services_.clock.now()) return false;
+    states_.forget(id);
+    return true;
+  });
   tick_.expires_after(std::min<DistributionLimits::Millis>(std::chrono::seconds(1), limits_.idle_least / 4));
   tick_.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     if (const auto self = weak.lock(); self && !error && !self->stopped_) self->tick();

@@ -118,6 +118,7 @@ class Hub final : public Distribution, private KeyRotation::Nodes, public std::e
   std::shared_ptr<Enrolment> enrolment_;
   std::shared_ptr<NodeRequests> requests_;
   std::map<DeviceId, std::shared_ptr<NodeSession>> sessions_;
+  std::set<DeviceId> away_;  ///< followed without a session: their leases may run still
   std::map<DeviceId, NodeStatus> facts_;
   std::set<DeviceId> holding_;
   std::list<Waiter> waiters_;
