@@ -40,7 +40,8 @@ class AgentSession : public ::testing::Test {
   void run_agent() {
     config.controllers = {controller->endpoint()};
     config.run_directory = directory.path();
-    config.people_uids = {{.first = ::getuid(), .last = ::getuid()}};
+    if (!config.people_uids) config.people_uids = {{.first = ::getuid(), .last = ::getuid()}};
+    if (config.interface.empty()) config.interface = "cdn-cordon";
     SessionLimits limits;
     limits.connect = limits.answer = milliseconds(5000);
     limits.backoff = {
@@ -448,7 +449,8 @@ TEST_F(AgentSession, WhatTheFilterFoundAndMendedIsToldToTheController) {
   filter.wrong = {"the filter is not first: put first again"};
   EXPECT_TRUE(until([&] { return told.load(); }));
   filter.wrong.clear();
-  EXPECT_FALSE(until([&] { return agent->alarms().empty(); }, milliseconds(2'500))) << "it stands for a while";
+  EXPECT_FALSE(until([&] { return agent->alarms().empty(); }, milliseconds(2'500)))
+      << "it stands for a while";
   agent->stop();
 }
 

@@ -304,9 +304,10 @@ class PeopleRoutes : public testing::Test {
     return space_->in([&] {
       auto socket = Socket::open(NETLINK_ROUTE);
       std::size_t count = 0;
-      for (const std::uint8_t family : {AF_INET, AF_INET6})
-        for (const Reply& reply : *socket->query(rule_dump(family)))
-          count += parse_rule(reply.payload)->by_uid;
+      for (const std::uint8_t family : {AF_INET, AF_INET6}) {
+        const auto replies = socket->query(rule_dump(family));
+        for (const Reply& reply : *replies) count += parse_rule(reply.payload)->by_uid;
+      }
       return count;
     });
   }
