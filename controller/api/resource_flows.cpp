@@ -16,6 +16,8 @@ namespace cordon::controller::api {
 namespace {
 
 constexpr std::int64_t kLongestFollow = 30;  // seconds
+// For a page: what is rare is searched for in steps, so that others are answered between them.
+constexpr std::size_t kMostLookedAt = 200'000;
 
 Fields flow_list_fields() {
   Fields fields = flow_filters();
@@ -56,13 +58,27 @@ Result<FlowPlace> parse_place(std::string_view text) {
 }
 
 /// On the strand, as names of people are the world's.
-void answer_flows(Services& services, const Result<std::vector<FlowRecord>>& flows, boost::json::value next,
+void answer_flows(Services& services, const std::vector<FlowRecord>& flows, boost::json::value next,
                   const Respond& respond) {
-  if (!flows) return respond(problem(flows.error()));
   boost::json::array items;
-  items.reserve(flows->size());
-  for (const FlowRecord& flow : *flows) items.push_back(view(flow, services.log.world()));
+  items.reserve(flows.size());
+  for (const FlowRecord& flow : flows) items.push_back(view(flow, services.log.world()));
   respond(json_reply({{"items", std::move(items)}, {"next", std::move(next)}}));
+}
+
+struct FlowPage {
+  std::vector<FlowRecord> flows;
+  std::optional<FlowPlace> next;
+};
+
+Result<FlowPage> page_of(FlowStore& store, FlowQuery query) {
+  if (query.filters()) {
+    CORDON_ASSIGN(query.until, store.place_behind(query, kMostLookedAt));
+  }
+  FlowPage page{.next = query.until};
+  CORDON_ASSIGN(page.flows, store.query(query));
+  if (page.flows.size() == query.limit) page.next = {page.flows.back().at, page.flows.back().id};
+  return page;
 }
 
 void list_flows(Services& services, const Call& call, Respond respond) {
@@ -74,11 +90,11 @@ void list_flows(Services& services, const Call& call, Respond respond) {
     query->before = *place;
   }
   services.flows.read([&services, query = std::move(*query), respond](FlowStore& store) {
-    boost::asio::post(services.strand, [&services, flows = store.query(query), limit = query.limit, respond] {
+    boost::asio::post(services.strand, [&services, page = page_of(store, query), respond] {
+      if (!page) return respond(problem(page.error()));
       boost::json::value next;
-      if (flows && flows->size() == limit)
-        next = fmt::format("{}-{}", to_us(flows->back().at), flows->back().id);
-      answer_flows(services, flows, std::move(next), respond);
+      if (page->next) next = fmt::format("{}-{}", to_us(page->next->at), page->next->id);
+      answer_flows(services, page->flows, std::move(next), respond);
     });
   });
 }
@@ -126,7 +142,9 @@ Routes flow_routes() {
        .pattern = "/v1/flows",
        .operation = "listFlows",
        .role = Role::auditor,
-       .summary = "Flows that nodes reported, newest first",
+       .summary =
+           "Flows that nodes reported, newest first. A page may hold less than its limit; without `next` "
+           "it is the last",
        .query = flow_list_fields(),
        .answer = "Flow",
        .kind = Body::list,

@@ -46,6 +46,7 @@ class SqliteFlowStore final : public FlowStore {
   explicit SqliteFlowStore(Sqlite database) : database_(std::move(database)) {}
   Result<> add(const std::vector<FlowRecord>& flows) override;
   Result<std::vector<FlowRecord>> query(const FlowQuery& query) override;
+  Result<std::optional<FlowPlace>> place_behind(const FlowQuery& query, std::size_t look_at) override;
   Result<FlowsAfter> after(const FlowQuery& query, std::int64_t id, std::size_t look_at) override;
   Result<std::int64_t> last_id() override;
   Result<std::vector<FlowRecord>> open(Timestamp since, std::size_t latest) override;
@@ -147,13 +148,32 @@ Result<std::vector<FlowRecord>> SqliteFlowStore::query(const FlowQuery& query) {
   CORDON_ASSIGN(SqliteStatement select,
                 database_.prepare("SELECT " + std::string(kColumns) + ", id FROM flows WHERE at >= ?1 AND " +
                                   std::string(kFilters) +
-                                  "AND (at, id) < (?16, ?17) ORDER BY at DESC, id DESC LIMIT ?18"));
+                                  "AND (at, id) < (?16, ?17) AND (at, id) >= (?19, ?20) "
+                                  "ORDER BY at DESC, id DESC LIMIT ?18"));
   bind_filters(select, query);
   select.bind(1, query.since ? to_us(*query.since) : INT64_MIN)
       .bind(16, query.before ? to_us(query.before->at) : INT64_MAX)
       .bind(17, query.before ? query.before->id : INT64_MAX)
-      .bind(18, static_cast<std::int64_t>(std::min(query.limit, kMaxQuery)));
+      .bind(18, static_cast<std::int64_t>(std::min(query.limit, kMaxQuery)))
+      .bind(19, query.until ? to_us(query.until->at) : INT64_MIN)
+      .bind(20, query.until ? query.until->id : INT64_MIN);
   return read_rows(select);
+}
+
+Result<std::optional<FlowPlace>> SqliteFlowStore::place_behind(const FlowQuery& query, std::size_t look_at) {
+  // The index alone is read.
+  CORDON_ASSIGN(SqliteStatement select,
+                database_.prepare("SELECT at, id FROM flows WHERE at >= ?1 AND (at, id) < (?2, ?3) "
+                                  "ORDER BY at DESC, id DESC LIMIT 2 OFFSET ?4"));
+  select.bind(1, query.since ? to_us(*query.since) : INT64_MIN)
+      .bind(2, query.before ? to_us(query.before->at) : INT64_MAX)
+      .bind(3, query.before ? query.before->id : INT64_MAX)
+      .bind(4, static_cast<std::int64_t>(look_at) - 1);
+  CORDON_ASSIGN(const bool reached, select.step());
+  if (!reached) return std::nullopt;
+  const FlowPlace place{.at = from_us(select.integer(0)), .id = select.integer(1)};
+  CORDON_ASSIGN(const bool more, select.step());
+  return more ? std::optional(place) : std::nullopt;
 }
 
 Result<std::int64_t> SqliteFlowStore::last_id() {

@@ -56,6 +56,12 @@ struct FlowQuery {
   std::optional<FlowEnd> from{}, to{};
   std::size_t limit = 1000;
   std::optional<FlowPlace> before{};  ///< only what comes after this one in the order of the answer
+  std::optional<FlowPlace> until{};   ///< and nothing after this one
+  /// False: every record fits.
+  bool filters() const {
+    return from || to ||
+           !(device.empty() && kind.empty() && verdict.empty() && rule.empty() && reason.empty());
+  }
 };
 
 /// What came after a record, in order of arrival.
@@ -71,6 +77,9 @@ class FlowStore {
   virtual ~FlowStore() = default;
   virtual Result<> add(const std::vector<FlowRecord>& flows) = 0;
   virtual Result<std::vector<FlowRecord>> query(const FlowQuery& query) = 0;  ///< newest first
+  /// Of the records that a query looks at, whether they fit or not, the place of the last of the first so
+  /// many; none: there are no more than so many.
+  virtual Result<std::optional<FlowPlace>> place_behind(const FlowQuery& query, std::size_t look_at) = 0;
   /// Looks at so many records after `id` at most; an id that was never given is the last one's.
   virtual Result<FlowsAfter> after(const FlowQuery& query, std::int64_t id, std::size_t look_at) = 0;
   virtual Result<std::int64_t> last_id() = 0;  ///< 0: it is empty

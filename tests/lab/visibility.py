@@ -268,7 +268,7 @@ class Visibility:
         expect(here.interrupt() in (-signal.SIGINT, 130), "Ctrl-C ends it")
 
     def by_eye(self):
-        for arguments in (("flows", "--limit", "12"), ("drops", "--limit", "6"), ("counters",)):
+        for arguments in (("flows", "--to", "settlement", "--limit", "24"), ("drops", "--limit", "6"), ("counters",)):
             done = self.perimeter.cordon(*arguments)
             print(f"      $ cordon {' '.join(arguments)}")
             print("".join(f"      {line}\n" for line in done.stdout.splitlines()), end="", flush=True)

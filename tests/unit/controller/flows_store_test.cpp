@@ -99,6 +99,28 @@ TEST_F(FlowStoreTest, FiltersByWhoAndWhatAndWhy) {
   EXPECT_EQ(must(store_->query({.verdict = "allowed"})).at(0).service, "ledger");
 }
 
+TEST_F(FlowStoreTest, WhatIsRareIsSearchedForInSteps) {
+  std::vector<FlowRecord> many;
+  for (int i = 0; i < 25; ++i) many.push_back(flow(kStart + Seconds(i / 2), "ledger", "opened"));
+  many[0].reason = many[24].reason = "rare";
+  must(store_->add(many));
+  FlowQuery query{.since = kStart, .reason = "rare"};
+  EXPECT_TRUE(query.filters());
+  std::vector<std::int64_t> found;
+  int steps = 0;
+  do {
+    query.until = must(store_->place_behind(query, 10));
+    for (const FlowRecord& record : must(store_->query(query))) found.push_back(record.id);
+    query.before = query.until;
+    ++steps;
+  } while (query.until);
+  EXPECT_EQ(found, (std::vector<std::int64_t>{25, 1}));
+  EXPECT_EQ(steps, 3);
+  query.before.reset();
+  EXPECT_FALSE(must(store_->place_behind(query, 25))) << "no more than so many";
+  EXPECT_FALSE(FlowQuery{.since = kStart}.filters());
+}
+
 TEST_F(FlowStoreTest, GoesOnBehindAPlaceInOrderOfArrival) {
   // The later one happened before.
   must(store_->add({flow(kStart, "ledger", "opened"), flow(kStart - Seconds(9), "ledger", "denied")}));
