@@ -5,12 +5,10 @@
 #include <net/if.h>
 #include <sched.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
 #include <future>
-#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -264,16 +262,11 @@ Result<> run(Report& report, const Effort& effort) {
 }  // namespace cordon::bench
 
 int main(int argc, char** argv) {
-  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
-  const auto given = [&](std::string_view name) { return std::ranges::count(arguments, name); };
-  if (given("--json") + given("--quick") != argc - 1) {
-    fmt::print(stderr, "usage: bench_daemon [--json] [--quick]\n");
-    return 2;
-  }
-  cordon::bench::Report report("datapath", given("--json") > 0);
+  const auto options = cordon::bench::parse_options(argc, argv);
+  if (!options) return 2;
+  cordon::bench::Report report("datapath", options->json);
   cordon::log::set_level(cordon::log::Level::error);
-  const auto effort = given("--quick") > 0 ? cordon::bench::Effort::quick() : cordon::bench::Effort{};
-  if (auto result = cordon::bench::run(report, effort); !result) {
+  if (auto result = cordon::bench::run(report, options->effort); !result) {
     fmt::print(stderr, "bench daemon: {}\n", result.error().message());
     return 1;
   }

@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <string_view>
 #include <vector>
 
 #include "node/filter/kernel_filter.h"
@@ -73,15 +71,10 @@ Result<> run(Report& report, const Effort& effort) {
 }  // namespace cordon::bench
 
 int main(int argc, char** argv) {
-  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
-  const auto given = [&](std::string_view name) { return std::ranges::count(arguments, name); };
-  if (given("--json") + given("--quick") != argc - 1) {
-    fmt::print(stderr, "usage: bench_datapath [--json] [--quick]\n");
-    return 2;
-  }
-  cordon::bench::Report report("datapath", given("--json") > 0);
-  const auto effort = given("--quick") > 0 ? cordon::bench::Effort::quick() : cordon::bench::Effort{};
-  if (auto result = cordon::bench::run(report, effort); !result) {
+  const auto options = cordon::bench::parse_options(argc, argv);
+  if (!options) return 2;
+  cordon::bench::Report report("datapath", options->json);
+  if (auto result = cordon::bench::run(report, options->effort); !result) {
     fmt::print(stderr, "bench datapath: {}\n", result.error().message());
     return 1;
   }

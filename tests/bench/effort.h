@@ -2,6 +2,7 @@
 // How much is measured.
 
 #include <chrono>
+#include <optional>
 #include <vector>
 
 namespace cordon::bench {
@@ -18,5 +19,12 @@ struct Effort {
         .runs = 3, .time = std::chrono::milliseconds(150), .grants = {10, 100'000}, .many_grants = 1'000'000};
   }
 };
+
+struct Options {
+  bool json = false;
+  Effort effort;
+};
+/// From `[--json] [--quick]`; none, with the usage on standard error, for anything else.
+std::optional<Options> parse_options(int argc, char** argv);
 
 }  // namespace cordon::bench
