@@ -64,9 +64,14 @@ class DifferentialTest : public FilterTest {
       state_.entries[policy::TargetKey{Prefix::of(at, length)}] =
           policy::TargetValue{.id = TargetId(1 + below(2))};
     }
+    // As a controller sends them: what a rule without a name counted is nobody's.
+    for (std::uint32_t rule = 1; rule <= 50; ++rule)
+      state_.entries[policy::RuleKey{RuleId(rule)}] = policy::RuleValue{.name = "rule"};
     for (unsigned i = 0; i < 60; ++i) {
       const bool deny = chance(15);
-      state_.entries[some_grant()] = policy::GrantValue{.rule = RuleId(1 + below(50)),
+      const RuleId rule(1 + below(50));
+      state_.entries[policy::RuleKey{rule}] = policy::RuleValue{.name = "rule"};
+      state_.entries[some_grant()] = policy::GrantValue{.rule = rule,
                                                         .deny = deny,
                                                         .responder = chance(30),
                                                         .slot = static_cast<std::uint8_t>(below(8)),
