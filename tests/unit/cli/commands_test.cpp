@@ -150,6 +150,7 @@ TEST_F(Cli, EveryCommandHasHelpWithAnExample) {
                                                                                     {"user", "enable"},
                                                                                     {"session", "list"},
                                                                                     {"session", "close"},
+                                                                                    {"session", "signal"},
                                                                                     {"node", "list"},
                                                                                     {"audit", "list"},
                                                                                     {"audit", "verify"},
@@ -351,6 +352,23 @@ TEST_F(Cli, SessionsCloseByIdOrPerson) {
   EXPECT_EQ(rig.run({"session", "close", "ann@x", "--wait", "5s"}), kOk) << rig.err.str();
   EXPECT_EQ(rig.calls.size(), 3u);
   EXPECT_EQ(rig.run({"session", "close", "bob@x"}), kFailed);
+}
+
+TEST_F(Cli, SignalsAreRaisedForAWhileAndCleared) {
+  rig.api["POST /v1/sessions/s-1/signals"] = {200, R"({"revision":4})"};
+  EXPECT_EQ(rig.run({"session", "signal", "s-1", "new country", "--cost", "40", "--for", "8h"}), kOk)
+      << rig.err.str();
+  EXPECT_EQ(json::parse(rig.bodies.back()),
+            (json::object{{"name", "new country"}, {"cost", 40}, {"lasts_s", 28800}}));
+  EXPECT_EQ(rig.out.str(),
+            "\"new country\" takes 40 from the behaviour of session s-1, for 8h (revision 4)\n");
+  rig.api["DELETE /v1/sessions/s-1/signals?name=new%20country&wait_s=5"] = {
+      200, R"({"revision":5,"receipts":[]})"};
+  EXPECT_EQ(rig.run({"session", "signal", "s-1", "new country", "--clear", "--wait", "5s"}), kOk)
+      << rig.err.str();
+  EXPECT_EQ(rig.run({"session", "signal", "s-1", "new country"}), kFailed);
+  EXPECT_NE(rig.err.str().find("--cost"), std::string::npos);
+  EXPECT_NE(rig.run({"session", "signal", "s-1", "new country", "--cost", "40", "--for", "7x"}), kOk);
 }
 
 TEST(CliTable, PrintableKeepsUtf8AndNothingElse) {

@@ -157,7 +157,8 @@ TEST_F(ApiRoutes, UsersAndSessions) {
   EXPECT_EQ(first_item(rig.call("GET", "/v1/sessions")).at("user").as_string(), "ann@acme.example");
   const std::string signals = "/v1/sessions/s-0000000000000001/signals";
   EXPECT_EQ(rig.call("POST", signals, R"({"name":"new country","cost":30,"lasts_s":60})").status, 200u);
-  EXPECT_EQ(rig.call("POST", signals, R"({"name":"new country","cost":50})").status, 200u) << "in its place";
+  EXPECT_EQ(rig.call("POST", signals, R"({"name":"new country","cost":50,"wait_s":1})").status, 200u)
+      << "in its place";
   EXPECT_EQ(first_item(rig.call("GET", "/v1/sessions")).at("signals").as_array(),
             (json::array{"new country: 50, as long as the session"}));
   expect_list("/v1/sessions", "Session");
