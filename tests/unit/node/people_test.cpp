@@ -77,7 +77,7 @@ TEST(PeopleUids, TheConfigurationNamesThemInstead) {
             (std::vector<UidRange>{{1000, 2002}, {5000, 5000}}));
   EXPECT_EQ(with("people_uids = []")->people_uids, std::vector<UidRange>{}) << "nobody";
   const std::string said = refusal(with("people_uids = [\"1000-2000\", \"0\"]"));
-  EXPECT_TRUE(said.starts_with("node.toml:3:30: \"people_uids\": \"0\" has root in it")) << said;
+  EXPECT_TRUE(said.starts_with("node.toml:3:29: \"people_uids\": \"0\" has root in it")) << said;
   EXPECT_FALSE(with("people_uids = \"1000-2000\""));
   EXPECT_FALSE(with("people_uids = [1000]"));
   EXPECT_EQ(filter_config(*with("people_uids = [\"7\"]"), "").people, (std::vector<UidRange>{{7, 7}}));
