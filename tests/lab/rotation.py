@@ -186,7 +186,7 @@ class Rotation:
 
 
 def main():
-    lab = Lab(sys.argv[1] if len(sys.argv) > 1 else "ctest")
+    lab = Lab(sys.argv[1] if len(sys.argv) > 1 else "rotate")
     lab.down()
     lab.dir.mkdir(parents=True)
     lab.dir.chmod(0o755)
