@@ -93,8 +93,11 @@ int send_to(const SocketAddress& to, std::string_view from, bool connected) {
 
 void PeopleTest::SetUp() {
   if (cgroup2_root().empty()) GTEST_SKIP() << "no cgroup2 is mounted";
-  // Without ARP the first packet leaves at once, to whom it may concern.
-  shell("ip link add ov0 arp off type veth peer name ov1 && ip link set ov1 up && ip link set ov0 up");
+  // Without ARP the first packet leaves at once, to whom it may concern; without a link-local address the
+  // kernel solicits no routers, which would be counted.
+  shell(
+      "ip link add ov0 arp off type veth peer name ov1 && ip link set ov0 addrgenmode none && "
+      "ip link set ov1 addrgenmode none && ip link set ov1 up && ip link set ov0 up");
   overlay_ = ::if_nametoindex("ov0");
   for (const char* own : {kV4.client, kAnnV4, kBenV4})
     shell("ip addr add " + std::string(own) + "/32 dev ov0");

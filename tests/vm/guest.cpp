@@ -32,6 +32,7 @@
 #include "policy/compile.h"
 #include "tests/support/network_namespace.h"
 #include "tests/support/world_builder.h"
+#include "tests/vm/turning_key.h"
 
 namespace cordon::node {
 namespace {
@@ -254,6 +255,16 @@ void many_peers(Perimeter& all) {
   report(all.web.tunnel->set_peers({peer_of(all.ledger)}), "back to one peer");
 }
 
+/// ledger's WireGuard key turns while web streams to it.
+void key_turns(Perimeter& all) {
+  const WireguardKey next = crypto::wireguard_generate();
+  turn_key_under_stream({all.web.space, *all.web.tunnel, peer_of(all.web)},
+                        {all.ledger.space, *all.ledger.tunnel, peer_of(all.ledger)}, next,
+                        [](bool good, std::string_view what) { report(good, what); });
+  all.ledger.key = next;
+  expect(all, kAllowed, 0, "after the key turned");
+}
+
 void tunnel_alone(Perimeter& all) {
   expect(all, kAllowed, 0, "tunnel alone");
   expect(all, kDenied, 0, "tunnel alone");
@@ -262,6 +273,8 @@ void tunnel_alone(Perimeter& all) {
          "a handshake is told");
   many_peers(all);
   expect(all, kAllowed, 0, "after many peers");
+
+  key_turns(all);
 
   // Taken away by somebody else: made again, and told so that it is set again.
   all.web.space.in([&] {
