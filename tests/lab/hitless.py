@@ -143,7 +143,7 @@ class Hitless:
 
 
 def main():
-    lab = Lab(sys.argv[1] if len(sys.argv) > 1 else "ctest")
+    lab = Lab(sys.argv[1] if len(sys.argv) > 1 else "hitles")
     lab.down()
     lab.dir.mkdir(parents=True)
     lab.dir.chmod(0o755)
