@@ -21,6 +21,8 @@ constexpr auto kFarthestOffset = std::chrono::hours(26);
 /// A window of the day before may last into today; where a zone skipped or repeated a day, one more on each
 /// side.
 constexpr auto kDaysBefore = days(2), kDaysAfter = days(1);
+/// What is farther away than this doesn't touch the windows that are looked at around a moment.
+constexpr auto kAround = days(5);
 
 struct Interval {
   sys_seconds start, end;  ///< the end is out
@@ -60,8 +62,19 @@ int length(const HoursWindow& window) {
   return window.end > window.start ? window.end - window.start : window.end + kMinutesADay - window.start;
 }
 
-Interval interval_of(const TimeZone& zone, const HoursWindow& window, local_days day) {
+/// The one offset that a zone has around `moment`; none: it changes.
+std::optional<Seconds> steady_offset(const TimeZone& zone, sys_seconds moment) {
+  if (zone.next_change(moment - kAround) <= moment + kAround) return std::nullopt;
+  return zone.offset_at(moment);
+}
+
+Interval interval_of(const TimeZone& zone, std::optional<Seconds> steady, const HoursWindow& window,
+                     local_days day) {
   const local_seconds start = day + minutes(window.start);
+  if (steady) {
+    const sys_seconds begin = sys_seconds(start.time_since_epoch()) - *steady;
+    return {.start = begin, .end = begin + minutes(length(window))};
+  }
   return {.start = moment_of(zone, start, Which::first),
           .end = moment_of(zone, start + minutes(length(window)), Which::last)};
 }
@@ -70,10 +83,11 @@ Interval interval_of(const TimeZone& zone, const HoursWindow& window, local_days
 sys_seconds end_around(const Hours& hours, sys_seconds moment) {
   sys_seconds latest = moment;
   const local_days today = std::chrono::floor<days>(wall(*hours.zone, moment));
+  const auto steady = steady_offset(*hours.zone, moment);
   for (local_days day = today - kDaysBefore; day <= today + kDaysAfter; day += days(1))
     for (const HoursWindow& window : hours.windows) {
       if (!starts_on(window, day)) continue;
-      const Interval interval = interval_of(*hours.zone, window, day);
+      const Interval interval = interval_of(*hours.zone, steady, window, day);
       if (interval.start <= moment && moment < interval.end) latest = std::max(latest, interval.end);
     }
   return latest;
@@ -85,9 +99,10 @@ sys_seconds next_start(const Hours& hours, sys_seconds moment) {
   const local_days today = std::chrono::floor<days>(wall(*hours.zone, moment));
   for (local_days day = today - kDaysBefore;; day += days(1)) {
     auto earliest = sys_seconds::max();
+    const auto steady = steady_offset(*hours.zone, sys_seconds(day.time_since_epoch()));
     for (const HoursWindow& window : hours.windows) {
       if (!starts_on(window, day)) continue;
-      const Interval interval = interval_of(*hours.zone, window, day);
+      const Interval interval = interval_of(*hours.zone, steady, window, day);
       if (interval.start > moment && interval.start < interval.end)
         earliest = std::min(earliest, interval.start);
     }
