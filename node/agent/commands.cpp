@@ -184,6 +184,7 @@ Result<> uninstall_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto tunnel, open_tunnel(tunnel_config(config)));
   CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
   CORDON_TRY(filter->remove_all());
+  GuardFile(config.state_directory).forget();
   CORDON_TRY(tunnel->remove());  // its addresses and routes go with it
   CORDON_ASSIGN(const auto network, open_network());
   CORDON_TRY(network->remove_people(config.interface));

@@ -26,6 +26,12 @@ Result<> GuardFile::keep(Revision revision, const policy::NodeState& state,
   return {};
 }
 
+void GuardFile::forget() {
+  std::error_code ignored;
+  std::filesystem::remove(file_, ignored);
+  kept_.reset();
+}
+
 Result<bool> GuardFile::restore(Filter& filter) const {
   auto saved = load_state(file_);
   if (saved && !*saved) return false;

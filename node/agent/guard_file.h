@@ -23,6 +23,8 @@ class GuardFile {
   /// Puts in force what the file tells; false: there is none, nothing was ever guarded. One that can't be
   /// read isolates this host until a controller says otherwise: it may have said that it was.
   Result<bool> restore(Filter& filter) const;
+  /// The next boot guards nothing.
+  void forget();
 
  private:
   std::filesystem::path file_;

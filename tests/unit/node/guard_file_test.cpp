@@ -54,6 +54,14 @@ TEST_F(GuardFileTest, IsWrittenOnlyWhenItChanges) {
   EXPECT_TRUE(std::filesystem::exists(path()));
 }
 
+TEST_F(GuardFileTest, WhatIsForgottenIsNotGuarded) {
+  ASSERT_TRUE(file.keep(Revision{1}, test::base_state(), {}));
+  file.forget();
+  EXPECT_EQ(file.restore(filter), false);
+  ASSERT_TRUE(file.keep(Revision{1}, test::base_state(), {}));
+  EXPECT_TRUE(std::filesystem::exists(path()));
+}
+
 TEST_F(GuardFileTest, ADamagedFileIsolates) {
   ASSERT_TRUE(file.keep(Revision{1}, test::base_state(), {}));
   std::filesystem::resize_file(path(), std::filesystem::file_size(path()) - 1);
