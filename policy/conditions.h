@@ -17,8 +17,8 @@ struct Asker {
 };
 
 /// What is so now, and the first moment after now at which it no longer is, if nothing changes but time.
-/// kNever: it stays. Exact, however far that is, at the cost of looking at every edge of some five weeks around
-/// each kind of change of offset: a millisecond for hours with a few windows that never meet others.
+/// kNever: it stays. Exact, however far that is, at the cost of looking at every edge of some five weeks
+/// around each kind of change of offset: a millisecond for hours with a few windows that never meet others.
 struct Outlook {
   bool holds = false;
   Timestamp until = kNever;
