@@ -123,7 +123,8 @@ struct ReplayNode::Kernel {
     CORDON_TRY(read(bpf->maps.drop_counters, CORDON_REASON_COUNT, now));
     std::string_view found;
     for (std::size_t i = 0; i < now.size(); ++i)
-      if (now[i].packets != drops[i].packets) found = reason_name(static_cast<std::uint32_t>(i / possible_cpus()));
+      if (now[i].packets != drops[i].packets)
+        found = reason_name(static_cast<std::uint32_t>(i / possible_cpus()));
     drops = std::move(now);
     return found;
   }
@@ -145,7 +146,8 @@ struct ReplayNode::Kernel {
   void begin_account(const Address& source) {
     // A forbid's name is in its event alone, so this source's must not be held back, by itself or by all.
     const std::uint32_t denied = CORDON_BUCKET_DENIED;
-    const std::vector<cordon_bucket> full(possible_cpus(), {.refilled_ns = system_clock().boot_ns(), .left = 1});
+    const std::vector<cordon_bucket> full(possible_cpus(),
+                                          {.refilled_ns = system_clock().boot_ns(), .left = 1});
     bpf_map_update_elem(bpf_map__fd(bpf->maps.event_buckets), &denied, full.data(), BPF_ANY);
     const cordon_limit_key limit{.source = to_abi(source), .reason = CORDON_REASON_forbidden, .pad = 0};
     bpf_map_delete_elem(bpf_map__fd(bpf->maps.event_limits), &limit);
