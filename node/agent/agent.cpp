@@ -24,6 +24,7 @@ constexpr std::size_t kFlowsAReport = 512;
 // Peers that turn are looked at more than once a millisecond while the controller says that they do so now,
 // else only now and then.
 constexpr std::chrono::microseconds kTurnsPause{500};
+constexpr std::chrono::milliseconds kPeersGetReady{150};
 constexpr std::chrono::milliseconds kTurnsSlowPause{100}, kTurnsFast{5000};
 
 std::filesystem::path state_path(const IdentityStore& store) {
@@ -40,7 +41,8 @@ class Agent::Watches {
         events_(agent.parts_.io),
         network_(agent.parts_.io),
         tick_(agent.parts_.io),
-        turns_(agent.parts_.io) {}
+        turns_(agent.parts_.io),
+        key_(agent.parts_.io) {}
   ~Watches() {
     if (events_.is_open()) events_.release();
     if (network_.is_open()) network_.release();
@@ -79,6 +81,14 @@ class Agent::Watches {
     });
   }
 
+  /// Peers that acked a moment ago may be busy with their disks yet: they get the time to watch.
+  void settle_key_soon() {
+    key_.expires_after(kPeersGetReady);
+    key_.async_wait([this](boost::system::error_code ec) {
+      if (!ec) agent_.settle_key();
+    });
+  }
+
  private:
   void wait_events() {
     events_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
@@ -107,7 +117,7 @@ class Agent::Watches {
 
   Agent& agent_;
   asio::posix::stream_descriptor events_, network_;
-  asio::steady_timer tick_, turns_;
+  asio::steady_timer tick_, turns_, key_;
   std::chrono::steady_clock::time_point turns_fast_until_{};
   std::chrono::steady_clock::duration turns_cost_{};
   bool turns_watched_ = false;
@@ -115,6 +125,10 @@ class Agent::Watches {
 
 void Agent::watch_turns(bool now) {
   if (watches_) watches_->watch_turns(now);
+}
+
+void Agent::settle_key_soon() {
+  if (watches_) watches_->settle_key_soon();
 }
 
 Result<std::unique_ptr<Agent>> Agent::open(AgentParts parts) {
@@ -150,6 +164,13 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
       applier_(parts_.filter, parts_.tunnel, parts_.network,
                parts_.config.people_uids.value_or(std::vector<UidRange>{})),
       states_(applier_, heads_, time_, parts_.clock),
+      saver_(parts_.io, state_path(parts_.store),
+             [this] {
+               return HeldState{.state = states_.state(),
+                                .revision = states_.revision(),
+                                .digest = states_.digest(),
+                                .version = states_.applied()};
+             }),
       interfaces_(parts_.config, parts_.filter, parts_.tunnel, parts_.network),
       guard_file_(parts_.store.directory()),
       renewal_(parts_.store, keys_.device, parts_.clock),
@@ -204,7 +225,7 @@ void Agent::stop() {
   session_.stop();
   server_.stop();
   watches_.reset();
-  save_state();
+  saver_.finish();
   if (const auto saved = heads_.save(); !saved) log::error(kAgentArea, "{}", saved.error().message());
 }
 
@@ -222,7 +243,7 @@ void Agent::tick() {
   renew_if_due();
   rotate_if_due();
   send_flows();
-  if (++ticks_ % kTicksBetweenSaves == 0) save_state();
+  if (++ticks_ % kTicksBetweenSaves == 0 && states_.holds()) saver_.save();
 }
 
 void Agent::supervise_tunnel() {
@@ -250,16 +271,26 @@ void Agent::renew_if_due() {
   if (asked) session_.send(message);
 }
 
+void Agent::settle_key() {
+  if (!rotation_.unsettled()) return;
+  Result<> done = rotation_.settle();
+  // For peers that come from now on; those that are there have theirs.
+  if (done) done = applier_.use_preshared(preshared_.of(rotation_.own()), false);
+  key_alarm_ = done ? "" : "WireGuard key: " + done.error().message();
+  if (!done) return log::error(kAgentArea, "{}", key_alarm_);
+  log::info(kAgentArea, "turned to a new WireGuard key");
+  tell_keys();
+}
+
 void Agent::rotate_if_due() {
-  key_alarm_.clear();
   Result<> done;
   if (rotation_.unsettled()) {
-    done = rotation_.settle();
+    settle_key();
   } else if (session_.connected() && controller_turns_keys_ && rotation_.due()) {
     done = rotation_.make_next();
     if (done) tell_keys();
   }
-  if (!done) key_alarm_ = "WireGuard key: " + done.error().message();
+  if (!rotation_.unsettled()) key_alarm_ = done ? "" : "WireGuard key: " + done.error().message();
 }
 
 void Agent::take_events() {
@@ -287,12 +318,9 @@ void Agent::send_flows() {
   }
 }
 
-void Agent::save_state() {
-  if (saved_ == states_.applied() || !states_.holds()) return;
-  const auto saved =
-      node::save_state(state_path(parts_.store), {.revision = states_.revision(), .state = states_.state()});
-  disk_alarm_ = saved ? "" : "state not saved: " + saved.error().message();
-  if (saved) saved_ = states_.applied();
+void Agent::save_head() {
+  const auto saved = heads_.save();
+  head_alarm_ = saved ? "" : "head not saved: " + saved.error().message();
 }
 
 bool Agent::is_person(std::uint32_t uid) const {
@@ -302,7 +330,7 @@ bool Agent::is_person(std::uint32_t uid) const {
 std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
   for (const std::string* alarm :
-       {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &disk_alarm_, &guard_alarm_,
+       {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(), &guard_alarm_,
         &health_alarm_, &interfaces_.alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))

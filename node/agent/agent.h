@@ -23,6 +23,7 @@
 #include "node/agent/renewal.h"
 #include "node/agent/rotation.h"
 #include "node/agent/state_keeper.h"
+#include "node/agent/state_saver.h"
 #include "node/agent/time_keeper.h"
 #include "node/link/head.h"
 #include "node/link/session.h"
@@ -108,12 +109,14 @@ class Agent : private SessionHandler, private DeskBackend {
   void supervise_tunnel();
   void renew_if_due();
   void rotate_if_due();
+  void settle_key();
   void take_events();
   void send_flows();
   void report_counts(wire::Heartbeat& heartbeat);
-  void save_state();
+  void save_head();
   /// While peers turn to other keys they are watched; `now`: some do so in this moment.
   void watch_turns(bool now);
+  void settle_key_soon();
   class Watches;
 
   AgentParts parts_;
@@ -125,6 +128,7 @@ class Agent : private SessionHandler, private DeskBackend {
   TimeKeeper time_;
   Applier applier_;
   StateKeeper states_;
+  StateSaver saver_;
   Interfaces interfaces_;
   GuardFile guard_file_;
   Renewal renewal_;
@@ -145,8 +149,7 @@ class Agent : private SessionHandler, private DeskBackend {
   BootNs confirmed_ = 0;      ///< 0: never by this process
   RecentAlarms filter_alarms_, tunnel_alarms_;
   bool tunnel_is_bare_ = false;  ///< made anew, and not set up since
-  std::string tunnel_alarm_, key_alarm_, link_alarm_, disk_alarm_, guard_alarm_, health_alarm_;
-  std::uint64_t saved_ = 0;  ///< StateKeeper::applied() when the state was saved
+  std::string tunnel_alarm_, key_alarm_, link_alarm_, head_alarm_, guard_alarm_, health_alarm_;
   unsigned ticks_ = 0;
   bool contained_ = false;  ///< as the interfaces were attached last
   std::uint64_t cuts_ = 0;  ///< StateKeeper::cuts() when sockets were looked at

@@ -187,11 +187,14 @@ void Agent::take_state(const wire::ToNode& message) {
   const std::uint64_t before = states_.applied();
   std::optional<wire::ToController> answer;
   states_.take(message, answer);
-  if (states_.applied() != before) keep_guard();
+  if (states_.applied() != before) {
+    keep_guard();
+    saver_.changed(states_.last_changes());
+  }
   if (answer) session_.send(*answer);
   if (states_.applied() == before) return;
   settle();
-  if (const auto saved = heads_.save(); !saved) disk_alarm_ = "head not saved: " + saved.error().message();
+  save_head();
   const auto third = std::chrono::milliseconds(states_.shortest_lease()) / 3;
   session_.set_heartbeat_interval(std::min(told_interval_, std::max(kLeastBeat, third)));
   // The first state of a session has leases that nobody confirmed yet.
@@ -209,7 +212,7 @@ void Agent::heartbeat_answered(const wire::ToNode& message) {
   observe_time(answer.echo_boot_ns(), from_us(answer.controller_time_us()));
   // Leases follow a log that we believe and a state that the controller knows we hold.
   const bool believed = answer.has_head() && states_.take_head(answer.head());
-  if (const auto saved = heads_.save(); !saved) disk_alarm_ = "head not saved: " + saved.error().message();
+  save_head();
   if (!answer.confirm() || !believed || !states_.acked_in_session()) return;
   const auto confirmed = parts_.filter.confirm(answer.echo_boot_ns());
   if (!confirmed) return log::error(kLinkArea, "can't renew leases: {}", confirmed.error().message());
@@ -229,13 +232,13 @@ void Agent::renewed(const wire::ToNode& message) {
 }
 
 void Agent::tell_keys() {
-  if (!controller_turns_keys_) return;
+  if (!controller_turns_keys_ || rotation_.unsettled()) return;
   wire::ToController message;
   rotation_.tell(*message.mutable_tunnel_keys());
   session_.send(message);
 }
 
-/// Whatever comes of it, the controller is told which keys there are.
+/// Whatever comes of it, the controller is told which keys there are; of a turn, once the tunnel has it.
 void Agent::key_ordered(const wire::ToNode& message) {
   const std::string& turn_to = message.key_order().turn_to();
   Result<> done;
@@ -245,12 +248,8 @@ void Agent::key_ordered(const wire::ToNode& message) {
     WireguardKey next{};
     std::ranges::copy(as_bytes(turn_to), next.begin());
     const auto turned = rotation_.turn_to(next);
+    if (turned && *turned) return settle_key_soon();
     if (!turned) done = std::unexpected(turned.error());
-    if (turned && *turned) {
-      log::info(kLinkArea, "turned to a new WireGuard key");
-      // Peers that are told from now on; those that are there have theirs.
-      done = applier_.use_preshared(preshared_.of(rotation_.own()), false);
-    }
   }
   if (!done) log::error(kLinkArea, "the WireGuard key doesn't change: {}", done.error().message());
   tell_keys();

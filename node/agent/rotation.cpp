@@ -34,7 +34,6 @@ Result<bool> Rotation::turn_to(const WireguardKey& next_public) {
   keys_.wireguard_since = parts_.clock.now();
   keys_.next_wireguard.reset();
   keys_.half_turned = true;
-  CORDON_TRY(settle());
   return true;
 }
 

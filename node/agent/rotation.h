@@ -28,16 +28,17 @@ class Rotation {
   Rotation(Parts parts, Keys& keys, const PresharedKeys& preshared)
       : parts_(parts), keys_(keys), preshared_(preshared) {}
 
-  /// Gives the tunnel the key; a turn that a crash cut off is ended. Again after the tunnel was made anew.
+  /// Gives the tunnel the key: at a start, after the tunnel was made anew, and to end a turn.
   Result<> settle();
-  /// A turn that the tunnel didn't take: settle() is to be called again.
+  /// A turn that the tunnel doesn't have yet: settle() is to be called, and until then nobody told.
   bool unsettled() const { return keys_.half_turned; }
 
   /// The key has served its time, and there is no next one yet.
   bool due() const;
   /// Makes and keeps a next key; nothing when there is one.
   Result<> make_next();
-  /// Turns to the next key if that is its public half. False: it isn't, so nothing is done.
+  /// The next key takes the place of the one in use, if that is its public half; settle() gives it to the
+  /// tunnel. False: it isn't, so nothing is done.
   Result<bool> turn_to(const WireguardKey& next_public);
 
   void tell(wire::TunnelKeys& out) const;

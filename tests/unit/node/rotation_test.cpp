@@ -73,6 +73,9 @@ TEST_F(RotationTest, ANextKeyIsKeptBeforeItIsToldAndTurnedToWhenItIsOrdered) {
 
   ASSERT_TRUE(*preshared.take(told(next, key(5), key(6)), turn.all()));
   ASSERT_TRUE(*turn.turn_to(next));
+  EXPECT_TRUE(turn.unsettled());
+  EXPECT_TRUE(steps.empty()) << "the tunnel gets it a moment later";
+  ASSERT_TRUE(turn.settle());
   EXPECT_EQ(turn.own(), next);
   EXPECT_EQ(tunnel.private_key, keys.wireguard);
   EXPECT_EQ(tunnel.preshared, (PresharedByPeer{{key(5), key(6)}}));
@@ -113,7 +116,8 @@ TEST_F(RotationTest, ATunnelThatRefusesIsAskedAgain) {
   ASSERT_TRUE(turn.make_next());
   const WireguardKey next = crypto::wireguard_public(*keys.next_wireguard);
   tunnel.broken = true;
-  EXPECT_FALSE(turn.turn_to(next));
+  EXPECT_TRUE(*turn.turn_to(next));
+  EXPECT_FALSE(turn.settle());
   EXPECT_EQ(turn.own(), next) << "the file says so already";
   EXPECT_TRUE(turn.unsettled());
   tunnel.broken = false;
