@@ -243,7 +243,7 @@ void Agent::tick() {
   renew_if_due();
   rotate_if_due();
   send_flows();
-  if (++ticks_ % kTicksBetweenSaves == 0 && states_.holds()) saver_.save();
+  if (++ticks_ % kTicksBetweenSaves == 0) saver_.save();
 }
 
 void Agent::supervise_tunnel() {
@@ -330,8 +330,8 @@ bool Agent::is_person(std::uint32_t uid) const {
 std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
   for (const std::string* alarm :
-       {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(), &guard_alarm_,
-        &health_alarm_, &interfaces_.alarm(), &activity_.alarm()})
+       {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(),
+        &guard_alarm_, &health_alarm_, &interfaces_.alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))
     out.push_back("filter: " + line);

@@ -11,11 +11,49 @@ namespace {
 
 constexpr std::uint64_t kSequence = 1;
 
-Result<> append(std::string& out, const wire::ToNode& message) {
-  CORDON_ASSIGN(const auto framed, wire::frame(message.SerializeAsString()));
-  out += framed;
-  return {};
-}
+/// The file's bytes: frames, as the wire has them.
+class StateFrames {
+ public:
+  Result<> endpoints(const std::vector<Endpoint>& ends) {
+    for (const Endpoint& end : ends) {
+      auto& peer = *message_.mutable_endpoints()->add_peers();
+      peer.set_device("peer");  // the wire wants a name
+      wire::encode_endpoint(end, peer.mutable_endpoint());
+    }
+    return frame();
+  }
+  Result<> begin(Revision revision) {
+    message_.mutable_begin()->set_sequence(kSequence);
+    message_.mutable_begin()->set_revision(revision.value);
+    CORDON_TRY(frame());
+    message_.mutable_part()->set_sequence(kSequence);
+    return {};
+  }
+  Result<> entry(const policy::Key& key, const policy::Value& value) {
+    *message_.mutable_part()->add_entries() = wire::encode_entry(key, &value);
+    if (static_cast<std::size_t>(message_.part().entries_size()) < wire::kPartEntries) return {};
+    CORDON_TRY(frame());
+    message_.mutable_part()->clear_entries();
+    return {};
+  }
+  Result<> end(const Sha256& digest) {
+    CORDON_TRY(frame());
+    message_.mutable_end()->set_sequence(kSequence);
+    message_.mutable_end()->set_digest(digest.data(), digest.size());
+    return frame();
+  }
+  const std::string& bytes() const { return bytes_; }
+
+ private:
+  Result<> frame() {
+    CORDON_ASSIGN(const auto framed, wire::frame(message_.SerializeAsString()));
+    bytes_ += framed;
+    return {};
+  }
+
+  wire::ToNode message_;
+  std::string bytes_;
+};
 
 Result<std::optional<WholeState>> feed(Receiver& receiver, const wire::ToNode& message) {
   switch (message.body_case()) {
@@ -57,33 +95,22 @@ Result<SavedState> parse_saved(std::string_view content) {
 }  // namespace
 
 Result<> save_state(const std::filesystem::path& file, const SavedState& saved) {
-  std::string out;
-  wire::ToNode message;
-  if (!saved.ends.empty()) {
-    for (const Endpoint& end : saved.ends) {
-      auto& peer = *message.mutable_endpoints()->add_peers();
-      peer.set_device("peer");  // the wire wants a name
-      wire::encode_endpoint(end, peer.mutable_endpoint());
-    }
-    CORDON_TRY(append(out, message));
-  }
-  message.mutable_begin()->set_sequence(kSequence);
-  message.mutable_begin()->set_revision(saved.revision.value);
-  CORDON_TRY(append(out, message));
-  message.mutable_part()->set_sequence(kSequence);
-  SetDigest digest;
-  for (const auto& [key, value] : saved.state.entries) {
-    *message.mutable_part()->add_entries() = wire::encode_entry(key, &value);
-    digest.add(policy::encode(key, value));
-    if (static_cast<std::size_t>(message.part().entries_size()) < wire::kPartEntries) continue;
-    CORDON_TRY(append(out, message));
-    message.mutable_part()->clear_entries();
-  }
-  CORDON_TRY(append(out, message));
-  message.mutable_end()->set_sequence(kSequence);
-  message.mutable_end()->set_digest(digest.value().data(), digest.value().size());
-  CORDON_TRY(append(out, message));
-  return write_file(file, out, 0600);
+  StateFrames frames;
+  if (!saved.ends.empty()) CORDON_TRY(frames.endpoints(saved.ends));
+  CORDON_TRY(frames.begin(saved.revision));
+  for (const auto& [key, value] : saved.state.entries) CORDON_TRY(frames.entry(key, value));
+  CORDON_TRY(frames.end(policy::digest(saved.state).value()));
+  return write_file(file, frames.bytes(), 0600);
+}
+
+Result<> save_state(const std::filesystem::path& file, Revision revision, const Sha256& digest,
+                    const StateCopy& copy) {
+  StateFrames frames;
+  CORDON_TRY(frames.begin(revision));
+  CORDON_TRY(copy.for_each(
+      [&](const policy::Key& key, const policy::Value& value) { return frames.entry(key, value); }));
+  CORDON_TRY(frames.end(digest));
+  return write_file(file, frames.bytes(), 0600);
 }
 
 Result<std::optional<SavedState>> load_state(const std::filesystem::path& file) {

@@ -5,8 +5,10 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/bytes.h"
 #include "base/ids.h"
 #include "base/result.h"
+#include "node/agent/state_copy.h"
 #include "policy/node_state.h"
 
 namespace cordon::node {
@@ -20,6 +22,9 @@ struct SavedState {
 /// Written as the wire's frames: Endpoints when there are any, StateBegin, StatePart..., StateEnd with the
 /// digest.
 Result<> save_state(const std::filesystem::path& file, const SavedState& saved);
+/// The same of a copy of a state whose digest is known.
+Result<> save_state(const std::filesystem::path& file, Revision revision, const Sha256& digest,
+                    const StateCopy& copy);
 /// None when there is no file; an error when it is damaged.
 Result<std::optional<SavedState>> load_state(const std::filesystem::path& file);
 

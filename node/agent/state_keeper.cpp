@@ -99,6 +99,7 @@ Result<ApplyReport> StateKeeper::held(Result<ApplyReport> applied) {
 Result<> StateKeeper::apply_whole(WholeState whole) {
   CORDON_ASSIGN(const auto report, held(applier_.replace(whole.state, time_.base(), whole.raise_epoch)));
   state_ = std::move(whole.state);
+  last_changes_.reset();
   shortest_lease_ = Seconds::max();
   for (const auto& [key, value] : state_.entries) note_leases(value);
   became(whole.revision, whole.sequence, whole.digest);
@@ -121,6 +122,7 @@ Result<> StateKeeper::apply_delta(const wire::ToNode& message) {
   for (const policy::Change& each : change.changes)
     if (each.value) note_leases(*each.value);
   became(change.revision, change.sequence, change.digest);
+  last_changes_ = std::move(change.changes);
   return {};
 }
 

@@ -64,6 +64,10 @@ class StateKeeper {
   const std::string& head_alarm() const { return head_alarm_; }
   /// Grows with each applied state.
   std::uint64_t applied() const { return applied_; }
+  /// What the last applied state changed; null: it was a whole one.
+  const std::vector<policy::Change>* last_changes() const {
+    return last_changes_ ? &*last_changes_ : nullptr;
+  }
   /// Grows with each state that took something away.
   std::uint64_t cuts() const { return cuts_; }
 
@@ -90,6 +94,7 @@ class StateKeeper {
 
   policy::NodeState state_;
   SetDigest digest_;
+  std::optional<std::vector<policy::Change>> last_changes_;
   Revision revision_;
   std::uint64_t sequence_ = 0, applied_ = 0, cuts_ = 0;
   bool holds_ = false, acked_in_session_ = false;
