@@ -64,7 +64,7 @@ void plan_policy(Services& services, const Call& call, Respond respond) {
   });
 }
 
-json::object view(const policy::Lesson& lesson, const policy::World& world) {
+json::object answer_view(const policy::Lesson& lesson, const policy::World& world) {
   json::array rules, left_out;
   for (const policy::LearnedRule& rule : lesson.rules) {
     rules.push_back(json::object{{"name", rule.name},
@@ -92,7 +92,7 @@ Reply learned(const policy::World& world, const policy::LearnQuestion& question,
               Timestamp now) {
   const auto lesson = policy::learn(world, question, now);
   if (!lesson) return problem(lesson.error());
-  json::object answer = view(*lesson, world);
+  json::object answer = answer_view(*lesson, world);
   answer["segment"] = question.segment;
   answer["since"] = format_rfc3339(since);
   return json_reply(answer);
@@ -136,7 +136,7 @@ Result<policy::ExplainQuestion> question_of(const policy::World& world, const Ca
   return question;
 }
 
-json::object view(const policy::Explanation::Answer& answer, const std::string& who) {
+json::object answer_view(const policy::Explanation::Answer& answer, const std::string& who) {
   const policy::FactsQuery asked{
       .principal = who, .target = answer.target.value, .access = answer.what, .asks = {}};
   return {{"what", answer.what},
@@ -159,7 +159,7 @@ void explain_policy(Services& services, const Call& call, Respond respond) {
   json::array answers;
   bool allowed = true;
   for (const auto& answer : explanation->answers) {
-    answers.push_back(view(answer, explanation->who));
+    answers.push_back(answer_view(answer, explanation->who));
     allowed &= answer.decision.verdict == policy::Verdict::allow;
   }
   respond(json_reply({{"who", explanation->who},
