@@ -7,8 +7,9 @@
  * host order, in LPM keys in network order (a trie compares bits from the left). Times are CLOCK_BOOTTIME in
  * ns. Padding is explicit and always zero: hash maps compare keys as bytes.
  *
- * Maps outlive the daemon. An upgrade takes over what they hold by the names of the fields: a new one starts as zero and
- * must then mean what its absence meant, or less access; one that changes its meaning changes its name. */
+ * Maps outlive the daemon. An upgrade takes over what they hold by the names of the fields: a new one starts
+ * as zero and must then mean what its absence meant, or less access; one that changes its meaning changes its
+ * name. */
 
 #include <linux/types.h>
 

@@ -166,11 +166,11 @@ Timestamp next_change(const Question& question, ConditionKey key, Timestamp now)
 Truth in_class(const Policy& policy, const DeviceClass& needed, const Device& device) {
   Truth all = Truth::yes;
   if (!needed.ownership.empty())
-    all = both_truths(all,
-               of_fact(device.ownership, [&](Ownership owner) { return needed.ownership.contains(owner); }));
+    all = both_truths(
+        all, of_fact(device.ownership, [&](Ownership owner) { return needed.ownership.contains(owner); }));
   if (!needed.tags.empty())
-    all = both_truths(all, truth(std::ranges::any_of(needed.tags,
-                                              [&](const auto& tag) { return device.tags.contains(tag); })));
+    all = both_truths(all, truth(std::ranges::any_of(
+                               needed.tags, [&](const auto& tag) { return device.tags.contains(tag); })));
   if (needed.health_min) all = both_truths(all, has_health(policy, *needed.health_min, device));
   if (!needed.require.empty() && policy.trust.method != TrustMethod::score)  // P5: else it counts as met
     all = both_truths(all, has_checks(needed.require, device));

@@ -31,7 +31,7 @@ std::string suggestion(std::string_view text, const auto& named, std::string_vie
 }
 
 Result<std::vector<ExplainGoal>> goals_of(const Segment& segment, const std::string& name,
-                                   std::string_view service) {
+                                          std::string_view service) {
   std::vector<ExplainGoal> goals;
   for (const auto& [known, accesses] : segment.services)
     if (service == "*" || service == known)
@@ -151,7 +151,8 @@ class Explainer {
     return out;
   }
 
-  void answer(const std::string& segment, const ExplainGoal& goal, const DeviceId& target, std::size_t alike) {
+  void answer(const std::string& segment, const ExplainGoal& goal, const DeviceId& target,
+              std::size_t alike) {
     if (out_.answers.size() == kMostAnswers) {
       ++out_.left_out;
       return;

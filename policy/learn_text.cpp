@@ -115,7 +115,8 @@ std::string text_of(const World& world, const LearnQuestion& question, const Les
     std::vector<std::string> members;
     for (const std::string& device : devices) members.push_back("device:" + device);
     out += comment("Machines without a tag or a segment; a tag would read better.");
-    out += fmt::format("[segments.{}]\nmembers = {}\nunderlay = \"open\"\n\n", toml_key(name), toml_list(members));
+    out += fmt::format("[segments.{}]\nmembers = {}\nunderlay = \"open\"\n\n", toml_key(name),
+                       toml_list(members));
   }
   for (const LearnedRule& rule : lesson.rules) out += rule_text(rule);
   return out + left_out_text(world, lesson);

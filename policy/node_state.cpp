@@ -20,8 +20,8 @@
 //   session   = session -> user uid(u32) v4 v6 ends_at(u64)
 // clang-format on
 //
-// A digest is signed in receipts: this grammar is part of the wire and only grows by new kinds, and by fields at
-// an entry's end that are left out where they say nothing.
+// A digest is signed in receipts: this grammar is part of the wire and only grows by new kinds, and by fields
+// at an entry's end that are left out where they say nothing.
 
 namespace cordon::policy {
 namespace {

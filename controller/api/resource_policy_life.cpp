@@ -56,7 +56,7 @@ void confirm_policy(Services& services, const Call& call, Respond respond) {
 
 /// Reads what a record applied, on the pool; the answer comes on the strand. Revision 0 is no policy at all.
 void read_policy_at(Services& services, Revision revision,
-                 std::function<void(Result<std::vector<SourceFile>>)> then) {
+                    std::function<void(Result<std::vector<SourceFile>>)> then) {
   const policy::World& world = services.log.world();
   if (revision.value == 0) return then(std::vector<SourceFile>{});
   if (revision == world.policy_revision) return then(world.policy_files);
@@ -109,11 +109,11 @@ void roll_back_policy(Services& services, const Call& call, Respond respond) {
                                  .hint = "`cordon policy history` shows the older ones"}));
   }
   read_policy_at(services, revision,
-              [&services, call, revision, respond](Result<std::vector<SourceFile>> files) {
-                if (!files) return respond(problem(files.error()));
-                put_in_force(services, call, std::move(*files),
-                             {{"undone", 0}, {"policy_revision", revision.value}}, respond);
-              });
+                 [&services, call, revision, respond](Result<std::vector<SourceFile>> files) {
+                   if (!files) return respond(problem(files.error()));
+                   put_in_force(services, call, std::move(*files),
+                                {{"undone", 0}, {"policy_revision", revision.value}}, respond);
+                 });
 }
 
 void list_history(Services& services, const Call& call, Respond respond) {

@@ -153,8 +153,8 @@ Result<> RunningController::first_start() {
                          .overlay_v6 = v6,
                          .node_lease = config_.node_lease.value_or(kNodeLease)}};
     CORDON_TRY(propose_and_wait(kinds::encode("controller", created)));
-    log::info(kRuntimeArea, "new installation \"{}\": overlay {} and {}", config_.trust_domain, v4.to_string(),
-              v6.to_string());
+    log::info(kRuntimeArea, "new installation \"{}\": overlay {} and {}", config_.trust_domain,
+              v4.to_string(), v6.to_string());
   }
   const std::string& domain = log_->world().installation.trust_domain;
   if (domain != config_.trust_domain) {
@@ -231,7 +231,8 @@ void RunningController::keep_house() {
     log::error(kRuntimeArea, "can't renew the server certificate: {}", renewed.error().message());
   } else if (*renewed) {
     for (const Result<>& reloaded : {distribution_->reload_certificate(), api_->reload_certificate()}) {
-      if (!reloaded) log::error(kRuntimeArea, "can't use the new certificate: {}", reloaded.error().message());
+      if (!reloaded)
+        log::error(kRuntimeArea, "can't use the new certificate: {}", reloaded.error().message());
     }
     log::info(kRuntimeArea, "the server certificate was renewed");
   }

@@ -187,7 +187,7 @@ Result<AddressReply> parse_address(ByteView payload) {
   // On a point-to-point link IFA_ADDRESS is the other end and IFA_LOCAL our own.
   const auto local = attributes.find(IFA_LOCAL);
   CORDON_ASSIGN(auto prefix, prefix_of(header.ifa_family, local ? local : attributes.find(IFA_ADDRESS),
-                                         header.ifa_prefixlen));
+                                       header.ifa_prefixlen));
   const std::uint32_t flags = attributes.u32(IFA_FLAGS).value_or(header.ifa_flags);
   return AddressReply{.ifindex = header.ifa_index,
                       .link_local = header.ifa_scope == RT_SCOPE_LINK,
