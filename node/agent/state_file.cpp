@@ -10,6 +10,8 @@ namespace cordon::node {
 namespace {
 
 constexpr std::uint64_t kSequence = 1;
+/// More than the most entries that the receiver takes need (some 26 bytes a grant).
+constexpr std::size_t kMostStateBytes = std::size_t{512} << 20;
 
 /// The file's bytes: frames, as the wire has them.
 class StateFrames {
@@ -116,7 +118,7 @@ Result<> save_state(const std::filesystem::path& file, Revision revision, const 
 Result<std::optional<SavedState>> load_state(const std::filesystem::path& file) {
   std::error_code ec;
   if (!std::filesystem::exists(file, ec) && !ec) return std::nullopt;
-  CORDON_ASSIGN(const auto content, read_file(file));
+  CORDON_ASSIGN(const auto content, read_file(file, kMostStateBytes));
   auto saved = parse_saved(content);
   if (!saved) return std::unexpected(in_context(saved.error(), "reading " + file.string()));
   return std::move(*saved);
