@@ -11,7 +11,7 @@
 namespace cordon::controller::api {
 
 inline constexpr std::string_view kLocalActor = "root@local";
-inline constexpr std::int64_t kLongestTokenLife = 90 * 24 * 3600;
+inline constexpr std::int64_t kLongestTokenLife = std::int64_t{90} * 24 * 3600;
 
 std::string api_token_text(const TokenId& id, ByteView secret);
 

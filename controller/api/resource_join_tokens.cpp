@@ -13,7 +13,7 @@
 namespace cordon::controller::api {
 namespace {
 
-constexpr std::int64_t kLongestLife = 30 * 24 * 3600;
+constexpr std::int64_t kLongestLife = std::int64_t{30} * 24 * 3600;
 
 Result<std::optional<policy::Ownership>> ownership_of(const std::string& text) {
   if (text.empty()) return std::nullopt;

@@ -12,7 +12,7 @@ namespace cordon::controller::api {
 namespace {
 
 constexpr std::size_t kMostRaisedSignals = 32;  ///< of one session; its record may hold 64
-constexpr std::int64_t kLongestSignal_s = 30 * 24 * 3600;
+constexpr std::int64_t kLongestSignalSeconds = std::int64_t{30} * 24 * 3600;
 
 void list_sessions(Services& services, const Call& call, Respond respond) {
   const policy::World& world = services.log.world();
@@ -120,7 +120,7 @@ Routes session_routes() {
                      .type = Type::integer,
                      .about = "seconds (default: as long as the session)",
                      .minimum = 1,
-                     .maximum = kLongestSignal_s},
+                     .maximum = kLongestSignalSeconds},
                     waiting()},
            .answer = "Revision",
            .handler = raise_signal},

@@ -160,7 +160,7 @@ void add_learning(Named& all) {
   all.emplace_back("LearnLeftOut", Fields{text("text", "in words"), text("why", ""), number("flows", "")});
   all.emplace_back(
       "PolicyLesson",
-      Fields{text("segment", ""), time("since", "from when on"), std::move(proposal),
+      Fields{text("segment", ""), time("since", "from when on"), proposal,
              many("rules", "LearnedRule", "proposed"), many("left_out", "LearnLeftOut", "covered by no rule"),
              number("flows_covered", "by the rules"), number("flows_allowed", "by the policy as it is"),
              number("flows_left_out", "")});

@@ -32,8 +32,8 @@ Result<std::unique_ptr<DistributionServer>> start_distribution(Services& service
                                                                const std::filesystem::path& receipts,
                                                                const DistributionLimits& limits) {
   CORDON_ASSIGN(std::unique_ptr<ReceiptLedger> ledger, ReceiptLedger::open(receipts));
-  CORDON_ASSIGN(PresharedSource preshared, PresharedSource::open(services.secrets));
-  auto hub = std::make_shared<Hub>(services, limits, std::move(ledger), std::move(preshared));
+  CORDON_ASSIGN(const PresharedSource preshared, PresharedSource::open(services.secrets));
+  auto hub = std::make_shared<Hub>(services, limits, std::move(ledger), preshared);
   auto listener = std::make_shared<Listener>(services, hub);
   CORDON_TRY(listener->open(services.config.listen_nodes));
   hub->start();

@@ -144,7 +144,7 @@ Result<std::string> StoredAuthority::issue_device(std::string_view csr_pem, cons
       .not_before = now - kBackdate,
       .not_after = std::min<Timestamp>(now + kDeviceCertificateLife, intermediate_.info.not_after),
       .client_auth = true};
-  CORDON_ASSIGN(std::string leaf,
+  CORDON_ASSIGN(const std::string leaf,
                 crypto::issue_from_csr(csr_pem, spec, intermediate_.key, intermediate_.certificate_pem));
   return leaf + intermediate_.certificate_pem;
 }

@@ -45,7 +45,7 @@ json::object write(const InstallationCreated& k) {
           {"trust_domain", k.installation.trust_domain}};
 }
 void read(Fields& f, InstallationCreated& k) {
-  k.installation.node_lease = Seconds(f.integer("node_lease_s", 1, 24 * 3600));
+  k.installation.node_lease = Seconds(f.integer("node_lease_s", 1, std::int64_t{24} * 3600));
   k.installation.overlay_v4 = prefix(f, "overlay_v4");
   k.installation.overlay_v6 = prefix(f, "overlay_v6");
   k.installation.trust_domain = f.id("trust_domain");
