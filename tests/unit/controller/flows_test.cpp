@@ -147,8 +147,13 @@ TEST_F(FlowsTest, WhatHasNoRoomIsCounted) {
 
 TEST_F(FlowsTest, WhatIsReadAsideDoesNotHoldUpWhoAdds) {
   open();
-  std::promise<void> go_on;
-  flows_->read([&](FlowStore&) { go_on.get_future().wait(); });
+  std::promise<void> go_on;  // dropped without a value, it ends the wait too
+  const auto reads = std::make_shared<std::promise<void>>();
+  flows_->read([reads, until = go_on.get_future().share()](FlowStore&) {
+    reads->set_value();
+    until.wait();
+  });
+  reads->get_future().wait();
   for (int i = 0; i < 100; ++i) flows_->add({denial("100.64.0.2")});
   wait_for(100);  // while a reader is busy
   go_on.set_value();
