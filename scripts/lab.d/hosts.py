@@ -53,6 +53,15 @@ def wait_until(condition, seconds, what, interval=0.05):
         time.sleep(interval)
 
 
+def wait_for(condition, seconds, interval=0.05):
+    """True once the condition holds, False when it did not within `seconds`."""
+    try:
+        wait_until(condition, seconds, "", interval)
+        return True
+    except LabError:
+        return False
+
+
 class Lab:
     def __init__(self, name):
         if not name.isalnum() or not name.islower() or len(name) > 6:
@@ -86,6 +95,12 @@ class Lab:
         return self.dir.exists()
 
     # ---- making hosts ----
+
+    def make(self):
+        """The hosts and their wires; nothing runs on them yet."""
+        self.dir.mkdir(parents=True)
+        self.dir.chmod(0o755)
+        self.make_wires()
 
     def make_wires(self):
         machine.borrow(self.name)
@@ -168,6 +183,7 @@ class Lab:
             wait_until(lambda: not self.processes(), 10, "the lab's processes to end")
             for group in sorted(self.cgroup.glob("**/"), key=lambda p: -len(p.parts)):
                 wait_until(lambda: remove_cgroup(group), 5, f"{group} to empty")
+        self.unmount()
         for name in ["inet", *topology.BY_NAME]:
             if Path("/run/netns", self.netns(name)).exists():
                 run("ip", "netns", "del", self.netns(name))
@@ -184,6 +200,12 @@ class Lab:
             self.dir.parent.rmdir()
         except OSError:
             pass
+
+    def unmount(self):
+        """What a test mounted in the lab's directory."""
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for mount in reversed([mount for mount in mounts if mount.startswith(f"{self.dir}/")]):
+            run("umount", mount)
 
     def processes(self):
         return [pid for procs in self.cgroup.glob("**/cgroup.procs") for pid in procs.read_text().split()]

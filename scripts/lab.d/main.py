@@ -23,10 +23,8 @@ def up(lab, _):
 
 def bring_up(lab):
     lab.down()  # what a crash may have left under this name
-    lab.dir.mkdir(parents=True)
-    lab.dir.chmod(0o755)
     try:
-        lab.make_wires()
+        lab.make()
         services.start_all(lab)
         Perimeter(lab).up()
     except BaseException:

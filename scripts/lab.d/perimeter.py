@@ -171,6 +171,10 @@ events_bytes = 262144
         items = self.ask("device", "list")
         return {item["id"]: item for item in (items if isinstance(items, list) else [items])}
 
+    def overlay(self, host, family=4):
+        """Its overlay address."""
+        return next(address for address in self.devices()[host]["addresses"] if (":" in address) == (family == 6))
+
     # ---- people ----
 
     def add_user(self, name):
@@ -201,21 +205,26 @@ events_bytes = 262144
 
     # ---- everything ----
 
-    def up(self):
+    def up(self, nodes=topology.NODES, people=tuple(topology.PASSWORDS), policies=None):
+        """The controller, the policy (with more files of it by name), people and nodes; each node holds its state."""
         self.write_controller_config()
         self.start_controller()
         say("lab: controller is up")
+        directory = self.lab.host_dir("controller") / "policy"
+        directory.mkdir()
+        for name, text in (policies or {}).items():
+            (directory / name).write_text(text)
         self.apply_policy()
-        for person in topology.PASSWORDS:
+        for person in people:
             self.add_user(person)
-        for host in topology.NODES:
+        for host in nodes:
             self.write_node_config(host)
             by_hand = host.name == "clerk"
             self.enrol(host, self.token(host, approve=not by_hand))
             self.start_node(host.name)
             if by_hand:
                 self.ask("device", "approve", host.name)
-        for host in topology.NODES:
+        for host in nodes:
             self.wait_ready(host.name)
         self.name_hosts()
         say("lab: every node holds its state")

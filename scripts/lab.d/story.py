@@ -3,7 +3,7 @@ import re
 import time
 
 import topology
-from hosts import LabError, kill, patient, wait_until
+from hosts import LabError, kill, patient, wait_for, wait_until
 from measure import Probe, Stream
 from perimeter import Perimeter
 
@@ -273,15 +273,6 @@ class Story:
 def uid_on(host, person=None):
     where = topology.BY_NAME[host]
     return where.named(person).uid if person else where.uid
-
-
-def wait_for(condition, seconds):
-    """True once the condition holds, False when it did not within `seconds`."""
-    try:
-        wait_until(condition, seconds, "")
-        return True
-    except LabError:
-        return False
 
 
 def play(lab):

@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """Wrong input of every kind at a whole perimeter: refused with the place and the mend, nothing lost, nobody dies.
 
 One controller, ledger and trader (of the lab's usual company); the controller's state lies on a small tmpfs that is
@@ -8,46 +8,25 @@ import base64
 import os
 import pwd
 import subprocess
-import sys
 from pathlib import Path
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "lab.d"))
-
-import services  # noqa: E402
-import topology  # noqa: E402
-from hosts import Lab, LabError, wait_until  # noqa: E402
-from perimeter import Perimeter  # noqa: E402
-
-FAILURES = []
+import harness
+import services
+import topology
+from harness import PYTHON, LabTest, expect, refused, succeeded
+from hosts import run, wait_until
 
 
-def expect(holds, what, detail=""):
-    print(("ok    " if holds else "FAIL  ") + what, flush=True)
-    if not holds:
-        FAILURES.append(what)
-        print("".join(f"      | {line}\n" for line in str(detail).strip().splitlines()), end="", flush=True)
-
-
-def refused(done, what, *words):
-    """The command failed and its message has all the words (any case)."""
-    said = (done.stderr + done.stdout).lower()
-    expect(done.returncode != 0 and all(word.lower() in said for word in words), what,
-           f"exit {done.returncode}: {done.stdout}{done.stderr}")
-
-
-class Refusals:
+class Refusals(LabTest):
     def __init__(self, lab):
-        self.lab = lab
-        self.perimeter = Perimeter(lab)
+        super().__init__(lab)
         self.dir = lab.host_dir("controller")
 
     def controller_pid(self):
         return self.lab.pid("controller", "cordon-controller")
 
     def trader_reaches(self):
-        v4 = next(a for a in self.perimeter.devices()["ledger"]["addresses"] if ":" not in a)
-        return self.lab.on("trader", "psql", "-h", v4, "-U", "postgres", "-Atc", "select 1", uid=30001).returncode == 0
+        return self.psql("trader", self.overlay)
 
     def privileges(self):
         """The node is its own user with three capabilities, for good: none can be gained."""
@@ -108,7 +87,6 @@ expect = "deny"
         expect("rolled back" in told and "refusals" in told and "in force" in told, "history tells of it", told)
 
     def tokens(self):
-        host = topology.Host("intruder", 30)
         self.perimeter.write_node_config(topology.Host("web", 11))
         good = self.perimeter.token(topology.Host("web", 11, tags=("web",)), approve=True)
         prefix, secret, fingerprint = good.rsplit(".", 2)
@@ -124,7 +102,7 @@ expect = "deny"
         refused(enrol(f"{prefix}.{secret}.{flipped(fingerprint)}"), "a token that names another CA", "root", "nothing was sent")
         refused(enrol(f"{prefix}.{flipped(secret)}.{fingerprint}"), "a token with a wrong secret", "token")
         refused(enrol("cordon1.nonsense"), "a token that is none", "token")
-        expect("web" not in self.perimeter.devices(), "none of them enrolled a device", host)
+        expect("web" not in self.perimeter.devices(), "none of them enrolled a device")
 
     def passwords(self):
         slowed = None
@@ -134,7 +112,7 @@ expect = "deny"
         refused(slowed, "after ten wrong passwords the account is slowed down on that device", "again in")
         # The same account from a device that did nothing wrong isn't held back: a stranger can't lock people out.
         done = self.perimeter.login("clerk")
-        expect(done.returncode == 0, "another person on another device signs in as ever", done.stderr)
+        succeeded(done, "another person on another device signs in as ever")
 
     def garbage(self):
         pid = self.controller_pid()
@@ -143,7 +121,7 @@ expect = "deny"
             for bytes_ in (b"\x16\x03\x01" + os.urandom(400), b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b""):
                 script = ("import socket,sys;s=socket.create_connection(('%s',%d),3);s.sendall(sys.stdin.buffer.read());"
                           "s.settimeout(1)\ntry: s.recv(100)\nexcept OSError: pass")
-                subprocess.run(self.lab.command("trader", ["/usr/bin/python3", "-c",
+                subprocess.run(self.lab.command("trader", [PYTHON, "-c",
                                                            script % (topology.CONTROLLER.v4, port)]),
                                input=bytes_, timeout=15)
                 sent += 1
@@ -152,7 +130,7 @@ expect = "deny"
         body = self.lab.on("controller", "curl", "-sS", "--unix-socket", str(self.dir / "run" / "admin.sock"),
                            "-H", "content-type: application/json", "-d", '{"tagz": ["x"]}', "http://localhost/v1/tokens")
         expect("tagz" in body.stdout and '"status":4' in body.stdout.replace(" ", ""),
-               "an API body with an unknown member is refused by name", body.stdout + body.stderr)
+               "an API body with an unknown member is refused by name", body)
 
     def full_disk(self):
         filler = self.dir / "state" / "filler"
@@ -174,56 +152,26 @@ expect = "deny"
         filler.unlink()
         wait_until(lambda: self.perimeter.cordon("token", "create", "--tags", "late").returncode == 0, 20,
                    "writes to work again")
-        expect(self.perimeter.cordon("audit", "verify").returncode == 0, "with space again, writes work and the log verifies")
+        succeeded(self.perimeter.cordon("audit", "verify"), "with space again, writes work and the log verifies")
 
-    def run(self):
+    def up(self):
+        services.start_postgresql(self.lab, "ledger")
         self.perimeter.write_controller_config()
         state = self.dir / "state"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700,uid=%d" % state.stat().st_uid, "tmpfs",
-                        str(state)], check=True)
-        self.perimeter.start_controller()
-        self.perimeter.apply_policy()
-        for person in topology.PASSWORDS:
-            self.perimeter.add_user(person)
-        for name in ("ledger", "trader", "clerk"):
-            host = topology.BY_NAME[name]
-            self.perimeter.write_node_config(host)
-            self.perimeter.enrol(host, self.perimeter.token(host, approve=True))
-            self.perimeter.start_node(name)
-        for name in ("ledger", "trader", "clerk"):
-            self.perimeter.wait_ready(name)
-        done = self.perimeter.login("trader")
-        expect(done.returncode == 0 and self.trader_reaches(), "trader signs in and reaches ledger", done.stderr)
-        for part in (self.privileges, self.configs, self.policies, self.tokens, self.passwords, self.garbage, self.full_disk):
-            try:
-                part()
-            except (LabError, subprocess.TimeoutExpired) as error:
-                expect(False, f"{part.__name__}: {error}")
+        run("mount", "-t", "tmpfs", "-o", f"size=24m,mode=0700,uid={state.stat().st_uid}", "tmpfs", str(state))
+        self.perimeter.up([topology.BY_NAME[name] for name in ("ledger", "trader", "clerk")])
+        self.overlay = self.perimeter.overlay("ledger")
+
+    def before(self):
+        self.sign_in("trader")
+        expect(self.trader_reaches(), "trader reaches ledger")
+
+    def after(self):
         expect(self.trader_reaches(), "after all of it trader still reaches ledger")
 
-
-def main():
-    lab = Lab("refuse")
-    state = lab.host_dir("controller") / "state"
-    subprocess.run(["umount", "-q", str(state)], check=False, stderr=subprocess.DEVNULL)
-    lab.down()
-    try:
-        lab.dir.mkdir(parents=True)
-        lab.make_wires()
-        services.start_postgresql(lab, "ledger")
-        Refusals(lab).run()
-        if FAILURES:
-            for name in ("controller/cordon-controller", "trader/cordon-node", "ledger/cordon-node"):
-                host, service = name.split("/")
-                print(f"--- {name}\n{lab.log_tail(host, service)}")
-    finally:
-        if lab.cgroup.exists():
-            (lab.cgroup / "cgroup.kill").write_text("1")
-            wait_until(lambda: not lab.processes(), 10, "processes to end")
-        subprocess.run(["umount", "-q", str(state)], check=False, stderr=subprocess.DEVNULL)
-        lab.down()
-    print(f"{len(FAILURES)} failed")
-    sys.exit(1 if FAILURES else 0)
+    def parts(self):
+        return (self.before, self.privileges, self.configs, self.policies, self.tokens, self.passwords, self.garbage,
+                self.full_disk, self.after)
 
 
-main()
+harness.play(Refusals)

@@ -1,25 +1,18 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """What `cordon flows`, `drops` and `counters` say is what happened: allowed and denied flows, a flood of denied ones,
 people and machines, with the controller and without it.
 
 Controller, ledger, web, trader and clerk of the lab's usual company.
 """
 import json
-import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "lab.d"))
+import harness
+import topology
+from harness import PYTHON, LabTest, expect, note, refused, succeeded
+from hosts import LabError, kill, wait_for, wait_until
 
-import services  # noqa: E402
-import topology  # noqa: E402
-from hosts import Lab, LabError, kill, wait_until  # noqa: E402
-from perimeter import Perimeter  # noqa: E402
-
-FAILURES = []
 FLOOD = 5_000
 
 # One process tries to connect so many times: each try is refused at once, and counted once.
@@ -47,13 +40,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         except OSError:
             pass
 """
-
-
-def expect(holds, what, detail=""):
-    print(("ok    " if holds else "FAIL  ") + what, flush=True)
-    if not holds:
-        FAILURES.append(what)
-        print("".join(f"      | {line}\n" for line in str(detail).strip().splitlines()), end="", flush=True)
 
 
 def counted(flows):
@@ -85,10 +71,9 @@ class Follower:
         return self.process.wait(timeout=10)
 
 
-class Visibility:
+class Visibility(LabTest):
     def __init__(self, lab):
-        self.lab = lab
-        self.perimeter = Perimeter(lab)
+        super().__init__(lab)
         self.cordon = lab.binary("cordon")
         self.admin = str(lab.host_dir("controller") / "run" / "admin.sock")
 
@@ -118,12 +103,12 @@ class Visibility:
     # ---- what happens ----
 
     def python(self, host, program, *arguments, uid=0):
-        return self.lab.on(host, "/usr/bin/python3", "-c", program, *map(str, arguments), uid=uid).stdout.strip()
+        return self.lab.on(host, PYTHON, "-c", program, *map(str, arguments), uid=uid).stdout.strip()
 
     def query(self, host, uid=0):
         done = self.lab.on(host, "psql", "-h", self.ledger, "-U", "postgres", "-Atc", "select repeat('x', 100000)",
                            uid=uid)
-        return done.returncode == 0
+        return harness.Answer(done.returncode == 0, done.stderr)
 
     def try_ledger(self, times=1):
         return self.python("clerk", FLOODER, self.ledger, 5432, times, uid=30002)
@@ -160,7 +145,7 @@ class Visibility:
                                        destination_device="ledger", segment="settlement", service="ledger",
                                        destination_port=5432, verdict="denied", node="clerk"), 10, "it to be told")
         expect(counted(told) == 1 and told[0]["reason"] != "", f"it is told once, with a reason: {told[0]['reason']}", told)
-        done = self.lab.on("clerk", "/usr/bin/python3", "-c", FLOODER.replace("settimeout(2)", "settimeout(0.3)"),
+        done = self.lab.on("clerk", PYTHON, "-c", FLOODER.replace("settimeout(2)", "settimeout(0.3)"),
                            topology.BY_NAME["ledger"].v4, "5432", "1", uid=30002)
         expect(done.stdout.strip() == "0", "around the overlay clerk gets no answer")
         around = wait_until(lambda: like(self.drops.flows(), kind="underlay", node="ledger", reason="underlay",
@@ -180,10 +165,7 @@ class Visibility:
 
         def told():
             return counted(like(self.drops.flows(), node="clerk")) - told_before
-        try:
-            wait_until(lambda: told() >= happened, 40, "all of them to be told")
-        except LabError as error:
-            print(error)
+        wait_for(lambda: told() >= happened, 40)
         # What multicast brings meanwhile is counted on both sides: the maps are read again.
         now = sum(self.dropped("clerk").values()) - sum(before.values())
         wait_until(lambda: told() >= now, 20, "the rest")
@@ -192,7 +174,7 @@ class Visibility:
                f"told {told():,} = counted {now:,}, in {len(lines)} lines", self.on_node("clerk", "counters"))
         expect(len(lines) < 400, "a flood is not a flood of lines")
         by_port = {port: counted(like(lines, destination_port=port)) for port in (5432, 7007)}
-        print(f"      by port {by_port}; by reason {after}", flush=True)
+        note(f"by port {by_port}; by reason {after}")
 
     def counters(self):
         own = self.dropped("clerk")
@@ -205,11 +187,9 @@ class Visibility:
                     if line["node"] == "clerk" and line["counter"] == "reason"} == own and \
                    {line["name"]: line["packets"] for line in lines
                     if line["node"] == "ledger" and line["counter"] == "rule"} == own_rules
-        try:
-            wait_until(known, 30, "the controller to know what nodes counted", interval=0.5)
-            expect(True, f"counters are those of the nodes' maps: clerk {own}, ledger {own_rules}")
-        except LabError as error:
-            expect(False, error, f"{own} {own_rules} {self.ask('counters')}")
+        expect(wait_for(known, 30, interval=0.5),
+               f"the controller's counters are those of the nodes' maps: clerk {own}, ledger {own_rules}",
+               self.ask("counters"))
         lines = self.ask("counters")
         for name in {line["name"] for line in lines if line["counter"] == "rule"}:
             each = sum(line["packets"] for line in lines if line["node"] and line.get("name") == name)
@@ -231,21 +211,20 @@ class Visibility:
             expect(flows and all(map(wanted, flows)), f"flows {' '.join(arguments)}: {len(flows)}", flows)
         expect(len(self.ask("flows", "--limit", "3")) == 3, "--limit")
         expect(self.ask("drops", "--since", "1h", "--from", trader) == [], "trader was denied nothing")
-        done = self.perimeter.cordon("flows", "--from", "nobody")
-        expect(done.returncode == 1 and "nobody" in done.stderr, "a name that nobody has is refused", done.stderr)
+        refused(self.perimeter.cordon("flows", "--from", "nobody"), "a name that nobody has", "nobody")
 
     def on_the_device(self):
         everything = self.on_node("clerk", "flows")
         own = self.on_node("clerk", "flows", uid=30002)
         expect(own and all(flow["person"] == "clerk@acme.example" for flow in own), "clerk is shown what clerk began")
         expect(len(everything) >= len(own), "root is shown all")
-        refused = like(own, verdict="denied")
-        expect(refused and all(not (flow["reason"] or flow["rule"] or flow["destination_device"]) for flow in refused),
-               "a denial tells clerk no more than connect() did", refused)
+        denials = like(own, verdict="denied")
+        expect(denials and all(not (flow["reason"] or flow["rule"] or flow["destination_device"]) for flow in denials),
+               "a denial tells clerk no more than connect() did", denials)
         expect(self.on_node("ledger", "flows", uid=30001) == [], "a person without a session is shown nothing")
         socket = str(self.lab.host_dir("clerk") / "run" / "node.sock")
         done = self.lab.on("clerk", self.cordon, "--node-socket", socket, "counters", "--here", uid=30002)
-        expect(done.returncode == 1 and "only root" in done.stderr, "counters are for root", done.stderr)
+        refused(done, "counters, to people", "only root")
 
     def without_the_controller(self):
         here = Follower(self.lab, "clerk", "here", self.cordon, "--node-socket",
@@ -270,50 +249,30 @@ class Visibility:
     def by_eye(self):
         for arguments in (("flows", "--to", "settlement", "--limit", "24"), ("drops", "--limit", "6"), ("counters",)):
             done = self.perimeter.cordon(*arguments)
-            print(f"      $ cordon {' '.join(arguments)}")
-            print("".join(f"      {line}\n" for line in done.stdout.splitlines()), end="", flush=True)
-            expect(done.returncode == 0, f"cordon {arguments[0]} prints a table", done.stderr)
+            note(f"$ cordon {' '.join(arguments)}\n{done.stdout}")
+            succeeded(done, f"cordon {arguments[0]} prints a table")
 
-    def run(self):
-        self.perimeter.up()
-        for name in ("trader", "clerk"):
-            done = self.perimeter.login(name)
-            expect(done.returncode == 0, f"{name} signs in", done.stderr)
-        self.ledger = next(a for a in self.perimeter.devices()["ledger"]["addresses"] if ":" not in a)
+    def up(self):
+        super().up()
+        self.ledger = self.perimeter.overlay("ledger")
         self.flows = self.follow("flows", "--json", "flows", "--follow")
         self.drops = self.follow("drops", "--json", "drops", "--follow")
         self.people = self.follow("people", "flows", "--follow")
-        for part in (self.allowed, self.denied, self.flood, self.counters, self.filters, self.on_the_device, self.by_eye,
-                     self.without_the_controller):
-            try:
-                part()
-            except (LabError, subprocess.TimeoutExpired) as error:
-                expect(False, f"{part.__name__}: {error}")
+
+    def sign_ins(self):
+        for name in ("trader", "clerk"):
+            self.sign_in(name)
+
+    def followers(self):
         lines = self.people.text().splitlines()
         expect(sum("traders-to-settlement" in line and "allowed" in line and "tcp/5432" in line for line in lines) == 3,
                "people read of each flow once", "\n".join(lines[:20]))
         for follower in (self.flows, self.drops, self.people):
             expect(follower.interrupt() in (-signal.SIGINT, 130), "Ctrl-C ends it")
 
-
-def main():
-    if os.geteuid() != 0:
-        sys.exit(77)
-    lab = Lab("see")
-    lab.down()
-    try:
-        lab.dir.mkdir(parents=True)
-        lab.dir.chmod(0o755)
-        lab.make_wires()
-        services.start_all(lab)
-        Visibility(lab).run()
-        if FAILURES:
-            for log in sorted(lab.dir.glob("*/*.log")):
-                print(f"--- {log.parent.name}/{log.name}\n{lab.log_tail(log.parent.name, log.stem)}")
-    finally:
-        lab.down()
-    print(f"{len(FAILURES)} failed")
-    sys.exit(1 if FAILURES else 0)
+    def parts(self):
+        return (self.sign_ins, self.allowed, self.denied, self.flood, self.counters, self.filters, self.on_the_device,
+                self.by_eye, self.without_the_controller, self.followers)
 
 
-main()
+harness.play(Visibility)
