@@ -8,11 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import enter
 import machine
 import topology
 
 BPFFS = Path("/sys/fs/bpf")
-ENTER = str(Path(__file__).with_name("enter.py"))
 # How many times slower this machine is than the one the lab's times are for; an emulated one sets it.
 PATIENCE = float(os.environ.get("CORDON_LAB_PATIENCE", "1"))
 
@@ -138,29 +138,54 @@ class Lab:
 
     # ---- running things ----
 
-    def command(self, host, command, uid=0):
+    def place(self, host, uid):
+        """What a process of the host, and of the uid on it, needs before its program begins."""
+        return (f"/run/netns/{self.netns(host)}", str(self.host_dir(host) / "hosts"), str(self.cgroup / host), uid)
+
+    def environment(self, host, uid):
         home = self.host_dir(host) / f"home-{uid}"
         if uid and not home.exists():
             home.mkdir(parents=True)
             os.chown(home, uid, uid)
-        return ["/usr/bin/python3", ENTER, "--netns", f"/run/netns/{self.netns(host)}",
-                "--hosts", str(self.host_dir(host) / "hosts"), "--cgroup", str(self.cgroup / host),
-                "--uid", str(uid), "--home", str(home if uid else "/root"), "--", *command]
+        # psql itself, not Debian's wrapper that looks for a cluster in Perl.
+        postgresql = [str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]]
+        return {**os.environ, "HOME": str(home if uid else "/root"), "PATH": ":".join([*postgresql, os.environ["PATH"]])}
+
+    def options(self, host, uid):
+        """For subprocess: as a process of the host."""
+        place = self.place(host, uid)
+
+        def become():
+            try:
+                enter.enter(*place)
+            except OSError as error:
+                os.write(2, f"lab: {error}\n".encode())
+                os._exit(1)
+        return {"preexec_fn": become, "env": self.environment(host, uid)}
+
+    def become(self, host, command, uid=0):
+        """Never returns: this process is the command from here on."""
+        environment = self.environment(host, uid)
+        try:
+            enter.enter(*self.place(host, uid))
+            os.execvpe(command[0], command, environment)
+        except OSError as error:
+            sys.exit(f"lab: {command[0]}: {error.strerror}")
 
     def on(self, host, *command, uid=0, timeout=60, input=None):
         """Runs to the end and captures."""
-        return subprocess.run(self.command(host, command, uid), text=True, capture_output=True,
-                              timeout=patient(timeout), input=input)
+        return subprocess.run(command, text=True, capture_output=True, timeout=patient(timeout), input=input,
+                              **self.options(host, uid))
 
     def popen(self, host, *command, uid=0, **options):
-        return subprocess.Popen(self.command(host, command, uid), **options)
+        return subprocess.Popen(command, **self.options(host, uid), **options)
 
-    def start(self, host, service, *command, uid=0, env=None):
+    def start(self, host, service, *command, uid=0):
         """Starts a daemon in a session of its own and remembers its process id."""
         directory = self.host_dir(host)
         with open(directory / f"{service}.log", "ab") as log:
-            process = subprocess.Popen(self.command(host, command, uid), stdin=subprocess.DEVNULL, stdout=log,
-                                       stderr=log, start_new_session=True, env={**os.environ, **(env or {})})
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                                       **self.options(host, uid))
         (directory / f"{service}.pid").write_text(str(process.pid))
         return process
 

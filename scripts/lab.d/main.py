@@ -82,15 +82,13 @@ def execute(lab, options):
     if topology.BY_NAME[options.host].node:
         os.environ["CORDON_NODE_SOCKET"] = str(lab.host_dir(options.host) / "run" / "node.sock")
     os.environ["PATH"] = f"{lab.build / 'bin'}:{os.environ['PATH']}"
-    command = lab.command(options.host, trim(options.command), uid)
-    os.execvp(command[0], command)
+    lab.become(options.host, trim(options.command), uid)
 
 
 def cordon(lab, options):
     need(lab)
     socket = lab.host_dir("controller") / "run" / "admin.sock"
-    command = lab.command("controller", [lab.binary("cordon"), "--socket", str(socket), *trim(options.command)])
-    os.execvp(command[0], command)
+    lab.become("controller", [lab.binary("cordon"), "--socket", str(socket), *trim(options.command)])
 
 
 def code(lab, options):

@@ -121,9 +121,8 @@ expect = "deny"
             for bytes_ in (b"\x16\x03\x01" + os.urandom(400), b"GET / HTTP/1.1\r\n\r\n", os.urandom(4096), b""):
                 script = ("import socket,sys;s=socket.create_connection(('%s',%d),3);s.sendall(sys.stdin.buffer.read());"
                           "s.settimeout(1)\ntry: s.recv(100)\nexcept OSError: pass")
-                subprocess.run(self.lab.command("trader", [PYTHON, "-c",
-                                                           script % (topology.CONTROLLER.v4, port)]),
-                               input=bytes_, timeout=15)
+                self.lab.popen("trader", PYTHON, "-c", script % (topology.CONTROLLER.v4, port),
+                               stdin=subprocess.PIPE).communicate(bytes_, timeout=15)
                 sent += 1
         expect(self.controller_pid() == pid and self.perimeter.controller_answers(),
                f"the controller lives through {sent} connections of garbage")
