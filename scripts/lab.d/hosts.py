@@ -85,6 +85,10 @@ class Lab:
     def pins(self, host):
         return BPFFS / "cordon" / f"{self.name}-{host}"
 
+    def pinned(self, host, place):
+        """Is the host's filter at guard-7-in, overlay_out and the like: by tcx (link-PLACE) or clsact (clsact-7-PLACE)?"""
+        return any(self.pins(host).glob(f"*-{place}"))
+
     def binary(self, name):
         path = self.build / "bin" / name
         if not path.exists():

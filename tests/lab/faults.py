@@ -29,8 +29,8 @@ class Faults(LabTest):
         return json.loads(done.stdout)[0]["ifindex"] if done.returncode == 0 and done.stdout.strip() else None
 
     def pinned(self, kind, index=""):
-        name = f"link-{kind}-{index}-" if index else f"link-{kind}_"
-        return all((self.lab.pins("ledger") / f"{name}{way}").exists() for way in ("in", "out"))
+        place = f"{kind}-{index}-" if index else f"{kind}_"
+        return all(self.lab.pinned("ledger", place + way) for way in ("in", "out"))
 
     def trader_reaches(self):
         return self.psql("trader", self.overlay)

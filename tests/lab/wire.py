@@ -106,7 +106,7 @@ link set {self.name} up"""
 
     def guarded(self):
         index = json.loads(run("ip", "-n", self.lab.netns("ledger"), "-j", "link", "show", self.name).stdout)[0]["ifindex"]
-        return all((self.lab.pins("ledger") / f"link-guard-{index}-{way}").exists() for way in ("in", "out"))
+        return all(self.lab.pinned("ledger", f"guard-{index}-{way}") for way in ("in", "out"))
 
     def seen(self):
         out, _ = self.sniffer.communicate("x\n", timeout=10)
