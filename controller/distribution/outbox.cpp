@@ -31,15 +31,15 @@ const Value* Outbox::held_value(const Key& key) const {
   return found == held_.entries.end() ? nullptr : &found->second;
 }
 
-bool Outbox::add(const std::vector<policy::Change>& changes, Revision revision) {
-  bool any_takes = false;
+Outbox::Added Outbox::add(const std::vector<policy::Change>& changes, Revision revision) {
+  Added added;
   for (const policy::Change& change : changes) {
     const auto found = pending_.find(change.key);
     const bool first = found == pending_.end();
     const Value* old =
         first ? held_value(change.key) : (found->second.value ? &*found->second.value : nullptr);
     const bool takes = policy::takes_away(old, change);
-    any_takes = any_takes || takes;
+    added.takes_away = added.takes_away || takes;
     Pending& pending = first ? pending_[change.key] : found->second;
     if (first) pending.since = revision;
     // A reduction that another change overtakes must still cut what was decided before it.
@@ -49,9 +49,12 @@ bool Outbox::add(const std::vector<policy::Change>& changes, Revision revision) 
     pending.value = change.value;
     const Value* held = held_value(change.key);
     const bool same = pending.value ? held != nullptr && *held == *pending.value : held == nullptr;
-    if (same && !(pending.value && pending.was_removed)) pending_.erase(change.key);
+    if (same && !(pending.value && pending.was_removed)) {
+      pending_.erase(change.key);
+      added.overtaken = true;
+    }
   }
-  return any_takes;
+  return added;
 }
 
 bool Outbox::is_urgent(const Key& key, const Pending& pending) const {

@@ -31,8 +31,12 @@ class Outbox {
 
   /// The node holds `state` now; nothing is pending.
   void reset(const policy::NodeState& state);
-  /// True when some change takes access away.
-  bool add(const std::vector<policy::Change>& changes, Revision revision);
+  struct Added {
+    bool takes_away = false;  ///< some change takes access away
+    bool overtaken =
+        false;  ///< some change undid what the node was never told, so it won't be told of either
+  };
+  Added add(const std::vector<policy::Change>& changes, Revision revision);
 
   bool empty() const { return pending_.empty(); }
   bool has(Which which) const;

@@ -50,7 +50,10 @@ std::optional<StateFeed::Time> StateFeed::owes_since() const {
 }
 
 void StateFeed::add(const std::vector<policy::Change>& changes, Revision revision, Time now) {
-  if (outbox_.add(changes, revision)) {
+  const Outbox::Added added = outbox_.add(changes, revision);
+  // Nothing that is still to be sent would ever prove this revision.
+  greet_ = greet_ || added.overtaken;
+  if (added.takes_away) {
     note_reduction(revision, now);
     // The pause after a NACK is for a node that can't follow; what takes access away doesn't wait for it.
     if (wants_whole_) whole_at_ = std::min(whole_at_, now);
@@ -95,7 +98,6 @@ bool StateFeed::next(const SignedHead& head, Time now, wire::ToNode& out) {
     return true;
   }
   if (greet_) {
-    greet_ = false;
     delta(Outbox::Which::urgent, head, out);
     return true;
   }
@@ -119,7 +121,8 @@ void StateFeed::note_removed(const std::vector<Outbox::Out>& taken, std::vector<
   }
 }
 
-StateFeed::InFlight StateFeed::flight(const SignedHead& head) const {
+StateFeed::InFlight StateFeed::flight(const SignedHead& head) {
+  greet_ = false;
   InFlight flight{.sequence = sequence_, .head = head, .digest = outbox_.digest().value()};
   flight.complete = outbox_.complete(newest_);
   // Behind a hold only what starts flows is pending; without one, what is pending is pending for everybody.

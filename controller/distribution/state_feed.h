@@ -71,7 +71,7 @@ class StateFeed {
   void begin_whole(const SignedHead& head, wire::ToNode& out);
   void continue_whole(wire::ToNode& out);
   void delta(Outbox::Which which, const SignedHead& head, wire::ToNode& out);
-  InFlight flight(const SignedHead& head) const;
+  InFlight flight(const SignedHead& head);
   void lose_flights(Time now);
   void note_removed(const std::vector<Outbox::Out>& taken, std::vector<policy::Key>& removed) const;
 
@@ -80,7 +80,7 @@ class StateFeed {
   std::deque<InFlight> in_flight_;
   std::uint64_t sequence_ = 0;
   Revision newest_, complete_, ready_;
-  bool greet_ = false;  ///< an empty delta, for its receipt
+  bool greet_ = false;  ///< a delta is due for its receipt, though it may hold nothing
 
   bool wants_whole_ = false;
   Time whole_at_{};

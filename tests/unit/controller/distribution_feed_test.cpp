@@ -138,6 +138,43 @@ TEST_F(FeedTest, WhatStartsFlowsWaitsForItsTargetsButNotForEver) {
   EXPECT_TRUE(next());
 }
 
+TEST_F(FeedTest, WhatIsUndoneBeforeItWasToldOwesNothingOnceTheNodeHasAcked) {
+  feed_.start({}, true, Revision(5), now_);
+  ASSERT_TRUE(next() && ack(1));
+  feed_.add({grant(Direction::egress, 1, 443)}, Revision(6), now_);
+  ASSERT_FALSE(next()) << "it is held back for its targets";
+  feed_.add({grant(Direction::egress, 1, 443, false)}, Revision(7), now_);
+  EXPECT_TRUE(feed_.owes_since());
+  ASSERT_TRUE(next()) << "only a receipt proves revision 7";
+  EXPECT_EQ(out_.delta().upserts_size() + out_.delta().removals_size(), 0);
+  EXPECT_FALSE(next()) << "one is enough";
+  ASSERT_TRUE(ack(2));
+  EXPECT_FALSE(feed_.owes_since());
+  EXPECT_EQ(feed_.complete(), Revision(7));
+  EXPECT_TRUE(feed_.settled());
+}
+
+TEST_F(FeedTest, WhatIsUndoneBehindAFullWindowOwesNothingOnceTheNodeHasAcked) {
+  feed_.start({}, true, Revision(5), now_);
+  std::vector<Sha256> digests;
+  const auto send = [&] {
+    while (next()) digests.push_back(policy::digest(feed_.held()).value());
+  };
+  send();
+  for (std::uint16_t i = 1; digests.size() < limits_.window; ++i) {
+    feed_.add({grant(Direction::ingress, 1, i)}, Revision(5 + i), now_);
+    send();
+  }
+  feed_.add({grant(Direction::ingress, 2, 443)}, Revision(20), now_);
+  feed_.add({grant(Direction::ingress, 2, 443, false)}, Revision(21), now_);
+  for (std::uint64_t sequence = 1; sequence <= digests.size(); ++sequence) {
+    ASSERT_TRUE(ack(sequence, digests[sequence - 1]));
+    send();
+  }
+  EXPECT_FALSE(feed_.owes_since());
+  EXPECT_EQ(feed_.complete(), Revision(21));
+}
+
 TEST_F(FeedTest, RemovalsDontWaitForAnything) {
   policy::NodeState state;
   policy::apply(state, {grant(Direction::egress, 1, 443)});
