@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   std::string wait;
   CLI::App app(
       "Cordon's node: enforces who may reach what on this host.\n"
-      "Exit codes: 0 done, 1 failed, 2 refused (configuration, privileges, token).");
+      "Exit codes: 0 done, 1 failed, 2 refused (usage, configuration, privileges, token).");
   app.require_subcommand(1);
   CLI::App* enrol =
       add(app, "enrol", "join a controller with a token made by `cordon token create`", options);
@@ -46,7 +46,11 @@ int main(int argc, char** argv) {
       add(app, "guard", "at boot, before the network: isolate or guard this host as before", options);
   CLI::App* check = add(app, "check", "look at the configuration and at what this machine can do", options);
   CLI::App* uninstall = add(app, "uninstall", "take filter, pins, tunnel and routes away", options);
-  CLI11_PARSE(app, argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;  // --help is no error
+  }
   if (const auto duration = cordon::parse_duration(wait); duration) options.wait = *duration;
   if (enrol->parsed()) return cordon::node::run_enrol(options);
   if (run->parsed()) return cordon::node::run_daemon(options);

@@ -66,7 +66,7 @@ Result<std::string> read_secret_file(const std::filesystem::path& path, std::siz
   if (::lstat(path.c_str(), &info) != 0) return fail_errno("can't read " + path.string(), errno);
   if (!S_ISREG(info.st_mode))
     return fail(ErrorCode::forbidden, path.string() + " is no regular file",
-                "put the key itself there, not a link");
+                "put the secret itself there, not a link");
   if ((info.st_mode & 077) != 0)
     return fail(
         ErrorCode::forbidden,
