@@ -1,8 +1,13 @@
 #include "controller/distribution/reach.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
+
+#include "controller/distribution/granted.h"
 
 namespace cordon::controller {
 
@@ -34,28 +39,33 @@ std::map<Address, DeviceId> owners(const policy::NodeState& state) {
   return owners;
 }
 
-/// The devices that the node lets the owner of `address` try.
-std::set<DeviceId> candidates(const policy::NodeState& state, const Address& address) {
-  std::set<DeviceId> devices;
-  const auto principal = state.entries.find(policy::PrincipalKey{address});
-  if (principal == state.entries.end()) return devices;
-  const ClassId class_id = std::get<policy::PrincipalValue>(principal->second).class_id;
+/// What the node lets a class begin, by target.
+std::map<TargetId, Granted> granted_to(const policy::NodeState& state, ClassId class_id) {
+  std::map<TargetId, Granted> granted;
   // Keys are ordered by kind, then direction, then class: its egress grants stand together.
   const policy::GrantKey first{.direction = policy::Direction::egress, .class_id = class_id, .port_bits = 0};
-  std::set<TargetId> targets;
   for (auto it = state.entries.lower_bound(first); it != state.entries.end(); ++it) {
     const auto* grant = std::get_if<policy::GrantKey>(&it->first);
     if (grant == nullptr || grant->direction != policy::Direction::egress || grant->class_id != class_id)
       break;
-    targets.insert(grant->target);
+    granted[grant->target].add(*grant, std::get<policy::GrantValue>(it->second));
   }
-  if (targets.empty()) return devices;
+  return granted;
+}
+
+/// The devices of those targets.
+std::map<DeviceId, const Granted*> devices_of(const policy::NodeState& state,
+                                              const std::map<TargetId, Granted>& granted) {
+  std::map<DeviceId, const Granted*> devices;
+  if (granted.empty()) return devices;
   const std::map<Address, DeviceId> owners_by_address = owners(state);
   for (const auto& [key, value] : state.entries) {
     const auto* target = std::get_if<policy::TargetValue>(&value);
-    if (target == nullptr || !targets.contains(target->id)) continue;
+    if (target == nullptr) continue;
+    const auto of_target = granted.find(target->id);
     const auto owner = owners_by_address.find(std::get<policy::TargetKey>(key).prefix.address);
-    if (owner != owners_by_address.end()) devices.insert(owner->second);
+    if (of_target != granted.end() && owner != owners_by_address.end())
+      devices.emplace(owner->second, &of_target->second);
   }
   return devices;
 }
@@ -66,58 +76,103 @@ struct Offer {
   auto operator<=>(const Offer&) const = default;
 };
 
-/// What the policy names at this device: its segments' services, and accesses that rules name themselves.
-std::set<Offer> offers(const policy::World& world, const policy::Device& device) {
-  std::set<Offer> all;
-  for (const std::string& name : policy::segments_of(world, device)) {
-    for (const auto& [service, accesses] : world.policy->segments.at(name).services) {
-      for (const policy::Access& access : accesses) all.insert({name + "/" + service, access});
+class Reach {
+ public:
+  Reach(const policy::World& world, const policy::NodeState& state, const policy::PrincipalValue& principal,
+        Timestamp now, std::size_t most)
+      : world_(world), state_(state), principal_(principal), now_(now), most_(most) {}
+
+  std::vector<ReachEntry> all() {
+    const auto granted = granted_to(state_, principal_.class_id);
+    for (const auto& [id, grants] : devices_of(state_, granted)) {
+      const auto device = world_.devices.find(id);
+      if (device != world_.devices.end()) add(device->second, *grants);
+      if (out_.size() >= most_) break;
     }
-    for (const policy::Rule& rule : world.policy->rules) {
-      if (rule.effect != policy::Effect::allow) continue;
-      for (const policy::Destination& to : rule.to) {
-        if (to.segment != name) continue;
-        for (const policy::Access& access : to.accesses) all.insert({name, access});
-      }
+    return std::move(out_);
+  }
+
+ private:
+  void add(const policy::Device& device, const Granted& granted) {
+    const auto segments = policy::segments_of(world_, device);
+    for (const std::string& name : segments)
+      for (const auto& [service, accesses] : world_.policy->segments.at(name).services)
+        for (const policy::Access& access : accesses) add(device, granted, {name + "/" + service, access});
+    for (const Offer& offer : named_by_rules(segments, granted)) add(device, granted, offer);
+  }
+
+  /// Accesses that the rules which grant something here name themselves.
+  std::set<Offer> named_by_rules(const std::set<std::string>& segments, const Granted& granted) const {
+    std::set<Offer> offers;
+    for (const RuleId id : granted.rules()) {
+      const policy::Rule* rule = rule_named(name_of(id));
+      if (rule == nullptr) continue;
+      for (const policy::Destination& to : rule->to)
+        if (segments.contains(to.segment))
+          for (const policy::Access& access : to.accesses) offers.insert({to.segment, access});
+    }
+    return offers;
+  }
+
+  void add(const policy::Device& device, const Granted& granted, const Offer& offer) {
+    for (const auto& [access, grant] : granted.allowed(offer.access)) {
+      if (out_.size() >= most_) return;
+      const Timestamp deadline = principal_.deadlines.at(grant->slot);
+      if (deadline <= now_ || (principal_.isolated && !grant->responder)) continue;
+      out_.push_back({.target = device.id,
+                      .addresses = device.addresses,
+                      .service = offer.service,
+                      .access = text_of(access, granted),
+                      .rule = name_of(grant->rule),
+                      .deadline = deadline});
     }
   }
-  return all;
-}
+
+  /// "tcp/8000-8079"; "any but tcp/22".
+  static std::string text_of(const policy::Access& access, const Granted& granted) {
+    std::string text = policy::to_string(access);
+    if (access.protocol) return text;
+    std::vector<std::string> denied;
+    for (const policy::Access& but : granted.but()) denied.push_back(policy::to_string(but));
+    return denied.empty() ? text : fmt::format("{} but {}", text, fmt::join(denied, ", "));
+  }
+
+  std::string name_of(RuleId rule) const {
+    const auto found = state_.entries.find(policy::RuleKey{rule});
+    return found == state_.entries.end() ? std::string() : std::get<policy::RuleValue>(found->second).name;
+  }
+
+  const policy::Rule* rule_named(const std::string& name) const {
+    const auto& rules = world_.policy->rules;  // by name
+    const auto rule = std::ranges::lower_bound(rules, name, {}, &policy::Rule::name);
+    return rule == rules.end() || rule->name != name ? nullptr : &*rule;
+  }
+
+  const policy::World& world_;
+  const policy::NodeState& state_;
+  const policy::PrincipalValue& principal_;
+  const Timestamp now_;
+  const std::size_t most_;
+  std::vector<ReachEntry> out_;
+};
 
 }  // namespace
 
 std::vector<ReachEntry> reach_of(const policy::World& world, const policy::NodeState& state,
-                                 const policy::PrincipalRef& principal, Timestamp now) {
-  std::vector<ReachEntry> reach;
+                                 const policy::PrincipalRef& principal, Timestamp now, std::size_t most) {
   const policy::OverlayAddresses* own = addresses_of(world, principal);
-  if (own == nullptr) return reach;
-  for (const DeviceId& id : candidates(state, own->v6)) {
-    const auto found = world.devices.find(id);
-    if (found == world.devices.end()) continue;
-    const policy::Device& device = found->second;
-    for (const Offer& offer : offers(world, device)) {
-      const policy::Query query{.principal = principal,
-                                .target = id,
-                                .protocol = offer.access.protocol.value_or(0),
-                                .port = offer.access.ports.first};
-      const policy::Decision decision = policy::evaluate(world, query, now);
-      if (decision.verdict != policy::Verdict::allow) continue;
-      reach.push_back({.target = id,
-                       .addresses = device.addresses,
-                       .service = offer.service,
-                       .access = policy::to_string(offer.access),
-                       .rule = decision.rule,
-                       .deadline = decision.deadline});
-    }
-  }
-  return reach;
+  if (own == nullptr) return {};
+  const auto found = state.entries.find(policy::PrincipalKey{own->v6});
+  if (found == state.entries.end()) return {};
+  return Reach(world, state, std::get<policy::PrincipalValue>(found->second), now, most).all();
 }
 
 const policy::Session* session_of(const policy::World& world, const DeviceId& device, std::uint32_t uid,
                                   Timestamp now) {
   const policy::Session* newest = nullptr;
-  for (const auto& [id, session] : world.sessions) {
-    if (session.device != device || session.uid != uid || now >= session.ends_at) continue;
+  for (const SessionId& id : world.sessions.on(device)) {
+    const policy::Session& session = world.sessions.at(id);
+    if (session.uid != uid || now >= session.ends_at) continue;
     if (newest == nullptr || session.authenticated_at > newest->authenticated_at) newest = &session;
   }
   return newest;

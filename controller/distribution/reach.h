@@ -18,10 +18,11 @@ struct ReachEntry {
   Timestamp deadline = kNever;
 };
 
-/// `state` is that of the principal's node: only targets that it lets the principal's class try are
-/// evaluated. By target, service, access.
+/// By target, service, access; at most `most`. Read from the grants in `state`, which is that of the
+/// principal's node: what it tells is what that node enforces, and it costs no judging. A range that several
+/// grants and forbids share is told in its parts.
 std::vector<ReachEntry> reach_of(const policy::World& world, const policy::NodeState& state,
-                                 const policy::PrincipalRef& principal, Timestamp now);
+                                 const policy::PrincipalRef& principal, Timestamp now, std::size_t most);
 
 /// The open session of that person on the device.
 const policy::Session* session_of(const policy::World& world, const DeviceId& device, std::uint32_t uid,

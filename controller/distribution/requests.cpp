@@ -84,8 +84,8 @@ void NodeRequests::fill_reach(const DeviceId& device, const policy::PrincipalRef
                               Reachable& out) const {
   const auto state = states_.state(device);
   if (!state) return;
-  for (const ReachEntry& entry : reach_of(services_.log.world(), *state, principal, services_.clock.now())) {
-    if (out.reach_size() >= kMostReach) break;
+  for (const ReachEntry& entry :
+       reach_of(services_.log.world(), *state, principal, services_.clock.now(), kMostReach)) {
     wire::Reach* reach = out.add_reach();
     reach->set_target(entry.target.value);
     reach->add_addresses(wire::encode_address(entry.addresses.v4));
