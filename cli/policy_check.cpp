@@ -9,6 +9,7 @@
 #include "base/time_zone.h"
 #include "cli/commands.h"
 #include "cli/policy.h"
+#include "policy/bound_tests.h"
 #include "policy/parse.h"
 #include "policy/run_tests.h"
 
@@ -34,7 +35,8 @@ json::object test_json(const policy::TestResult& result) {
 
 Result<int> check_policy(Context& context, const std::string& directory) {
   CORDON_ASSIGN(const auto files, read_policy_directory(directory));
-  const policy::ParseResult parsed = policy::parse(files, system_time_zones());
+  policy::ParseResult parsed = policy::parse(files, system_time_zones());
+  policy::bound_tests(parsed);
   std::vector<policy::TestResult> tests;
   if (parsed.ok()) tests = policy::run_tests(parsed.policy);
   const auto failed = static_cast<std::size_t>(std::ranges::count(tests, false, &policy::TestResult::passed));

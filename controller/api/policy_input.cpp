@@ -8,6 +8,7 @@
 
 #include "controller/api/views.h"
 #include "controller/core/services.h"
+#include "policy/bound_tests.h"
 #include "policy/run_tests.h"
 
 namespace cordon::controller::api {
@@ -95,6 +96,7 @@ void warn_of_countries(policy::ParseResult& parsed) {
 void read_policy(PolicyInput& input, bool countries_known) {
   policy::ParseResult& parsed = input.parsed;
   parsed = policy::parse(input.files, system_time_zones());
+  policy::bound_tests(parsed);
   if (!parsed.ok()) return;
   if (!countries_known) warn_of_countries(parsed);
   const auto results = policy::run_tests(parsed.policy);

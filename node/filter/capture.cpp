@@ -1,8 +1,10 @@
 #include "node/filter/capture.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <pcap/pcap.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -35,10 +37,12 @@ void Capture::Close::operator()(pcap* capture) const {
 }
 
 Result<Capture> Capture::open(const std::filesystem::path& path) {
-  std::FILE* file = std::fopen(path.c_str(), "rbe");
+  const int opened =
+      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe's writer isn't waited for
+  std::FILE* file = opened < 0 ? nullptr : ::fdopen(opened, "rb");
   if (file == nullptr) return fail_errno(fmt::format("can't open \"{}\"", path.string()), errno);
   struct stat status{};
-  if (::fstat(::fileno(file), &status) != 0 || !S_ISREG(status.st_mode)) {
+  if (::fstat(opened, &status) != 0 || !S_ISREG(status.st_mode)) {
     std::fclose(file);
     return fail(ErrorCode::invalid, fmt::format("\"{}\" is no regular file", path.string()));
   }

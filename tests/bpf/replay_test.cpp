@@ -4,6 +4,7 @@
 #include "node/filter/replay.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <random>
@@ -11,6 +12,7 @@
 #include "policy/evaluate.h"
 #include "tests/bpf/packet.h"
 #include "tests/support/capture_file.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
@@ -231,8 +233,11 @@ TEST_P(ReplayTest, ACutCaptureIsToldAfterWhatCouldBeRead) {
 
 /// What holds at the moment asked about holds throughout, and what is over is over.
 TEST_P(ReplayTest, TimeStandsStill) {
-  builder.world().sessions.at(SessionId{"s-trader"}).ends_at = kNow + std::chrono::microseconds(1);
-  builder.world().sessions.at(SessionId{"s-vendor"}).ends_at = kNow;
+  builder.world().sessions.change(SessionId{"s-trader"}, [](policy::Session& session) {
+    session.ends_at = kNow + std::chrono::microseconds(1);
+  });
+  builder.world().sessions.change(SessionId{"s-vendor"},
+                                  [](policy::Session& session) { session.ends_at = kNow; });
   CaptureFile file;
   for (std::uint16_t i = 0; i < 200; ++i)
     file.add(tcp({session("s-trader"), device("ledger"), i, 5432}, kSyn))
@@ -321,6 +326,10 @@ TEST(CaptureTest, WhatIsNoCaptureIsRefused) {
   EXPECT_NE(capture.error().what.find("IEEE802_11"), std::string::npos) << capture.error().what;
   EXPECT_FALSE(node::Capture::open("/nonexistent"));
   EXPECT_FALSE(node::Capture::open("/dev"));
+  const TempDir dir;
+  const auto pipe = dir / "pipe.pcap";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_FALSE(node::Capture::open(pipe)) << "nobody writes into it, and nobody waits";
 }
 
 }  // namespace replay_test

@@ -4,11 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include "policy/bound_tests.h"
 #include "tests/support/world_builder.h"
 
 namespace cordon::test {
 namespace run_tests_test {
 
+using policy::bound_tests;
+using policy::ParseResult;
 using policy::run_tests;
 using policy::TestResult;
 using policy::Verdict;
@@ -65,6 +68,39 @@ class RunTests : public testing::Test {
     return result.passed;
   }
 };
+
+/// `rules` rules, as many tests, and a service of `ports` single ports that the first test asks for.
+std::vector<SourceFile> bulky(int rules, int tests, int ports) {
+  std::string text = "[segments.s]\nmembers = [\"tag:s\"]\n[segments.s.services]\nwide = [";
+  for (int i = 1; i <= ports; ++i) text += fmt::format("\"tcp/{}\",", i);
+  text += "]\n";
+  for (int i = 0; i < rules; ++i)
+    text +=
+        fmt::format("[[allow]]\nname = \"r{}\"\nfrom = {{ tags = [\"t{}\"] }}\nto = [\"s/wide\"]\n", i, i);
+  for (int i = 0; i < tests; ++i)
+    text += fmt::format(
+        "[[test]]\nname = \"t{}\"\nwho = {{ device = {{ tags = [\"t0\"] }} }}\naccess = \"s/wide\"\n"
+        "expect = \"allow\"\n",
+        i);
+  return {{"bulky.toml", text}};
+}
+
+TEST(BoundTests, WhatTakesSecondsIsRefusedAtTheFirstTest) {
+  const auto bounded = [](const std::vector<SourceFile>& files) {
+    ParseResult parsed = policy::parse(files, system_time_zones());
+    EXPECT_TRUE(parsed.ok()) << (parsed.diagnostics.empty() ? ""
+                                                            : policy::render(parsed.diagnostics.front()));
+    bound_tests(parsed);
+    return parsed;
+  };
+  EXPECT_TRUE(bounded(bulky(1'000, 1'000, 1)).ok());
+  const ParseResult many = bounded(bulky(5'000, 5'000, 1));
+  ASSERT_FALSE(many.ok());
+  EXPECT_EQ(policy::render(many.diagnostics.back()),
+            "bulky.toml:20005:1: error: the 5000 tests ask 5000 questions of 5000 rules: too much to run at "
+            "each apply; keep the tests that tell rules apart, and ask for one port of a wide service");
+  EXPECT_FALSE(bounded(bulky(1, 1, 65'500)).ok()) << "one wide service";
+}
 
 TEST_F(RunTests, PassWhenEveryAccessHasTheVerdict) {
   EXPECT_TRUE(passes(R"(
