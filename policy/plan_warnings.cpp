@@ -1,6 +1,7 @@
 #include "policy/plan_warnings.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>
@@ -32,31 +33,55 @@ bool reaches_something(const PlanContext& c, const PlanGroups::Principals& from,
   });
 }
 
+bool loses_host(const PlanContext& c, const PlanGroups::Principals& from) {
+  const std::uint32_t* host = c.groups.group_of_target(c.question.controller_host);
+  if (host == nullptr) return false;
+  const auto& to = c.groups.target_groups()[*host];
+  const auto lost = ReachMap::compare(c.groups.reach_before(from, to), c.groups.reach_after(from, to));
+  return std::ranges::any_of(lost, [](const auto& d) { return is_allow(d.before); });
+}
+
+std::string in_words(const PlanWho& who) {
+  return fmt::format("{} on {}", who.asker.user->name, who.asker.device->id.value);
+}
+
 /// I9: who applies must still be able to mend it.
 void warn_author(const PlanContext& c, Warnings& out) {
-  const std::uint32_t* host = c.groups.group_of_target(c.question.controller_host);
   for (const PlanWho& who : c.groups.principals()) {
     if (who.asker.user == nullptr || !is_author(*who.asker.user, c.question.author)) continue;
     const auto& from = c.groups.principal_groups()[who.group];
-    const std::string name = fmt::format("{} on {}", who.asker.user->name, who.asker.device->id.value);
-    bool host_lost = false;
-    if (host != nullptr) {
-      const auto& to = c.groups.target_groups()[*host];
-      const auto lost = ReachMap::compare(c.groups.reach_before(from, to), c.groups.reach_after(from, to));
-      host_lost = std::ranges::any_of(lost, [](const auto& d) { return is_allow(d.before); });
-    }
-    if (host_lost)
+    if (loses_host(c, from))
       out.push_back(
           {.kind = Kind::locks_out_author,
            .text = fmt::format("this locks out its author: {} could no longer reach the controller's "
                                "host {} as now",
-                               name, c.question.controller_host.value),
+                               in_words(who), c.question.controller_host.value),
            .lines = {}});
     else if (reaches_something(c, from, false) && !reaches_something(c, from, true))
-      out.push_back({.kind = Kind::locks_out_author,
-                     .text = fmt::format("this locks out its author: {} would reach nothing any more", name),
-                     .lines = {}});
+      out.push_back(
+          {.kind = Kind::locks_out_author,
+           .text = fmt::format("this locks out its author: {} would reach nothing any more", in_words(who)),
+           .lines = {}});
   }
+}
+
+/// The controller's own root and most tokens are no person: then anybody who loses its host may be the
+/// author.
+void warn_unknown_author(const PlanContext& c, Warnings& out) {
+  if (!c.question.author.empty()) return;
+  PlanWarning warning{.kind = Kind::locks_out_author, .text = "", .lines = {}};
+  std::size_t count = 0;
+  for (const PlanWho& who : c.groups.principals()) {
+    if (who.asker.user == nullptr || !loses_host(c, c.groups.principal_groups()[who.group])) continue;
+    ++count;
+    add_line(warning, in_words(who));
+  }
+  if (count == 0) return;
+  warning.text = fmt::format(
+      "this may lock out its author, who isn't named: {} could no longer reach the "
+      "controller's host {} as now",
+      counted(count, "login"), c.question.controller_host.value);
+  out.push_back(std::move(warning));
 }
 
 /// How many of all enabled users (or active devices) each rule selects, whatever its conditions.
@@ -91,9 +116,9 @@ Crowds crowds_of(const PlanContext& c, const PlanSide& side) {
   return out;
 }
 
-/// What a policy opens: segments to everybody, and every port of segments. By segment, a rule that does it.
+/// What a policy opens: accesses to everybody, and every port of segments.
 struct Openings {
-  std::map<std::string, const Rule*> to_users, to_devices, every_port;
+  std::vector<Offering> to_users, to_devices, every_port;
 };
 
 Openings openings_of(const PlanSide& side, const Crowds& crowds) {
@@ -102,14 +127,38 @@ Openings openings_of(const PlanSide& side, const Crowds& crowds) {
     const Rule& rule = side.policy().rules[i];
     if (rule.effect != Effect::allow || rule.responders) continue;
     for (const Offering& offering : side.offerings(i)) {
-      if (crowds.all_users > 1 && crowds.users[i] == crowds.all_users)
-        out.to_users.emplace(offering.segment, &rule);
+      if (crowds.all_users > 1 && crowds.users[i] == crowds.all_users) out.to_users.push_back(offering);
       if (crowds.all_devices > 1 && crowds.devices[i] == crowds.all_devices)
-        out.to_devices.emplace(offering.segment, &rule);
+        out.to_devices.push_back(offering);
       const Access& access = offering.access;
       if (!access.protocol || ((access.protocol == kTcp || access.protocol == kUdp) && access.ports.all()))
-        out.every_port.emplace(offering.segment, &rule);
+        out.every_port.push_back(offering);
     }
+  }
+  return out;
+}
+
+/// "settlement/ledger", "settlement tcp/22"
+std::string in_words(const Offering& offering) {
+  return offering.service.empty() ? fmt::format("{} {}", offering.segment, to_string(offering.access))
+                                  : fmt::format("{}/{}", offering.segment, offering.service);
+}
+
+/// What of `are` no offering of `were` takes in, by segment and rule; of a segment that had none, all of it.
+std::map<std::pair<std::string, const Rule*>, std::vector<std::string>> newly_open(
+    const std::vector<Offering>& were, const std::vector<Offering>& are) {
+  std::map<std::pair<std::string, const Rule*>, std::vector<std::string>> out;
+  for (const Offering& offering : are) {
+    bool some = false, all = false;
+    for (const Offering& before : were) {
+      if (before.segment != offering.segment) continue;
+      some = true;
+      all = all || covers(before.access, offering.access);
+    }
+    if (all) continue;
+    auto& words = out[{offering.segment, offering.rule}];
+    const std::string word = some ? in_words(offering) : offering.segment;
+    if (std::ranges::find(words, word) == words.end()) words.push_back(word);
   }
   return out;
 }
@@ -118,21 +167,22 @@ void warn_openings(const PlanContext& c, Warnings& out) {
   const Crowds now = crowds_of(c, c.after);
   const Openings before = openings_of(c.before, crowds_of(c, c.before)), after = openings_of(c.after, now);
   const auto add = [&](Kind kind, const auto& were, const auto& are, const std::string& what) {
-    for (const auto& [segment, rule] : are) {
-      if (were.contains(segment)) continue;
+    for (const auto& [place, words] : newly_open(were, are)) {
+      const auto& [segment, rule] = place;
       const bool narrowed = !rule->when.empty() || !rule->from.device_classes.empty();
       out.push_back({.kind = kind,
-                     .text = fmt::format("allow \"{}\" opens {} {}{}", rule->name,
-                                         kind == Kind::opens_every_port ? what : segment,
-                                         kind == Kind::opens_every_port ? "of " + segment : what,
+                     .text = fmt::format("allow \"{}\" opens {}{}", rule->name,
+                                         kind == Kind::opens_every_port
+                                             ? fmt::format("{} of {}", what, segment)
+                                             : fmt::format("{}{}", fmt::join(words, ", "), what),
                                          narrowed ? " (where its conditions hold)" : ""),
                      .lines = {}});
     }
   };
   add(Kind::opens_to_everyone, before.to_users, after.to_users,
-      fmt::format("to every user ({} of {})", now.all_users, now.all_users));
+      fmt::format(" to every user ({} of {})", now.all_users, now.all_users));
   add(Kind::opens_to_everyone, before.to_devices, after.to_devices,
-      fmt::format("to every machine ({} of {})", now.all_devices, now.all_devices));
+      fmt::format(" to every machine ({} of {})", now.all_devices, now.all_devices));
   add(Kind::opens_every_port, before.every_port, after.every_port, "every port");
 }
 
@@ -253,6 +303,7 @@ std::vector<const ObservedFlow*> dropped_when_enforced(const PlanContext& c) {
 std::vector<PlanWarning> plan_warnings(const PlanContext& context, const Plan& plan) {
   Warnings out;
   warn_author(context, out);
+  warn_unknown_author(context, out);
   warn_openings(context, out);
   warn_unreached(context, plan, out);
   warn_segments_without_rules(context, out);

@@ -200,6 +200,28 @@ TEST_F(PlanTest, WarnsWhoeverLocksThemselvesOut) {
              "controller's host ledger as now"}));
   question.author = "vendor@acme.example";
   EXPECT_TRUE(warnings(plan_to(kSegments), PlanWarning::Kind::locks_out_author).empty());
+  question.author = "";
+  EXPECT_EQ(
+      warnings(plan_to(kSegments), PlanWarning::Kind::locks_out_author),
+      (Lines{"this may lock out its author, who isn't named: 1 login could no longer reach the controller's "
+             "host ledger as now"}))
+      << "root on the controller is no person";
+}
+
+TEST_F(PlanTest, WarnsWhenMoreOfASegmentIsOpenedToEverybody) {
+  const auto open = [](const std::string& name, const std::string& to) {
+    return "[[allow]]\nname = \"" + name + "\"\nfrom = { groups = [\"traders\", \"vendors\"] }\nto = [" + to +
+           "]\n";
+  };
+  const std::string ping = std::string(kSegments) + kAllow + open("ping", "\"settlement ping\"");
+  world.policy(ping);
+  EXPECT_EQ(warnings(plan_to(ping + open("all", "\"settlement tcp/22\", \"settlement/ledger\"")),
+                     PlanWarning::Kind::opens_to_everyone),
+            (Lines{"allow \"all\" opens settlement tcp/22, settlement/ledger to every user (2 of 2)"}));
+  EXPECT_TRUE(
+      warnings(plan_to(ping + open("again", "\"settlement ping\"")), PlanWarning::Kind::opens_to_everyone)
+          .empty())
+      << "it is open already";
 }
 
 TEST_F(PlanTest, WarnsWhenASegmentIsOpenedToEverybody) {
