@@ -50,6 +50,8 @@ Result<int> learn_policy(Context& context, const LearnOptions& asked) {
     context.print_json(answer);
     return kOk;
   }
+  for (const json::value& note : items(answer, "notes"))
+    if (note.is_string()) context.note(fmt::format("cordon: {}", printable(note.as_string())));
   if (asked.file.empty()) {
     print_text(context, proposal);
     context.note("cordon: " + learned_summary(answer));
@@ -75,7 +77,7 @@ void add_policy_learn(CLI::App& policy, Context& context) {
       ->capture_default_str();
   made->add_option("--one-off", asked->one_off,
                    "leave out what somebody did at most so often on a port; 0: leave out nothing")
-      ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000}))
+      ->check(whole_number(0, 1'000'000))
       ->capture_default_str();
   made->add_option("--out", asked->file, "a new file for the proposal; default: standard output");
   does(made, context, [&context, asked] { return learn_policy(context, *asked); });

@@ -263,6 +263,8 @@ std::string_view to_string(PlanWarning::Kind kind) {
       return "ends-earlier";
     case PlanWarning::Kind::not_signed_in:
       return "not-signed-in";
+    case PlanWarning::Kind::flows_not_seen:
+      return "flows-not-seen";
   }
   return "";
 }

@@ -10,6 +10,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "controller/api/policy_admission.h"
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/services.h"
@@ -26,27 +27,38 @@ constexpr std::size_t kMostPlanRecords = 200'000;  ///< of flows that are looked
 constexpr std::size_t kMostOverflows = 10;
 constexpr std::size_t kMostLines = 50;  ///< of a summary
 
-/// Everything that the work aside needs.
+/// Everything that the work aside needs, taken on the strand at a cost that doesn't grow with what there is:
+/// the world and the nodes are shared with it until either side changes something.
 struct Work {
   policy::World world;
+  Distribution::Told nodes;
+  std::string controller_name;
+  std::vector<Address> controller_addresses;
   policy::PolicyPtr next;
   policy::PlanQuestion question;
   Timestamp open_since{};
   std::optional<Timestamp> observed_since;  ///< none: no segment observes
   std::vector<FlowRecord> open;
-  std::map<DeviceId, policy::MapSizes> sizes;
+  bool saw_all_flows = true;
   Timestamp now{};
 };
 
 /// The device that this controller runs on, if it is one of those it controls.
-DeviceId controller_host(const Services& services) {
-  for (const auto& [id, device] : services.log.world().devices) {
+DeviceId controller_host(const Work& work) {
+  const auto& addresses = work.controller_addresses;
+  for (const auto& [id, device] : work.world.devices) {
     if (device.state != policy::DeviceState::active) continue;
-    const auto& addresses = services.config.advertise_addresses;
     const bool seen_there = device.source && std::ranges::find(addresses, *device.source) != addresses.end();
-    if (id.value == services.config.name || seen_there) return id;
+    if (id.value == work.controller_name || seen_there) return id;
   }
   return {};
+}
+
+std::map<DeviceId, policy::MapSizes> map_sizes(const Distribution::Told& nodes) {
+  std::map<DeviceId, policy::MapSizes> out;
+  for (const auto& [id, node] : nodes)
+    if (!node.map_sizes.empty()) out.emplace(id, policy::MapSizes::of(node.map_sizes));
+  return out;
 }
 
 bool observes(const policy::Policy& policy) {
@@ -64,24 +76,30 @@ std::string person_of(const std::string& actor) {
 std::shared_ptr<Work> gather(Services& services, policy::PolicyPtr next, const std::string& actor) {
   auto work = std::make_shared<Work>();
   work->now = services.clock.now();
-  work->open_since = work->now - services.config.session_longest;
+  work->open_since = work->now - services.config.flows_keep;
   if (observes(*services.log.world().policy)) work->observed_since = work->now - services.config.flows_keep;
-  for (const NodeStatus& node : services.distribution->nodes()) {
-    if (!node.map_sizes.empty()) work->sizes.emplace(node.device, policy::MapSizes::of(node.map_sizes));
-  }
   work->question.author = person_of(actor);
-  work->question.controller_host = controller_host(services);
+  work->controller_name = services.config.name;
+  work->controller_addresses = services.config.advertise_addresses;
   work->next = std::move(next);
-  // The one copy of the world that is made: when an operator plans or applies, and not for long.
   work->world = services.log.world();
+  work->nodes = services.distribution->told();
   return work;
 }
 
 Result<> look_at_flows(FlowStore& store, Work& work) {
   CORDON_ASSIGN(work.open, store.open(work.open_since, kMostPlanRecords));
+  CORDON_ASSIGN(work.saw_all_flows, store.fits(work.open_since, kMostPlanRecords));
   if (!work.observed_since) return {};
   CORDON_ASSIGN(work.question.observed, store.observed(*work.observed_since, kMostPlanRecords));
   return {};
+}
+
+policy::PlanWarning flows_not_seen() {
+  return {.kind = policy::PlanWarning::Kind::flows_not_seen,
+          .text = fmt::format("only the latest {} flow records were looked at: older flows may be cut too",
+                              kMostPlanRecords),
+          .lines = {}};
 }
 
 /// Who sends from which address now.
@@ -163,10 +181,13 @@ void plan_aside(Services& services, policy::PolicyPtr policy, const std::string&
       return boost::asio::post(strand, [error = seen.error(), then] { then(std::unexpected(error)); });
     boost::asio::post(pool, [strand, work, then] {
       name_flows(*work);
+      work->question.controller_host = controller_host(*work);
       auto outcome = std::make_shared<PlanOutcome>();
       outcome->plan = policy::plan(work->world, *work->next, work->question, work->now);
+      if (!work->saw_all_flows) outcome->plan.warnings.push_back(flows_not_seen());
+      outcome->enforceable = check_enforceable(work->world, *work->next, work->nodes);
       const policy::World next = policy::with_policy(std::move(work->world), work->next);
-      outcome->overflows = policy::overflows(next, work->sizes, work->now);
+      outcome->overflows = policy::overflows(next, map_sizes(work->nodes), work->now);
       boost::asio::post(strand, [outcome, then] { then(std::move(*outcome)); });
     });
   });

@@ -1,5 +1,7 @@
 // Policies before they are in force: what one would change, what one could say, and why the one in force
 // decides as it does.
+#include <fmt/format.h>
+
 #include <boost/asio/post.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
@@ -35,11 +37,10 @@ json::array lesson_texts(const Texts& all) {
 }
 
 /// Why apply would refuse it.
-json::array obstacles(const Services& services, const policy::Policy& policy,
-                      const std::vector<policy::Overflow>& overflows) {
+json::array obstacles(const Services& services, const PlanOutcome& outcome) {
   json::array out;
   for (const Result<>& good :
-       {check_none_pending(services), check_enforceable(services, policy), check_fits(overflows)}) {
+       {check_none_pending(services), outcome.enforceable, check_fits(outcome.overflows)}) {
     if (!good) out.emplace_back(good.error().message());
   }
   return out;
@@ -57,7 +58,7 @@ void plan_policy(Services& services, const Call& call, Respond respond) {
                  if (!outcome) return respond(problem(outcome.error()));
                  json::object answer{{"policy_revision", compared.value}, {"at", at}};
                  for (auto& member : plan_json(outcome->plan)) answer[member.key()] = member.value();
-                 answer["obstacles"] = obstacles(services, *input.parsed.policy, outcome->overflows);
+                 answer["obstacles"] = obstacles(services, *outcome);
                  answer["diagnostics"] = views(input.parsed.diagnostics);
                  respond(json_reply(answer));
                });
@@ -88,11 +89,26 @@ json::object answer_view(const policy::Lesson& lesson, const policy::World& worl
           {"flows_left_out", lesson.flows_left_out}};
 }
 
-Reply learned(const policy::World& world, const policy::LearnQuestion& question, Timestamp since,
-              Timestamp now) {
+/// What may keep a lesson from being whole.
+json::array learn_notes(const policy::World& world, const policy::LearnQuestion& question, bool saw_all) {
+  json::array notes;
+  const policy::Segment& segment = world.policy->segments.at(question.segment);
+  if (segment.mode != policy::Mode::observe)
+    notes.emplace_back(
+        fmt::format("segment {} doesn't observe, so nothing new is learned of it; set mode = "
+                    "\"observe\" in it first",
+                    question.segment));
+  if (!saw_all)
+    notes.emplace_back(fmt::format("only the latest {} flow records were looked at", kMostLearnRecords));
+  return notes;
+}
+
+Reply learned(const policy::World& world, const policy::LearnQuestion& question, bool saw_all,
+              Timestamp since, Timestamp now) {
   const auto lesson = policy::learn(world, question, now);
   if (!lesson) return problem(lesson.error());
   json::object answer = answer_view(*lesson, world);
+  answer["notes"] = learn_notes(world, question, saw_all);
   answer["segment"] = question.segment;
   answer["since"] = format_rfc3339(since);
   return json_reply(answer);
@@ -112,9 +128,11 @@ void learn_policy(Services& services, const Call& call, Respond respond) {
     };
     auto flows = store.observed(since, kMostLearnRecords);
     if (!flows) return answer(problem(flows.error()));
+    const auto saw_all = store.fits(since, kMostLearnRecords);
+    if (!saw_all) return answer(problem(saw_all.error()));
     question.flows = std::move(*flows);
-    boost::asio::post(pool, [question = std::move(question), world, now, since, answer] {
-      answer(learned(*world, question, since, now));
+    boost::asio::post(pool, [question = std::move(question), world, saw_all = *saw_all, now, since, answer] {
+      answer(learned(*world, question, saw_all, since, now));
     });
   });
 }

@@ -129,7 +129,7 @@ void add_plan(Named& all) {
   all.emplace_back("PlanWarning",
                    Fields{text("kind",
                                "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
-                               "no-rules, starts-enforcing, ends-earlier, not-signed-in"),
+                               "no-rules, starts-enforcing, ends-earlier, not-signed-in, flows-not-seen"),
                           text("text", "one sentence"), texts("lines", "what it is about")});
   all.emplace_back(
       "PlanTotals",
@@ -163,7 +163,7 @@ void add_learning(Named& all) {
       Fields{text("segment", ""), time("since", "from when on"), proposal,
              many("rules", "LearnedRule", "proposed"), many("left_out", "LearnLeftOut", "covered by no rule"),
              number("flows_covered", "by the rules"), number("flows_allowed", "by the policy as it is"),
-             number("flows_left_out", "")});
+             number("flows_left_out", ""), texts("notes", "what may keep it from being whole")});
   all.emplace_back("ExplainAnswer",
                    Fields{text("what", "segment, service and port"),
                           text("target", "the device"),

@@ -17,6 +17,8 @@ CREATE TABLE IF NOT EXISTS flows (
   direction TEXT NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL, suppressed INTEGER NOT NULL,
   segment TEXT NOT NULL DEFAULT '', service TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS flows_at ON flows(at);
+CREATE TABLE IF NOT EXISTS reports (
+  node TEXT PRIMARY KEY, boot TEXT NOT NULL, sequence INTEGER NOT NULL) WITHOUT ROWID;
 )";
 
 /// A database of an earlier release: its records have no segments.
@@ -44,24 +46,28 @@ constexpr std::int64_t kPruneStep = 10'000;
 class SqliteFlowStore final : public FlowStore {
  public:
   explicit SqliteFlowStore(Sqlite database) : database_(std::move(database)) {}
-  Result<> add(const std::vector<FlowRecord>& flows) override;
+  Result<> add(const std::vector<FlowRecord>& flows, const std::vector<FlowMark>& marks) override;
+  Result<std::vector<FlowMark>> marks() override;
   Result<std::vector<FlowRecord>> query(const FlowQuery& query) override;
   Result<std::optional<FlowPlace>> place_behind(const FlowQuery& query, std::size_t look_at) override;
   Result<FlowsAfter> after(const FlowQuery& query, std::int64_t id, std::size_t look_at) override;
   Result<std::int64_t> last_id() override;
   Result<std::vector<FlowRecord>> open(Timestamp since, std::size_t latest) override;
   Result<std::vector<policy::ObservedFlow>> observed(Timestamp since, std::size_t latest) override;
+  Result<bool> fits(Timestamp since, std::size_t records) override;
   Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) override;
 
  private:
   Sqlite database_;
 };
 
-Result<> SqliteFlowStore::add(const std::vector<FlowRecord>& flows) {
-  std::string marks = "?";
-  for (int i = 1; i < kColumnCount; ++i) marks += ",?";
+Result<> SqliteFlowStore::add(const std::vector<FlowRecord>& flows, const std::vector<FlowMark>& marks) {
+  std::string values = "?";
+  for (int i = 1; i < kColumnCount; ++i) values += ",?";
   CORDON_ASSIGN(SqliteStatement insert, database_.prepare("INSERT INTO flows (" + std::string(kColumns) +
-                                                          ") VALUES (" + marks + ")"));
+                                                          ") VALUES (" + values + ")"));
+  CORDON_ASSIGN(SqliteStatement mark,
+                database_.prepare("INSERT OR REPLACE INTO reports (node, boot, sequence) VALUES (?, ?, ?)"));
   CORDON_ASSIGN(SqliteTransaction transaction, SqliteTransaction::begin(database_));
   for (const FlowRecord& flow : flows) {
     insert.bind(1, to_us(flow.at))
@@ -85,7 +91,23 @@ Result<> SqliteFlowStore::add(const std::vector<FlowRecord>& flows) {
         .bind(19, flow.service);
     CORDON_TRY(insert.run());
   }
+  for (const FlowMark& each : marks) {
+    mark.bind(1, each.node.value).bind(2, each.boot).bind(3, static_cast<std::int64_t>(each.sequence));
+    CORDON_TRY(mark.run());
+  }
   return transaction.commit();
+}
+
+Result<std::vector<FlowMark>> SqliteFlowStore::marks() {
+  CORDON_ASSIGN(SqliteStatement select, database_.prepare("SELECT node, boot, sequence FROM reports"));
+  std::vector<FlowMark> out;
+  while (true) {
+    CORDON_ASSIGN(const bool more, select.step());
+    if (!more) return out;
+    out.push_back({.node = DeviceId(select.text(0)),
+                   .boot = select.text(1),
+                   .sequence = static_cast<std::uint64_t>(select.integer(2))});
+  }
 }
 
 Result<FlowRecord> read_row(const SqliteStatement& row) {
@@ -220,7 +242,8 @@ Result<std::vector<policy::ObservedFlow>> SqliteFlowStore::observed(Timestamp si
       database_.prepare(
           "SELECT person, source_device, destination_device, protocol, destination_port, max(seen), "
           "min(first), max(last) FROM (SELECT person, source_device, destination_device, protocol, "
-          "destination_port, at / 86400000000 AS day, direction, count(*) AS seen, min(at) AS first, "
+          "destination_port, at / 86400000000 AS day, direction, sum(suppressed + 1) AS seen, min(at) AS "
+          "first, "
           "max(at) AS last FROM (SELECT * FROM flows WHERE at >= ?1 ORDER BY at DESC LIMIT ?2) "
           "WHERE kind = 'denied' AND reason = 'observed' GROUP BY 1, 2, 3, 4, 5, 6, 7) "
           "GROUP BY person, source_device, destination_device, protocol, destination_port, day "
@@ -239,6 +262,14 @@ Result<std::vector<policy::ObservedFlow>> SqliteFlowStore::observed(Timestamp si
                      .first = from_us(select.integer(6)),
                      .last = from_us(select.integer(7))});
   }
+}
+
+Result<bool> SqliteFlowStore::fits(Timestamp since, std::size_t records) {
+  CORDON_ASSIGN(SqliteStatement select,
+                database_.prepare("SELECT count(*) FROM (SELECT 1 FROM flows WHERE at >= ?1 LIMIT ?2)"));
+  select.bind(1, to_us(since)).bind(2, static_cast<std::int64_t>(records) + 1);
+  CORDON_TRY(select.step());
+  return static_cast<std::size_t>(select.integer(0)) <= records;
 }
 
 Result<std::size_t> SqliteFlowStore::prune(Timestamp older_than, std::uint64_t max_bytes) {

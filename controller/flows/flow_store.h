@@ -71,11 +71,22 @@ struct FlowsAfter {
   bool more = false;      ///< there is more behind it already
 };
 
+/// Up to which report of a boot all of a node's are kept.
+struct FlowMark {
+  DeviceId node;
+  std::string boot{};  ///< as its Hello named it
+  std::uint64_t sequence = 0;
+  bool operator==(const FlowMark&) const = default;
+};
+
 /// One connection to the database: not for two threads at once, and never for the strand (Flows is).
 class FlowStore {
  public:
   virtual ~FlowStore() = default;
-  virtual Result<> add(const std::vector<FlowRecord>& flows) = 0;
+  /// In one transaction; a node's mark takes the place of its last.
+  virtual Result<> add(const std::vector<FlowRecord>& flows, const std::vector<FlowMark>& marks) = 0;
+  Result<> add(const std::vector<FlowRecord>& flows) { return add(flows, {}); }
+  virtual Result<std::vector<FlowMark>> marks() = 0;
   virtual Result<std::vector<FlowRecord>> query(const FlowQuery& query) = 0;  ///< newest first
   /// Of the records that a query looks at, whether they fit or not, the place of the last of the first so
   /// many; none: there are no more than so many.
@@ -89,6 +100,8 @@ class FlowStore {
   /// What targets that observe let through although no rule allowed it: by person, devices, port and day
   /// (UTC); looks at so many of the latest records and no more.
   virtual Result<std::vector<policy::ObservedFlow>> observed(Timestamp since, std::size_t latest) = 0;
+  /// Since then are there no more records than so many?
+  virtual Result<bool> fits(Timestamp since, std::size_t records) = 0;
   /// The latest record stays, so that ids go on where they were.
   virtual Result<std::size_t> prune(Timestamp older_than, std::uint64_t max_bytes) = 0;
 };

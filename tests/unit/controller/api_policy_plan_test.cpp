@@ -145,6 +145,10 @@ TEST_F(ApiPolicyPlan, LearnsFromWhatTheSegmentLetThrough) {
   EXPECT_NE(answer.text("text").find("from = { groups = [\"traders\"] }\nto = [\"lab tcp/8080\"]\n"),
             std::string::npos)
       << answer.text("text");
+  EXPECT_TRUE(lesson.at("notes").as_array().empty());
+  const auto enforced = post("learn", {{"segment", "settlement"}});
+  ASSERT_EQ(enforced.json().at("notes").as_array().size(), 1u);
+  EXPECT_NE(enforced.body.find("doesn't observe"), std::string::npos) << enforced.body;
   const auto unknown = post("learn", {{"segment", "lap"}});
   EXPECT_EQ(unknown.status, 404u);
   EXPECT_NE(unknown.body.find("did you mean"), std::string::npos) << unknown.body;

@@ -192,6 +192,8 @@ TEST_F(FlowStoreTest, AFlowIsOpenUntilEitherEndReportsItsEnd) {
   EXPECT_EQ(open[0].source_port, 5) << "let through by a target that observes";
   EXPECT_EQ(open[1].source_port, 1) << "told by both ends, one flow";
   EXPECT_EQ(must(store_->open(kStart, 1)).size(), 1u) << "the latest record alone was looked at";
+  EXPECT_FALSE(must(store_->fits(kStart, 5)));
+  EXPECT_TRUE(must(store_->fits(kStart, 6))) << "the seventh is older";
 }
 
 TEST_F(FlowStoreTest, ObservedFlowsAreCountedByDayAndOnce) {
@@ -199,11 +201,15 @@ TEST_F(FlowStoreTest, ObservedFlowsAreCountedByDayAndOnce) {
     FlowRecord record = flow(at, direction == "egress" ? "laptop" : "ledger", "denied");
     record.direction = direction;
     record.reason = reason;
+    record.suppressed = 0;
     record.destination_device = "ledger";
     return record;
   };
   const Timestamp day = from_us(to_us(kStart) / 86'400'000'000 * 86'400'000'000);
   for (int i = 0; i < 3; ++i) must(store_->add({seen(day + Seconds(i), "ingress", "observed")}));
+  auto told_late = seen(day + Seconds(3), "ingress", "observed");
+  told_late.suppressed = 40;  // past the rate they were only counted
+  must(store_->add({told_late}));
   must(store_->add({seen(day + Seconds(9), "egress", "observed"),
                     seen(day + Seconds(9), "ingress", "no grant"),
                     seen(day + std::chrono::hours(24), "ingress", "observed")}));
@@ -214,7 +220,7 @@ TEST_F(FlowStoreTest, ObservedFlowsAreCountedByDayAndOnce) {
                                             .target = DeviceId("ledger"),
                                             .protocol = 6,
                                             .port = 5432,
-                                            .count = 3,
+                                            .count = 44,
                                             .first = day,
                                             .last = day + Seconds(9)}));
   EXPECT_EQ(flows[1].count, 1u);
