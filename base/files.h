@@ -25,8 +25,12 @@ struct SourceFile {
   std::string text;
 };
 
-/// All *.toml of a directory and its subdirectories, by name; a symlink loop, no file at all or more than
-/// 64 MiB together are errors.
+/// What one policy may be, wherever it comes from: in a folder, in a request, in the log.
+inline constexpr std::size_t kMaxPolicyFiles = 1'000;
+inline constexpr std::size_t kMaxPolicyBytes = 8u << 20;
+
+/// All *.toml of a directory and its subdirectories, by name; a symlink loop, no file at all, more than
+/// kMaxPolicyFiles files and more than kMaxPolicyBytes together are errors.
 Result<std::vector<SourceFile>> read_policy_directory(const std::filesystem::path& directory);
 
 }  // namespace cordon

@@ -20,8 +20,6 @@ using Inode = std::pair<dev_t, ino_t>;
 // Links to folders are followed, so a few of them can make endless trees: the walk is bounded.
 constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kMaxEntries = 100'000;
-// What the parser takes of one file (policy/toml_tree.h).
-constexpr std::size_t kMaxPolicyBytes = 8u << 20;
 
 /// The walk: what was gathered, and the folders that it is inside of.
 struct Walk {
@@ -40,12 +38,19 @@ Result<> Walk::file(const fs::path& path) {
   auto text = read_file(path, kMaxPolicyBytes);
   std::error_code unknown;
   if (!text && text.error().code == ErrorCode::invalid && text.error().hint.empty())
-    text.error().hint = fs::is_regular_file(path, unknown) ? "split it into several files" : "take it away";
+    text.error().hint = fs::is_regular_file(path, unknown)
+                            ? "a policy has that many at most, in all its files"
+                            : "take it away";
   if (!text) return std::unexpected(std::move(text).error());
   bytes += text->size();
-  if (bytes > kMaxFileBytes)
-    return fail(ErrorCode::invalid, fmt::format("the policies in '{}' have more than {} bytes together",
-                                                root.string(), kMaxFileBytes));
+  if (bytes > kMaxPolicyBytes || files.size() == kMaxPolicyFiles) {
+    return fail(ErrorCode::invalid,
+                bytes > kMaxPolicyBytes
+                    ? fmt::format("the files of '{}' have more than {} bytes together", root.string(),
+                                  kMaxPolicyBytes)
+                    : fmt::format("'{}' holds more than {} policy files", root.string(), kMaxPolicyFiles),
+                "one policy is all *.toml of the folder: move away what isn't part of it");
+  }
   files.push_back({.name = path.lexically_relative(root).string(), .text = *std::move(text)});
   return {};
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "policy/coverage.h"
 #include "policy/plan_words.h"
 #include "policy/recorded_askers.h"
 #include "policy/wording.h"
@@ -14,6 +15,7 @@ namespace cordon::policy {
 namespace {
 
 constexpr std::size_t kMostAnswers = 100;
+constexpr std::size_t kMostParts = 1'000;  ///< of one access that are judged
 const DeviceId kImagined{"a-new-member"};
 
 /// One access that is asked about, and what people call it.
@@ -92,23 +94,25 @@ class Explainer {
     if (device == world_.devices.end())
       return fail(ErrorCode::not_found,
                   fmt::format("there is no device {}", in_quotes(question_.device.value)));
-    small_.devices.emplace(*device);
+    small_.devices.emplace(device->first, device->second);
     principal_ = question_.device;
     out_.who = in_words(PlanPrincipal{.person = "", .device = question_.device, .session = {}});
     if (question_.user.value.empty()) return {};
     const auto user = world_.users.find(question_.user);
     if (user == world_.users.end())
       return fail(ErrorCode::not_found, fmt::format("there is no user {}", in_quotes(question_.user.value)));
-    small_.users.emplace(*user);
+    small_.users.emplace(user->first, user->second);
     out_.who =
         in_words(PlanPrincipal{.person = user->second.name.empty() ? user->first.value : user->second.name,
                                .device = question_.device,
                                .session = {}});
     const Session* open = nullptr;  // the latest login, if there are several
-    for (const auto& [id, session] : world_.sessions)
-      if (session.user == question_.user && session.device == question_.device && now_ < session.ends_at &&
+    for (const SessionId& id : world_.sessions.on(question_.device)) {
+      const Session& session = world_.sessions.at(id);
+      if (session.user == question_.user && now_ < session.ends_at &&
           (open == nullptr || open->authenticated_at < session.authenticated_at))
         open = &session;
+    }
     if (open != nullptr) {
       out_.session = open->id;
     } else {
@@ -117,7 +121,7 @@ class Explainer {
     const Session session =
         open ? *open : would_be_session(world_, user->second, question_.device, question_.assurance, now_);
     principal_ = session.id;
-    small_.sessions.emplace(session.id, session);
+    small_.sessions.put(session);
     return {};
   }
 
@@ -151,23 +155,63 @@ class Explainer {
     return out;
   }
 
+  /// A range of ports may be decided by several rules: each part of it is answered by itself.
   void answer(const std::string& segment, const ExplainGoal& goal, const DeviceId& target,
               std::size_t alike) {
-    if (out_.answers.size() == kMostAnswers) {
-      ++out_.left_out;
-      return;
+    const std::string what = goal.service.empty() ? segment : fmt::format("{}/{}", segment, goal.service);
+    std::optional<Access> open;  // the part that the last answer is about
+    std::size_t asked = 0;
+    for (const Access& part : parts_of(goal.access)) {
+      if (++asked > kMostParts) {
+        ++out_.left_out;
+        return;
+      }
+      const Query query{.principal = principal_,
+                        .target = target,
+                        .protocol = part.protocol.value_or(kTcp),
+                        .port = part.protocol ? part.ports.first : std::uint16_t{1}};
+      Decision decision = evaluate(small_, query, now_);
+      if (open && same_answer(out_.answers.back().decision, decision)) {
+        open->ports.last = part.ports.last;
+      } else if (out_.answers.size() == kMostAnswers) {
+        ++out_.left_out;
+        return;
+      } else {
+        open = part;
+        out_.answers.push_back({.target = target,
+                                .alike = std::max<std::size_t>(alike, 1),
+                                .imagined = alike == 0,
+                                .what = {},
+                                .query = query,
+                                .decision = std::move(decision)});
+      }
+      out_.answers.back().what = fmt::format("{} {}", what, to_string(*open));
     }
-    const Query query{.principal = principal_,
-                      .target = target,
-                      .protocol = goal.access.protocol.value_or(kTcp),
-                      .port = goal.access.protocol ? goal.access.ports.first : std::uint16_t{1}};
-    out_.answers.push_back({.target = target,
-                            .alike = std::max<std::size_t>(alike, 1),
-                            .imagined = alike == 0,
-                            .what = fmt::format("{}{}{} {}", segment, goal.service.empty() ? "" : "/",
-                                                goal.service, to_string(goal.access)),
-                            .query = query,
-                            .decision = evaluate(small_, query, now_)});
+  }
+
+  static bool same_answer(const Decision& a, const Decision& b) {
+    return a.verdict == b.verdict && a.rule == b.rule && a.reason == b.reason && a.deadline == b.deadline;
+  }
+
+  /// Within each of these parts no rule names one port and not another.
+  std::vector<Access> parts_of(const Access& access) const {
+    if (!access.protocol || access.ports.first == access.ports.last) return {access};
+    std::set<std::uint32_t> starts{access.ports.first};
+    for (const Rule& rule : small_.policy->rules)
+      for (const Destination& to : rule.to)
+        for (const Access& named : accesses_of(*small_.policy, to)) {
+          if (named.protocol != access.protocol) continue;
+          for (const std::uint32_t start : {named.ports.first + 0u, named.ports.last + 1u})
+            if (start > access.ports.first && start <= access.ports.last) starts.insert(start);
+        }
+    std::vector<Access> parts;
+    for (auto start = starts.begin(); start != starts.end(); ++start) {
+      const auto next = std::next(start);
+      const std::uint32_t last = next == starts.end() ? access.ports.last : *next - 1;
+      parts.push_back({.protocol = access.protocol,
+                       .ports = {static_cast<std::uint16_t>(*start), static_cast<std::uint16_t>(last)}});
+    }
+    return parts;
   }
 
   const World& world_;

@@ -51,7 +51,9 @@ Request head_of(const Parser& parser) {
 std::optional<Reply> unreadable(const boost::system::error_code& error) {
   Reply reply;
   if (error == http::error::body_limit) {
-    reply = problem(413, Error{ErrorCode::exhausted, "the body is larger than 8 MiB", "send less"});
+    reply =
+        problem(413, Error{ErrorCode::exhausted,
+                           fmt::format("the body is larger than {} MiB", kMaxBodyBytes >> 20), "send less"});
   } else if (error == http::error::header_limit) {
     reply = problem(
         431, Error{ErrorCode::exhausted, "the head of the request is larger than 16 KiB", "send less"});

@@ -16,8 +16,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMaxFiles = 1000;
-
 Result<> check_file_name(std::string_view name) {
   const bool plain = !name.empty() && name.size() <= 255 && name.front() != '/' && name.ends_with(".toml") &&
                      std::ranges::all_of(name, [](char c) { return c >= ' ' && c != '\x7f' && c != '\\'; });
@@ -40,7 +38,7 @@ Field files_field() {
           .type = Type::objects,
           .about = "all files of the policy",
           .required = true,
-          .longest = kMaxFiles,
+          .longest = kMaxPolicyFiles,
           .ref = "PolicyFile"};
 }
 

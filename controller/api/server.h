@@ -14,7 +14,8 @@ namespace cordon::controller::api {
 
 namespace asio = boost::asio;
 
-inline constexpr std::size_t kMaxBodyBytes = 8u << 20;
+/// A whole policy (kMaxPolicyBytes), of which JSON may escape every character.
+inline constexpr std::size_t kMaxBodyBytes = 17u << 20;
 inline constexpr std::size_t kMaxHeaderBytes = 16u << 10;
 inline constexpr std::size_t kMaxHttpsConnections = 256;
 inline constexpr std::size_t kMaxLocalConnections = 64;

@@ -132,13 +132,23 @@ TEST_F(Files, PoliciesThatAreNoFilesAreErrors) {
 TEST_F(Files, TooMuchTogetherIsAnError) {
   for (int i = 0; i < 8; ++i) {
     put(std::to_string(i) + ".toml", "");
-    fs::resize_file(root_ / (std::to_string(i) + ".toml"), kMaxFileBytes / 8);  // sparse
+    fs::resize_file(root_ / (std::to_string(i) + ".toml"), kMaxPolicyBytes / 8);  // sparse
   }
   EXPECT_TRUE(read_policy_directory(root_));
   put("one-more.toml", "x");
   const auto refused = read_policy_directory(root_);
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().message().find("more than 67108864 bytes together"), std::string::npos)
+  EXPECT_NE(refused.error().message().find("more than 8388608 bytes together"), std::string::npos)
+      << refused.error().message();
+}
+
+TEST_F(Files, TooManyFilesAreAnError) {
+  for (std::size_t i = 0; i < kMaxPolicyFiles; ++i) put(std::to_string(i) + ".toml", "");
+  EXPECT_TRUE(read_policy_directory(root_));
+  put("one-more.toml", "");
+  const auto refused = read_policy_directory(root_);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("holds more than 1000 policy files"), std::string::npos)
       << refused.error().message();
 }
 
@@ -151,7 +161,7 @@ TEST_F(Files, AHugePolicyFileIsRefusedWithoutReadingIt) {
   ASSERT_EQ(::getrusage(RUSAGE_SELF, &after), 0);
   ASSERT_FALSE(refused);
   EXPECT_TRUE(refused.error().message().ends_with(
-      "huge.toml' has more than 8388608 bytes; split it into several files"))
+      "huge.toml' has more than 8388608 bytes; a policy has that many at most, in all its files"))
       << refused.error().message();
   EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 4096) << "KiB";
 }

@@ -63,10 +63,29 @@ TEST_F(ExplainTest, TheOpenSessionIsAskedAbout) {
             (Lines{"trader@acme.example on laptop may not reach settlement/ledger tcp/5432 at ledger-1 and "
                    "1 like it: no rule that speaks of it holds",
                    "  \"traders-to-ledger\" needs assurance aal3, found aal2"}));
-  world.world().sessions.begin()->second.assurance = Assurance::aal3;
+  const SessionId open = world.world().sessions.begin()->first;
+  world.world().sessions.change(open, [](policy::Session& s) { s.assurance = Assurance::aal3; });
   EXPECT_EQ(lines(),
             (Lines{"trader@acme.example on laptop may reach settlement/ledger tcp/5432 at ledger-1 and "
                    "1 like it: rule \"traders-to-ledger\" allows it until 2026-01-05T10:15:00Z"}));
+}
+
+TEST_F(ExplainTest, ARangeIsAnsweredInItsParts) {
+  world.policy(
+      std::string(kPolicy) +
+      "[[allow]]\nname = \"admin\"\nfrom = { groups = [\"traders\"] }\nto = [\"settlement tcp/7000-7999\"]\n"
+      "[[forbid]]\nname = \"never\"\nfrom = { groups = [\"traders\"] }\nto = [\"settlement tcp/7080\"]\n");
+  question.to = "settlement tcp/7000-7100";
+  EXPECT_EQ(
+      lines(),
+      (Lines{
+          "trader@acme.example on laptop may reach settlement tcp/7000-7079 at ledger-1 and 1 like it: rule "
+          "\"admin\" allows it until 2026-01-05T10:15:00Z",
+          "trader@acme.example on laptop may not reach settlement tcp/7080 at ledger-1 and 1 like it: rule "
+          "\"never\" forbids it",
+                   "  \"admin\" holds too",
+          "trader@acme.example on laptop may reach settlement tcp/7081-7100 at ledger-1 and 1 like it: rule "
+          "\"admin\" allows it until 2026-01-05T10:15:00Z"}));
 }
 
 TEST_F(ExplainTest, WithoutSessionALoginIsImagined) {
