@@ -34,11 +34,14 @@ struct cordon_prefix {
 };
 
 /* settings[0], memory mapped by the daemon: each field is stored in one piece. */
-#define CORDON_SETTINGS_READY 1u    /* the maps hold a state */
-#define CORDON_SETTINGS_ISOLATED 2u /* only grants with CORDON_GRANT_RESPONDER hold */
+#define CORDON_SETTINGS_READY 1u     /* the maps hold a state */
+#define CORDON_SETTINGS_ISOLATED 2u  /* only grants with CORDON_GRANT_RESPONDER hold */
+#define CORDON_SETTINGS_EPOCH_DUE 4u /* the daemon's: it turned, and the epoch is still to be raised */
+#define CORDON_SETTINGS_FLAG_BITS 8
 struct cordon_settings {
   __u32 epoch;
-  __u32 flags;
+  __u32 pad;
+  __u64 flags;        /* above CORDON_SETTINGS_FLAG_BITS the generation: both change in one store */
   __u64 confirmed_ns; /* 0: never confirmed */
   __u64 node_lease_ns;
 };
@@ -61,14 +64,24 @@ struct cordon_host {
   __u32 overlay_ifindex; /* 0: none yet */
 };
 
+/* A row of principals or targets has two sides: from generation `changed_in` on `now` holds, until then
+ * `before`. So a state is written beside the one that holds, and the settings' generation turns all of it at
+ * once. An absent side is as if the row were not there. The migration names the fields of `now` without it:
+ * they are what a row without sides had. */
+
 /* principals: source address -> who it is. */
 #define CORDON_PRINCIPAL_ISOLATED 1u
 #define CORDON_PRINCIPAL_CHECK_OWNER 2u
-struct cordon_principal {
+#define CORDON_PRINCIPAL_ABSENT 4u
+struct cordon_principal_side {
   __u64 class_id;
   __u64 deadline_ns[CORDON_DEADLINE_SLOTS];
   __u32 flags;
   __u32 uid;
+};
+struct cordon_principal {
+  __u64 changed_in; /* first: it and what most packets ask of `now` are one cache line */
+  struct cordon_principal_side now, before;
 };
 
 /* targets: destination prefix -> target. The overlay's own prefixes are there with id 0: "ours, but
@@ -78,9 +91,16 @@ struct cordon_target_key {
   __u8 address[16];
 };
 #define CORDON_TARGET_OBSERVE 1u
-struct cordon_target {
+#define CORDON_TARGET_ABSENT 2u
+struct cordon_target_side {
   __u32 id;
   __u32 flags;
+};
+struct cordon_target {
+  __u64 changed_in;
+  struct cordon_target_side now, before;
+  __u32 prefix_bits; /* the key's, when a side is absent: what holds then is looked for above it */
+  __u32 pad;
 };
 
 /* grants: tried as exact port, then grant_ranges by longest prefix, then any port, then any protocol. */
@@ -142,11 +162,11 @@ struct cordon_end {
   __u8 pad[5];
 };
 
-CORDON_STATIC_ASSERT(sizeof(struct cordon_settings) == 24, "settings layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_settings) == 32, "settings layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_host) == 112, "host layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_principal) == 80, "principal layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_principal) == 168, "principal layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_target_key) == 20, "target key layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_target) == 8, "target layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_target) == 32, "target layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_grant_key) == 16, "grant key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_grant) == 12, "grant layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_range_key) == 20, "range key layout");

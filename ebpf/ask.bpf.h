@@ -34,9 +34,9 @@ static __always_inline void fill_ports(__u32 protocol, __be16 port, struct tuple
 }
 
 static __always_inline int in_overlay(const struct cordon_address* address) {
-  struct cordon_target_key key = {.prefix_bits = 128};
-  __builtin_memcpy(key.address, address, sizeof(key.address));
-  return bpf_map_lookup_elem(&targets, &key) != NULL;
+  __u32 zero = 0;
+  struct cordon_settings* set = bpf_map_lookup_elem(&settings, &zero);
+  return set && target_in(address, READ_ONCE(set->flags)) != NULL;
 }
 
 /* The one overlay address of a family that a uid may send from; zero: none. */

@@ -130,9 +130,12 @@ __noinline int decide_packet(struct __sk_buff* skb, struct packet* p, struct vie
     if (renew(skb, p, view)) return VERDICT_ACCEPT;
     if (view->cut) cut(p, view->now_ns, view->cut);
   }
+  __u64 asked = view->flags;
   __u32 reason = begin(skb, p, view, 0);
   if (reason && p->tuple.protocol == IPPROTO_TCP && !is_bare_syn(p) && !begin(skb, p, view, 1))
     return VERDICT_ACCEPT;
+  /* The state turned between the two questions: the first was of the one before. */
+  if (reason && view->flags != asked) reason = begin(skb, p, view, 0);
   return reason ? drop(skb, p, view->now_ns, reason) : VERDICT_ACCEPT;
 }
 
@@ -147,10 +150,10 @@ __noinline int pass_error(struct __sk_buff* skb, struct packet* p, struct view* 
 
 /* A forwarded packet may come from behind this node (a gateway's subnets answer what was asked of them), but
  * not in the name of anybody whom this node knows: a container that masquerades is not the device. */
-static __always_inline int forwarded_in_our_name(struct __sk_buff* skb, const struct packet* p) {
+static __always_inline int forwarded_in_our_name(struct __sk_buff* skb, const struct packet* p,
+                                                 const struct view* view) {
   if (p->tuple.direction != CORDON_EGRESS || !skb->ingress_ifindex) return 0;
-  struct cordon_address source = p->tuple.source;
-  return bpf_map_lookup_elem(&principals, &source) != NULL;
+  return principal_in(&p->tuple.source, view->flags) != NULL;
 }
 
 /* Step 3 for a packet that was understood, and the way to the rest. */
@@ -180,7 +183,7 @@ static __always_inline int verdict(struct __sk_buff* skb, __u32 l2, __u8 directi
   look(&view, cached_boot_ns());
   if (!reason) reason = parse_behind_ip(skb, &p);
   if (!reason) reason = view.reason;
-  if (!reason && forwarded_in_our_name(skb, &p)) reason = CORDON_REASON_forwarded;
+  if (!reason && forwarded_in_our_name(skb, &p, &view)) reason = CORDON_REASON_forwarded;
   if (!reason && p.fragment_at) reason = join_fragment(&p, view.now_ns, direction);
   if (reason) return drop(skb, &p, view.now_ns, reason);
   if (p.icmp_error) return pass_error(skb, &p, &view);

@@ -34,14 +34,15 @@ cordon_prefix prefix_to_abi(const Prefix& prefix) {
 void add_principal(Image& image, const policy::PrincipalKey& key, const policy::PrincipalValue& value,
                    const TimeBase& base) {
   static_assert(policy::kDeadlineSlots == CORDON_DEADLINE_SLOTS);
-  cordon_principal out{};
+  cordon_principal row{};
+  cordon_principal_side& out = row.now;
   out.class_id = value.class_id.value;
   for (std::size_t i = 0; i < policy::kDeadlineSlots; ++i)
     out.deadline_ns[i] = base.to_boot(value.deadlines[i]);
   out.flags = (value.isolated ? CORDON_PRINCIPAL_ISOLATED : 0) |
               (value.check_owner ? CORDON_PRINCIPAL_CHECK_OWNER : 0);
   out.uid = value.uid;
-  image[Table::principals].add(to_abi(key.address), out);
+  image[Table::principals].add(to_abi(key.address), row);
 }
 
 cordon_range_key range_key(const policy::GrantKey& key) {
@@ -154,9 +155,9 @@ void add_entry(Image& image, const policy::Key& key, const policy::Value& value,
     add_principal(image, *principal, std::get<policy::PrincipalValue>(value), base);
   } else if (const auto* target = std::get_if<policy::TargetKey>(&key)) {
     const auto& v = std::get<policy::TargetValue>(value);
-    image[Table::targets].add(
-        target_key(target->prefix),
-        cordon_target{.id = v.id.value, .flags = v.observe ? CORDON_TARGET_OBSERVE : 0});
+    cordon_target row{};
+    row.now = {.id = v.id.value, .flags = v.observe ? CORDON_TARGET_OBSERVE : 0};
+    image[Table::targets].add(target_key(target->prefix), row);
   } else if (const auto* grant = std::get_if<policy::GrantKey>(&key)) {
     add_grant(image, *grant, std::get<policy::GrantValue>(value));
   } else if (std::holds_alternative<policy::SettingsKey>(key)) {

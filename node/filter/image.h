@@ -14,7 +14,7 @@
 
 namespace cordon::node {
 
-/// The tables that a plan writes.
+/// The tables that a plan writes, in its order.
 enum class Table : std::uint8_t { grants, ranges, targets, principals, people, guards, allow };
 inline constexpr std::size_t kTables = 7;
 const char* map_name(Table table);

@@ -13,6 +13,8 @@
 #include "node/filter/ends.h"
 #include "node/filter/people.h"
 #include "node/filter/run_plan.h"
+#include "node/filter/sides.h"
+#include "node/filter/writes.h"
 
 namespace cordon::node {
 namespace {
@@ -24,6 +26,11 @@ std::uint64_t own_netns_cookie() {
   socklen_t size = sizeof cookie;
   if (!socket || ::getsockopt(socket.get(), SOL_SOCKET, kSoNetnsCookie, &cookie, &size) != 0) return 0;
   return cookie;
+}
+
+/// Without the generation.
+std::uint32_t flags_of(const cordon_settings& settings) {
+  return static_cast<std::uint32_t>(settings.flags & ((1u << CORDON_SETTINGS_FLAG_BITS) - 1));
 }
 
 ImageConfig image_config(const FilterConfig& config) {
@@ -94,34 +101,48 @@ Result<> KernelFilter::confirm(BootNs confirmed) {
   return {};
 }
 
-/// The kernel's maps as a plan writes them.
+/// The kernel's maps as a plan writes them; the settings and host that the state has that it turns to, if
+/// any.
 class KernelFilter::Writer final : public TableWriter {
  public:
-  explicit Writer(KernelFilter& filter) : filter_(filter) {}
+  explicit Writer(KernelFilter& filter, const HostImage* host = nullptr, bool epoch_due = false)
+      : filter_(filter), host_(host), epoch_due_(epoch_due) {}
   Result<> write(Table table, const Rows& rows) override { return filter_.map(table).write(rows); }
   Result<> remove(Table table, const Rows& rows) override { return filter_.map(table).remove(rows); }
+  Result<> turn() override {
+    if (host_ == nullptr) return {};
+    CORDON_TRY(filter_.write_host(host_->host));
+    filter_.guard_sockets();
+    filter_.settings_.turn(host_->flags | (epoch_due_ ? CORDON_SETTINGS_EPOCH_DUE : 0), host_->node_lease_ns);
+    return {};
+  }
   void raise_epoch() override { filter_.settings_.raise_epoch(); }
 
  private:
   KernelFilter& filter_;
+  const HostImage* host_;
+  bool epoch_due_;
 };
 
 Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const TimeBase& base) {
   Image want = make_image(wanted, base, image_config(config_));
   const auto fits = check_capacity(want, capacity());
   CORDON_ASSIGN(Image have, read_all());
+  const auto settled = settle_all(have);
   const Plan plan = make_plan(std::move(have), std::move(want));
   const HostImage host = make_host(wanted, config_.wireguard_port, netns_cookie_);
-  if (!fits) {
+  if (!fits || !settled) {
     Writer writer(*this);
     if (auto done = run_cut(plan, writer); !done)
       log::error("node.filter", "cutting: {}", done.error().message());
     tighten(host);
-    return std::unexpected(fits.error());
+    return std::unexpected(!fits ? fits.error() : settled.error());
   }
   const cordon_settings before = settings_.read();
-  const bool narrower = before.node_lease_ns > host.node_lease_ns || (host.flags & ~before.flags) != 0;
-  CORDON_ASSIGN(ApplyReport report, apply(plan, host, plan.takes_away || narrower));
+  const bool narrower = before.node_lease_ns > host.node_lease_ns || (host.flags & ~flags_of(before)) != 0;
+  // One that was killed after it turned owes the epoch to flows of the state before.
+  const bool owed = (before.flags & CORDON_SETTINGS_EPOCH_DUE) != 0;
+  CORDON_ASSIGN(ApplyReport report, apply(plan, host, plan.takes_away || narrower || owed));
 
   CORDON_ASSIGN(const auto counted, rule_counters());
   std::vector<RuleId> gone;
@@ -208,6 +229,20 @@ Result<Image> KernelFilter::read_all() const {
   return image;
 }
 
+Result<> KernelFilter::settle_all(Image& held) {
+  constexpr std::array kSided{Table::targets, Table::principals};
+  std::array<SettledRows, kSided.size()> settled;
+  for (std::size_t i = 0; i < kSided.size(); ++i) {
+    settled[i] = settle(kSided[i], held[kSided[i]], settings_.generation());
+    held[kSided[i]] = std::move(settled[i].rows);
+  }
+  for (std::size_t i = 0; i < kSided.size(); ++i) {
+    CORDON_TRY(map(kSided[i]).write(settled[i].unmade));
+    CORDON_TRY(map(kSided[i]).remove(settled[i].absent));
+  }
+  return {};
+}
+
 Result<> KernelFilter::read_host() {
   const __u32 zero = 0;
   if (bpf_map_lookup_elem(objects_->map("host"), &zero, &host_) != 0)
@@ -232,7 +267,7 @@ Result<> KernelFilter::set_peers(const std::vector<Endpoint>& endpoints) {
 void KernelFilter::tighten(const HostImage& host) {
   const cordon_settings held = settings_.read();
   settings_.set_node_lease_ns(std::min<std::uint64_t>(held.node_lease_ns, host.node_lease_ns));
-  settings_.set_flags(held.flags | (host.flags & ~CORDON_SETTINGS_READY));
+  settings_.set_flags(flags_of(held) | (host.flags & ~CORDON_SETTINGS_READY));
   if (auto written = write_host(host.host); !written)
     log::error("node.filter", "{}", written.error().message());
   guard_sockets();
@@ -240,27 +275,40 @@ void KernelFilter::tighten(const HostImage& host) {
 }
 
 Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host, bool raise_epoch) {
-  Writer writer(*this);
-  if (auto done = run_plan(plan, writer); !done) {
+  Writer writer(*this, &host, raise_epoch);
+  const std::uint64_t generation = settings_.generation() + 1;
+  const auto written = run_plan(plan, generation, writer);
+  if (!written) {
     tighten(host);
-    return std::unexpected(done.error());
+    return std::unexpected(written.error());
   }
-  CORDON_TRY(write_host(host.host));
-  guard_sockets();
-  settings_.set_node_lease_ns(host.node_lease_ns);
-  settings_.set_flags(host.flags);
-  if (raise_epoch) settings_.raise_epoch();
-  CORDON_ASSIGN(const bool verified, verify(plan));
+  if (raise_epoch) {
+    settings_.raise_epoch();
+    settings_.set_flags(host.flags);
+  }
+  CORDON_ASSIGN(const bool verified, verify(plan, *written, generation));
   return ApplyReport{
       .written = plan.written, .removed = plan.removed, .epoch_raised = raise_epoch, .verified = verified};
 }
 
-Result<bool> KernelFilter::verify(const Plan& plan) const {
-  for (const Step& step : plan.steps) {
-    CORDON_ASSIGN(const bool holds, map(step.table).holds(step.rows, step.kind != Step::Kind::remove));
-    if (!holds) return false;
+Result<bool> KernelFilter::verify(const Plan& plan, Written written, std::uint64_t generation) const {
+  bool all = true;
+  const auto note = [&](Table table, const Rows& rows, bool present) -> Result<> {
+    if (!all) return {};
+    CORDON_ASSIGN(all, map(table).holds(rows, present));
+    return {};
+  };
+  if (written == Written::in_place) {
+    for (const Step& step : plan.steps)
+      CORDON_TRY(note(step.table, step.rows, step.kind != Step::Kind::remove));
+    return all;
   }
-  return true;
+  CORDON_TRY(for_writes(plan, generation, [&](const Write& write) -> Result<> {
+    if (write.kind == Write::Kind::put) return note(write.table, *write.rows, true);
+    if (write.kind == Write::Kind::remove) return note(write.table, *write.rows, false);
+    return {};
+  }));
+  return all;
 }
 
 }  // namespace cordon::node

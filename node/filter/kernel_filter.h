@@ -10,6 +10,7 @@
 #include "node/filter/kernel_map.h"
 #include "node/filter/objects.h"
 #include "node/filter/plan.h"
+#include "node/filter/run_plan.h"
 #include "node/filter/settings.h"
 
 namespace cordon::node {
@@ -52,7 +53,10 @@ class KernelFilter final : public Filter {
   KernelMap map(Table table) const;
   std::array<std::size_t, kTables> capacity() const;
   Result<Image> read_all() const;
-  /// Runs the plan, then writes settings and host, then raises the epoch when asked; on failure only what
+  /// Makes of rows as they are held those that hold; what somebody left who was killed while he wrote is
+  /// taken out of the maps first.
+  Result<> settle_all(Image& held);
+  /// Runs the plan, which turns settings and host too, then raises the epoch when asked; on failure only what
   /// takes access away is done.
   Result<ApplyReport> apply(const Plan& plan, const HostImage& host, bool raise_epoch);
   Result<> read_host();
@@ -61,7 +65,7 @@ class KernelFilter final : public Filter {
   void guard_sockets();
   /// Settings that are narrower, and host, of a state that can't be written as a whole.
   void tighten(const HostImage& host);
-  Result<bool> verify(const Plan& plan) const;
+  Result<bool> verify(const Plan& plan, Written written, std::uint64_t generation) const;
   void forget_rules(const std::vector<RuleId>& rules);
   Result<std::map<RuleId, Counter>> cached_rules() const;
   Result<> sweep_when_due();

@@ -20,6 +20,9 @@ namespace {
 /// though its fields are the same.
 constexpr int kMapMeaning = 1;
 
+/// The side of a row that holds (abi.h): its fields are named as those of a row without sides.
+constexpr std::string_view kHoldingSide = "now";
+
 static_assert(std::endian::native == std::endian::little,
               "a wider field begins with the narrower one's bytes");
 
@@ -46,9 +49,12 @@ Result<> add_fields(const btf* types, std::uint32_t id, const std::string& name,
     const std::uint32_t bits = btf_member_bit_offset(type, i);
     if (btf_member_bitfield_size(type, i) != 0 || bits % 8 != 0)
       return fail(ErrorCode::internal, fmt::format("a bit field in '{}'", name));
-    const std::string inner = btf__name_by_offset(types, member.name_off);
-    CORDON_TRY(
-        add_fields(types, member.type, name.empty() ? inner : name + "." + inner, offset + bits / 8, out));
+    std::string inner = btf__name_by_offset(types, member.name_off);
+    if (inner == kHoldingSide)
+      inner = name;
+    else if (!name.empty())
+      inner = name + "." + inner;
+    CORDON_TRY(add_fields(types, member.type, inner, offset + bits / 8, out));
   }
   return {};
 }

@@ -2,15 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "node/filter/sides.h"
+
 namespace cordon::node {
 namespace {
-
-constexpr std::array kAddOrder{Table::grants, Table::ranges, Table::targets, Table::principals,
-                               Table::people, Table::guards, Table::allow};
-constexpr std::array kOverwriteOrder{Table::principals, Table::targets, Table::grants, Table::ranges,
-                                     Table::people,     Table::guards,  Table::allow};
-constexpr std::array kRemoveOrder{Table::principals, Table::grants, Table::ranges, Table::targets,
-                                  Table::people,     Table::guards, Table::allow};
 
 /// Flows stand on the overlay's tables only.
 bool holds_flows(Table table) {
@@ -24,7 +19,6 @@ Plan make_plan(Image have, Image want) {
   for (std::size_t i = 0; i < kTables; ++i)
     by_table[i] = difference(std::move(have.tables[i]), std::move(want.tables[i]));
   Plan plan;
-  const auto of = [&](Table t) -> RowsDifference& { return by_table[static_cast<std::size_t>(t)]; };
   const auto push = [&](Step::Kind kind, Table table, Rows& rows, Rows before) {
     if (rows.empty()) return;
     if (kind == Step::Kind::remove)
@@ -35,9 +29,12 @@ Plan make_plan(Image have, Image want) {
     plan.steps.push_back(
         {.kind = kind, .table = table, .rows = std::move(rows), .before = std::move(before)});
   };
-  for (Table t : kAddOrder) push(Step::Kind::add, t, of(t).added, {});
-  for (Table t : kOverwriteOrder) push(Step::Kind::overwrite, t, of(t).overwritten, std::move(of(t).before));
-  for (Table t : kRemoveOrder) push(Step::Kind::remove, t, of(t).removed, {});
+  for (std::size_t i = 0; i < kTables; ++i) {
+    const auto table = static_cast<Table>(i);
+    push(Step::Kind::add, table, by_table[i].added, {});
+    push(Step::Kind::overwrite, table, by_table[i].overwritten, std::move(by_table[i].before));
+    push(Step::Kind::remove, table, by_table[i].removed, {});
+  }
   return plan;
 }
 
@@ -63,20 +60,20 @@ Plan undo(const Plan& plan, std::size_t done) {
 
 Plan cut(const Plan& plan) {
   using Kind = Step::Kind;
-  Plan principals, others, guards;
+  Plan first, others, guards;
   for (const Step& step : plan.steps) {
     if (step.table == Table::guards) {
       if (step.kind != Kind::remove) guards.steps.push_back(step);
     } else if (step.kind == Kind::add) {
-      continue;
+      if (has_sides(step.table)) first.steps.push_back({Kind::remove, step.table, step.rows, {}});
     } else if (step.table == Table::principals) {
       const Rows& gone = step.kind == Kind::overwrite ? step.before : step.rows;
-      principals.steps.push_back({Kind::remove, step.table, gone, {}});
+      first.steps.push_back({Kind::remove, step.table, gone, {}});
     } else {
       others.steps.push_back(step);
     }
   }
-  Plan out = std::move(principals);
+  Plan out = std::move(first);
   for (Plan* part : {&others, &guards})
     for (Step& step : part->steps) out.steps.push_back(std::move(step));
   out.takes_away = true;

@@ -1,6 +1,5 @@
 #pragma once
-// What to write in which order, so that meanwhile no packet is accepted that neither state allows and none is
-// dropped that both allow (I10; DATAPATH.md, "Writing the maps"). Pure.
+// What turns the rows that the maps hold into those that are wanted; writes.h has the order. Pure.
 
 #include <string>
 #include <vector>
@@ -23,16 +22,14 @@ struct Plan {
   std::size_t written = 0, removed = 0;
 };
 
-/// 1. new grants, ranges, targets; 2. principals and guards added or overwritten, then whatever else is
-/// overwritten;
-/// 3. removals, principals first. The epoch comes after the last step.
+/// At most one step for each table and kind, in the order of Table. Rows with sides are settled (sides.h).
 Plan make_plan(Image have, Image want);
 
 /// What undoes the first `done` steps, last first.
 Plan undo(const Plan& plan, std::size_t done);
 
 /// What of the plan needs no room and takes access away, for when the rest can't be written: principals that
-/// change go, then whatever is overwritten or removed; guards only come.
+/// change go, then whatever is overwritten or removed, and what stands on a side already; guards only come.
 Plan cut(const Plan& plan);
 /// What is left after `cut`.
 Plan rest(const Plan& plan);

@@ -1,9 +1,24 @@
 #include "node/filter/run_plan.h"
 
 #include "base/log.h"
+#include "node/filter/sides.h"
+#include "node/filter/writes.h"
 
 namespace cordon::node {
 namespace {
+
+Result<> run_write(const Write& write, TableWriter& tables) {
+  switch (write.kind) {
+    case Write::Kind::put:
+    case Write::Kind::put_going:
+      return tables.write(write.table, *write.rows);
+    case Write::Kind::turn:
+      return tables.turn();
+    case Write::Kind::remove:
+      break;
+  }
+  return tables.remove(write.table, *write.rows);
+}
 
 Result<> run_step(const Step& step, TableWriter& tables) {
   return step.kind == Step::Kind::remove ? tables.remove(step.table, step.rows)
@@ -12,25 +27,31 @@ Result<> run_step(const Step& step, TableWriter& tables) {
 
 Result<> run_steps(const Plan& plan, TableWriter& tables) {
   for (const Step& step : plan.steps) CORDON_TRY(run_step(step, tables));
-  return {};
+  return tables.turn();
 }
 
 }  // namespace
 
 Result<> run_cut(const Plan& plan, TableWriter& tables) {
   Result<> first;
-  for (const Step& step : cut(plan).steps)
-    if (auto done = run_step(step, tables); !done && first) first = std::move(done);
+  for (const Step& step : cut(plan).steps) {
+    auto done = run_step(step, tables);
+    if (done) continue;
+    if (first) first = std::move(done);
+    // A row that is left on a side would hold when the generation comes that it was written for.
+    if (has_sides(step.table)) (void)tables.remove(step.table, step.rows);
+  }
   tables.raise_epoch();
   return first;
 }
 
-Result<> run_plan(const Plan& plan, TableWriter& tables) {
-  if (run_steps(plan, tables)) return {};
+Result<Written> run_plan(const Plan& plan, std::uint64_t generation, TableWriter& tables) {
+  if (for_writes(plan, generation, [&](const Write& write) { return run_write(write, tables); }))
+    return Written::turned;
   Result<> done = run_cut(plan, tables);
   const Plan after = rest(plan);
   if (done) done = run_steps(after, tables);
-  if (done) return {};
+  if (done) return Written::in_place;
   // Half a class may lack what it denies: nothing that was added stays. A failed step may have written rows.
   for (const Step& step : undo(after, after.steps.size()).steps)
     if (step.kind == Step::Kind::remove)

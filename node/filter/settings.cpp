@@ -24,6 +24,10 @@ T load(T& field) {
   return std::atomic_ref<T>(field).load(std::memory_order_acquire);
 }
 
+__u64 flags_word(std::uint64_t generation, std::uint32_t flags) {
+  return generation << CORDON_SETTINGS_FLAG_BITS | flags;
+}
+
 }  // namespace
 
 Result<SettingsMap> SettingsMap::map(int map_fd) {
@@ -40,13 +44,24 @@ SettingsMap::~SettingsMap() {
 
 cordon_settings SettingsMap::read() const {
   return {.epoch = load(settings_->epoch),
+          .pad = 0,
           .flags = load(settings_->flags),
           .confirmed_ns = load(settings_->confirmed_ns),
           .node_lease_ns = load(settings_->node_lease_ns)};
 }
 
+std::uint64_t SettingsMap::generation() const {
+  return load(settings_->flags) >> CORDON_SETTINGS_FLAG_BITS;
+}
+
 void SettingsMap::set_flags(std::uint32_t flags) {
-  store(settings_->flags, flags);
+  store(settings_->flags, flags_word(generation(), flags));
+}
+
+void SettingsMap::turn(std::uint32_t flags, std::uint64_t node_lease_ns) {
+  if (node_lease_ns < load(settings_->node_lease_ns)) set_node_lease_ns(node_lease_ns);
+  store(settings_->flags, flags_word(generation() + 1, flags));
+  set_node_lease_ns(node_lease_ns);
 }
 
 void SettingsMap::set_node_lease_ns(std::uint64_t lease) {

@@ -17,7 +17,11 @@ class SettingsMap {
   ~SettingsMap();
 
   cordon_settings read() const;
+  std::uint64_t generation() const;
+  /// Of the generation that holds.
   void set_flags(std::uint32_t flags);
+  /// The next generation, in one store with its flags. The lease is never longer than either state's.
+  void turn(std::uint32_t flags, std::uint64_t node_lease_ns);
   void set_node_lease_ns(std::uint64_t lease);
   /// Never backwards: an old confirmation that comes late doesn't shorten what a newer one gave.
   void confirm(BootNs at);

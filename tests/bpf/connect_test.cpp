@@ -81,6 +81,7 @@ class ConnectTest : public FilterTest {
   }
   bool refused(int error) const { return error == EHOSTUNREACH; }
 
+  NetSandbox net_;
   std::filesystem::path cgroup_;
 };
 
@@ -100,6 +101,44 @@ TEST_F(ConnectTest, DeniedIsToldAtOnceAndGrantedIsNot) {
 TEST_F(ConnectTest, MappedSocketsAreIpv4) {
   EXPECT_TRUE(refused(connect_to(address(kV4.server), 5433, SOCK_STREAM, true)));
   EXPECT_FALSE(refused(connect_to(address(kV4.server), 5432, SOCK_STREAM, true)));
+}
+
+// An isolated host drops what goes around the overlay; TCP would try for minutes.
+TEST_F(ConnectTest, WhatContainmentDropsIsToldAtOnce) {
+  const Address far = address("203.0.113.20"), own = address("203.0.113.10");
+  net_.make_veth("c-a", "c-b");
+  shell("ip addr add 203.0.113.10/24 dev c-a");
+  EXPECT_FALSE(refused(connect_to(far, 443)));
+  settings().isolated = true;
+  write();
+  EXPECT_TRUE(refused(connect_to(far, 443)));
+  EXPECT_TRUE(refused(connect_to(far, 443, SOCK_STREAM, true)));
+  EXPECT_TRUE(refused(connect_to(address("2001:db8::20"), 443)));
+  EXPECT_GE(filter_->drop_counters().value().at("host isolated").packets, 3u);
+  const auto seen = events();
+  ASSERT_FALSE(seen.empty());
+  EXPECT_EQ(seen.back().reason, "host isolated");
+  EXPECT_EQ(seen.back().destination, address("2001:db8::20"));
+  EXPECT_EQ(seen.back().destination_port, 443);
+  // Controllers on their port, this host itself, containers (their packets meet the guard), datagrams.
+  const Address controller = address("198.51.100.1");
+  EXPECT_EQ(connect_to(controller, 7443), ENETUNREACH);
+  EXPECT_TRUE(refused(connect_to(controller, 7444)));
+  for (const char* loopback : {"127.0.0.1", "::1", "0.0.0.0", "::"})
+    EXPECT_FALSE(refused(connect_to(address(loopback), 9))) << loopback;
+  EXPECT_EQ(connect_to(far, 443, SOCK_STREAM, false, true), ENETUNREACH);
+  EXPECT_EQ(connect_to(far, 443, SOCK_DGRAM), 0);
+  EXPECT_TRUE(refused(connect_to(own, 443))) << "nobody listens there";
+  const node::Descriptor listener(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in6 any{};
+  any.sin6_family = AF_INET6;
+  any.sin6_port = htons(443);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&any), sizeof any), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  EXPECT_FALSE(refused(connect_to(own, 443)));
+  settings().isolated = false;
+  write();
+  EXPECT_FALSE(refused(connect_to(far, 444)));
 }
 
 TEST_F(ConnectTest, OtherDestinationsAndOtherNamespacesAreLeftAlone) {

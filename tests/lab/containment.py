@@ -45,6 +45,15 @@ other.settimeout(2)
 print(json.dumps({"far": told, "near": other.recv(1) == b"x"}), flush=True)
 """
 
+# Connects around the overlay and tells why it can't: HOST.
+CONNECTOR = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], 4444), 10)
+except OSError as error:
+    print(error.strerror)
+"""
+
 
 class Containment(LabTest):
     def isolated_silence(self, wire, what):
@@ -98,6 +107,8 @@ class Containment(LabTest):
             end(listener, holder)
         expect(self.responder_reaches(), "a responder reaches ledger")
         self.knocks_around("isolated")
+        done = self.lab.on("ledger", PYTHON, "-c", CONNECTOR, TRADER.v4)
+        expect(done.stdout == "No route to host\n", "a program on ledger is told at once that it can't connect", done)
         done = self.lab.on("ledger", "ping", "-c1", "-W1", TRADER.v4)
         expect(done.returncode != 0, "ledger can't ping around the overlay", done)
 

@@ -34,7 +34,7 @@ TEST(Image, DeadlinesBecomeBootTime) {
   principal.uid = 1000;
   state.entries[policy::PrincipalKey{Address::from_v4(0x64400001)}] = principal;
   const Image image = make_image(state, kBase, {});
-  const auto out = value_at<cordon_principal>(image[Table::principals], 0);
+  const auto out = value_at<cordon_principal>(image[Table::principals], 0).now;
   EXPECT_EQ(out.deadline_ns[0], CORDON_NEVER);
   EXPECT_EQ(out.deadline_ns[2], kBase.sent_boot_ns + 5'000'000'000);
   EXPECT_EQ(out.flags, CORDON_PRINCIPAL_ISOLATED | CORDON_PRINCIPAL_CHECK_OWNER);

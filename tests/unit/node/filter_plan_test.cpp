@@ -6,6 +6,8 @@
 #include <set>
 
 #include "node/filter/plan.h"
+#include "node/filter/sides.h"
+#include "node/filter/writes.h"
 
 namespace cordon::node {
 namespace filter_plan_test {
@@ -30,35 +32,82 @@ policy::NodeState small_state() {
   return state;
 }
 
-std::vector<std::pair<Kind, Table>> order_of(const Plan& plan) {
-  std::vector<std::pair<Kind, Table>> out;
-  for (const Step& step : plan.steps) out.emplace_back(step.kind, step.table);
+using Did = std::pair<Write::Kind, Table>;
+constexpr auto kPut = Write::Kind::put, kPutGoing = Write::Kind::put_going, kRemove = Write::Kind::remove;
+constexpr Did kTurn{Write::Kind::turn, Table{}};
+
+std::vector<Did> order_of(const Plan& plan) {
+  std::vector<Did> out;
+  const auto all = for_writes(plan, 1, [&](const Write& write) -> Result<> {
+    out.emplace_back(write.kind, write.table);
+    return {};
+  });
+  EXPECT_TRUE(all);
   return out;
 }
 
-TEST(Plan, AddsGrantsAndTargetsBeforeThePrincipalsThatUseThem) {
+TEST(Plan, AddsGrantsBeforeTheTargetsAndPrincipalsThatUseThemAndTurnsLast) {
   const Plan plan = make_plan(empty_image(), make_image(small_state(), kBase, {}));
-  EXPECT_THAT(order_of(plan),
-              testing::ElementsAre(std::pair(Kind::add, Table::grants), std::pair(Kind::add, Table::targets),
-                                   std::pair(Kind::add, Table::principals)));
+  EXPECT_THAT(order_of(plan), testing::ElementsAre(Did(kPut, Table::grants), Did(kPut, Table::targets),
+                                                   Did(kPut, Table::principals), kTurn));
   EXPECT_FALSE(plan.takes_away);
   EXPECT_EQ(plan.written, 4u);  // with the overlay's own prefix
 }
 
-TEST(Plan, MovesAPrincipalToANewClassBetweenItsGrantsComingAndTheOldOnesGoing) {
+TEST(Plan, WhatGoesGoesAfterTheTurn) {
   const auto before = small_state();
   auto after = before;
-  std::erase_if(after.entries,
-                [](const auto& e) { return std::holds_alternative<policy::GrantKey>(e.first); });
+  std::erase_if(after.entries, [](const auto& e) {
+    return std::holds_alternative<policy::GrantKey>(e.first) ||
+           std::holds_alternative<policy::TargetKey>(e.first);
+  });
   after.entries[policy::GrantKey{.class_id = ClassId(2), .target = TargetId(1), .protocol = 6, .port = 80}] =
       policy::GrantValue{.rule = RuleId(2), .lease_s = 900};
   std::get<policy::PrincipalValue>(after.entries[policy::PrincipalKey{Address::from_v4(0x64400001)}])
       .class_id = ClassId(2);
   const Plan plan = make_plan(make_image(before, kBase, {}), make_image(after, kBase, {}));
-  EXPECT_THAT(order_of(plan), testing::ElementsAre(std::pair(Kind::add, Table::grants),
-                                                   std::pair(Kind::overwrite, Table::principals),
-                                                   std::pair(Kind::remove, Table::grants)));
+  EXPECT_THAT(order_of(plan),
+              testing::ElementsAre(Did(kPut, Table::grants), Did(kPutGoing, Table::targets),
+                                   Did(kPut, Table::principals), kTurn, Did(kRemove, Table::grants),
+                                   Did(kRemove, Table::targets)));
   EXPECT_TRUE(plan.takes_away);
+}
+
+template <class Row>
+Row row_of(const Rows& rows, std::size_t i) {
+  Row out;
+  std::memcpy(&out, rows.value(i), sizeof out);
+  return out;
+}
+
+TEST(Plan, ARowHasTwoSidesUntilItTurns) {
+  policy::NodeState state = small_state();
+  const Rows old_targets = make_image(state, kBase, {})[Table::targets];
+  const auto target = policy::TargetKey{Prefix::host(Address::from_v4(0x64400002))};
+  state.entries[target] = policy::TargetValue{.id = TargetId(9), .observe = true};
+  const Rows new_targets = make_image(state, kBase, {})[Table::targets];
+  ASSERT_EQ(old_targets.size(), 2u);
+  const auto both = row_of<cordon_target>(changing(Table::targets, new_targets, old_targets, 5), 1);
+  EXPECT_EQ(both.changed_in, 5u);
+  EXPECT_EQ(both.now.id, 9u);
+  EXPECT_EQ(both.now.flags, CORDON_TARGET_OBSERVE);
+  EXPECT_EQ(both.before.id, 1u);
+  EXPECT_EQ(both.prefix_bits, 0u);
+  const auto coming_row = row_of<cordon_target>(coming(Table::targets, new_targets, 5), 1);
+  EXPECT_EQ(coming_row.before.flags, CORDON_TARGET_ABSENT);
+  EXPECT_EQ(coming_row.prefix_bits, 128u);
+  const auto going_row = row_of<cordon_target>(going(Table::targets, new_targets, 5), 1);
+  EXPECT_EQ(going_row.now.flags, CORDON_TARGET_ABSENT);
+  EXPECT_EQ(going_row.before.id, 9u);
+
+  const Rows held = changing(Table::targets, new_targets, old_targets, 5);
+  EXPECT_EQ(settle(Table::targets, held, 5).rows.values, new_targets.values);
+  EXPECT_TRUE(settle(Table::targets, held, 5).unmade.empty());
+  EXPECT_EQ(settle(Table::targets, held, 4).rows.values, old_targets.values);
+  EXPECT_EQ(settle(Table::targets, held, 4).unmade.values, old_targets.values);
+  EXPECT_EQ(settle(Table::targets, coming(Table::targets, new_targets, 5), 4).absent.size(), 2u);
+  EXPECT_EQ(settle(Table::targets, going(Table::targets, new_targets, 5), 5).absent.size(), 2u);
+  EXPECT_EQ(settle(Table::targets, going(Table::targets, new_targets, 5), 4).rows.values, new_targets.values);
 }
 
 TEST(Plan, EqualStatesNeedNothing) {
@@ -138,6 +187,11 @@ TEST(Plan, ACutTakesAllThatGoesAndTheRestLeadsToWhatIsWanted) {
       run(maps, step);
     }
     for (const Step& step : plan.steps) {
+      const auto& held = maps[static_cast<std::size_t>(step.table)];
+      if (step.kind == Step::Kind::add && has_sides(step.table)) {
+        for (std::size_t i = 0; i < step.rows.size(); ++i)
+          EXPECT_FALSE(held.contains(bytes(step.rows.key(i), step.rows.key_size))) << "on a side";
+      }
       if (step.kind == Step::Kind::add || step.table == Table::guards) continue;
       Maps removed = maps;
       if (step.kind == Step::Kind::remove) run(removed, step);
