@@ -132,6 +132,12 @@ Result<std::unique_ptr<Objects>> Objects::load(const std::filesystem::path& pin_
                                                const MapSizes& sizes, const LoadOptions& options) {
   CORDON_ASSIGN(Object object, open(options.programs));
   std::unique_ptr<Objects> out(new Objects(pin_directory, options.programs, std::move(object)));
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, out->object_.get()) {
+    const bool wanted = options.only.empty() ||
+                        std::ranges::find(options.only, bpf_program__name(program)) != options.only.end();
+    bpf_program__set_autoload(program, wanted);
+  }
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, out->object_.get()) {
     if (bpf_map__is_internal(map)) continue;

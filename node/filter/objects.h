@@ -29,6 +29,8 @@ struct LoadOptions {
   /// Told after each step that a crash could follow: for tests.
   std::function<void(std::string_view)> after_step = [](std::string_view) {};
   bool tcx = true;  ///< false: attached as on a kernel without tcx
+  /// The programs that are loaded, by name; empty: all. Nearly all of a load's time is the verifier's.
+  std::vector<std::string_view> only = {};
 };
 
 class Objects {

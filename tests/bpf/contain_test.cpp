@@ -10,7 +10,7 @@ constexpr Hosts kUnderlay6{"v6", "2001:db8::20", "", "2001:db8::10", ""};
 
 class ContainTest : public FilterTest, public testing::WithParamInterface<Hosts> {
  protected:
-  ContainTest() { settings().isolated = true; }
+  ContainTest() : FilterTest(kGuardPrograms) { settings().isolated = true; }
   Address outside() const { return address(GetParam().client); }
   Address here() const { return address(GetParam().server); }
   bool v4() const { return here().is_v4(); }

@@ -13,6 +13,7 @@ constexpr int kStates = 20, kPacketsPerState = 120;
 
 class DifferentialTest : public FilterTest {
  protected:
+  DifferentialTest() : FilterTest(kOverlayPrograms) {}
   unsigned below(unsigned n) { return static_cast<unsigned>(random_() % n); }
   bool chance(unsigned percent) { return below(100) < percent; }
   template <class T>

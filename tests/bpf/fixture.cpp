@@ -18,10 +18,10 @@ std::set<std::string>& met_reasons() {
   return met;
 }
 
-FilterTest::FilterTest() {
+FilterTest::FilterTest(const std::vector<std::string_view>& programs) {
   static int counter = 0;
   pins_ = "/sys/fs/bpf/cordon-test-" + std::to_string(::getpid()) + "-" + std::to_string(counter++);
-  auto filter = node::KernelFilter::open(config_at(pins_));
+  auto filter = node::KernelFilter::open(config_at(pins_), {.only = programs});
   if (!filter) {
     ADD_FAILURE() << filter.error().message();
     throw std::runtime_error("no filter, no test");
@@ -198,7 +198,7 @@ policy::PrincipalValue& FilterTest::principal(std::string_view text) {
   return std::get<policy::PrincipalValue>(state_.entries.at(policy::PrincipalKey{address(text)}));
 }
 
-FamilyTest::FamilyTest() {
+FamilyTest::FamilyTest(const std::vector<std::string_view>& programs) : FilterTest(programs) {
   const Hosts& hosts = GetParam();
   add_principal(hosts.client, 1);
   add_principal(hosts.other, 2);

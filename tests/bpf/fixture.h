@@ -6,6 +6,8 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "node/filter/kernel_filter.h"
 #include "node/filter/sweep.h"
@@ -37,9 +39,14 @@ inline Verdict passed(std::string reason = {}) {
   return {.accept = true, .reason = std::move(reason), .rule = {}};
 }
 
+/// What a test that attaches nothing needs of the filter's programs.
+inline const std::vector<std::string_view> kOverlayPrograms{"overlay_in", "overlay_out", "sweep"};
+inline const std::vector<std::string_view> kGuardPrograms{"guard_in", "guard_out", "guard_in_eth"};
+
 class FilterTest : public testing::Test {
  protected:
-  FilterTest();
+  /// `programs`: those that the test runs; without, all are loaded, which takes four times as long.
+  explicit FilterTest(const std::vector<std::string_view>& programs = {});
   ~FilterTest() override;
 
   static node::FilterConfig config_at(const std::filesystem::path& pins);
@@ -110,7 +117,7 @@ inline constexpr Hosts kV6{"v6", "fd00:c0de::20", "fd00:c0de::21", "fd00:c0de::1
 /// the server's node sees it. The other client (class 2) may nothing.
 class FamilyTest : public FilterTest, public testing::WithParamInterface<Hosts> {
  protected:
-  FamilyTest();
+  explicit FamilyTest(const std::vector<std::string_view>& programs = kOverlayPrograms);
   Flow to_server(std::uint16_t port, std::uint16_t from = 40000) const;
   Address client() const { return address(GetParam().client); }
   Address server() const { return address(GetParam().server); }

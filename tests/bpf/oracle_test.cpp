@@ -26,6 +26,7 @@ std::uint64_t wanted_pairs() {
 
 class OracleTest : public FilterTest {
  protected:
+  OracleTest() : FilterTest(kOverlayPrograms) {}
   struct Asker {
     policy::PrincipalRef who;
     policy::OverlayAddresses addresses;

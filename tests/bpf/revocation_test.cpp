@@ -37,7 +37,7 @@ std::vector<Case> all_cases() {
 /// Two principals, classes 1 and 2, each with a running flow to the same target by a rule of its own.
 class RevocationTest : public FilterTest, public testing::WithParamInterface<Case> {
  protected:
-  RevocationTest() {
+  RevocationTest() : FilterTest(kOverlayPrograms) {
     const Case& c = GetParam();
     const bool v4 = address(c.hosts.client).is_v4();
     target_ = c.end == End::gateway ? address(v4 ? "10.1.2.3" : "2001:db8:1::3") : address(c.hosts.server);

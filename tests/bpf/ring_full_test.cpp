@@ -8,7 +8,7 @@ namespace ring_full_test {
 
 class RingFullTest : public FilterTest {
  protected:
-  RingFullTest() {
+  RingFullTest() : FilterTest(kOverlayPrograms) {
     add_principal(kV4.client, 1);
     add_target(kV4.server, 1);
     add_grant({.protocol = policy::kUdp, .port = 53, .rule = 1});

@@ -46,6 +46,7 @@ struct Question {
 
 class SequenceTest : public FilterTest {
  protected:
+  SequenceTest() : FilterTest(kOverlayPrograms) {}
   unsigned below(unsigned n) { return static_cast<unsigned>(random_() % n); }
   bool chance(unsigned percent) { return below(100) < percent; }
   Address host(bool v4, unsigned i) {

@@ -14,7 +14,7 @@ inline Verdict counted() {
 
 class UnderlayTest : public FilterTest, public testing::WithParamInterface<Hosts> {
  protected:
-  UnderlayTest() {
+  UnderlayTest() : FilterTest(kGuardPrograms) {
     settings().underlay = policy::Underlay::guard;
     guard(policy::kTcp, {443, 443});
     guard(policy::kTcp, {8000, 8099});

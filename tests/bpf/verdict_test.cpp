@@ -229,7 +229,10 @@ TEST_P(SixTest, MappedAddressInAnIpv6HeaderIsNobody) {
   EXPECT_EQ(in(packet), dropped("malformed packet"));
 }
 
-class FourTest : public VerdictTest {};
+class FourTest : public FamilyTest {
+ protected:
+  FourTest() : FamilyTest({"overlay_in", "overlay_in_eth"}) {}
+};
 INSTANTIATE_TEST_SUITE_P(Families, FourTest, testing::Values(kV4));
 
 TEST_P(FourTest, OptionsMoveTheLayerFourHeader) {
