@@ -7,6 +7,7 @@
 #include <set>
 
 #include "controller/api/views.h"
+#include "controller/core/change_log.h"
 #include "controller/core/services.h"
 #include "policy/bound_tests.h"
 #include "policy/run_tests.h"
@@ -91,12 +92,42 @@ void warn_of_countries(policy::ParseResult& parsed) {
   if (!warning.message.empty()) parsed.diagnostics.push_back(std::move(warning));
 }
 
-void read_policy(PolicyInput& input, bool countries_known) {
+/// A node whose own lease is over drops everything, whatever a rule's lease says.
+void warn_of_leases(policy::ParseResult& parsed, Seconds node_lease) {
+  policy::Diagnostic warning{
+      .severity = policy::Severity::warning,
+      .place = {},
+      .message = "",
+      .hints = {
+          "nodes' lease is [leases] node in the controller's configuration when the installation is made"}};
+  for (const policy::Rule& rule : parsed.policy->rules) {
+    if (rule.effect != policy::Effect::allow || rule.lease <= node_lease) continue;
+    if (!warning.message.empty()) {
+      warning.also.push_back(rule.place);
+      continue;
+    }
+    warning.place = rule.place;
+    warning.message = fmt::format(
+        "rule \"{}\" has a lease of {}, but a node that hears from no controller drops everything "
+        "after {}",
+        rule.name, format_duration(rule.lease), format_duration(node_lease));
+  }
+  if (!warning.message.empty()) parsed.diagnostics.push_back(std::move(warning));
+}
+
+/// What the installation gives rules to go by.
+struct Given {
+  bool countries = false;
+  Seconds node_lease{};
+};
+
+void read_policy(PolicyInput& input, const Given& given) {
   policy::ParseResult& parsed = input.parsed;
   parsed = policy::parse(input.files, system_time_zones());
   policy::bound_tests(parsed);
   if (!parsed.ok()) return;
-  if (!countries_known) warn_of_countries(parsed);
+  if (!given.countries) warn_of_countries(parsed);
+  warn_of_leases(parsed, given.node_lease);
   const auto results = policy::run_tests(parsed.policy);
   const auto failures = policy::failures(results);
   input.tests = results.size();
@@ -112,12 +143,12 @@ std::string counted(std::size_t count, std::string_view one) {
 
 void parse_aside(Services& services, std::vector<SourceFile> files, std::function<void(PolicyInput)> then) {
   auto input = std::make_shared<PolicyInput>(PolicyInput{.files = std::move(files), .parsed = {}});
-  const bool countries_known = services.places != nullptr;
-  boost::asio::post(services.pool,
-                    [strand = services.strand, input, countries_known, then = std::move(then)] {
-                      read_policy(*input, countries_known);
-                      boost::asio::post(strand, [input, then] { then(std::move(*input)); });
-                    });
+  const Given given{.countries = services.places != nullptr,
+                    .node_lease = services.log.world().installation.node_lease};
+  boost::asio::post(services.pool, [strand = services.strand, input, given, then = std::move(then)] {
+    read_policy(*input, given);
+    boost::asio::post(strand, [input, then] { then(std::move(*input)); });
+  });
 }
 
 Reply refused(const PolicyInput& input) {

@@ -82,6 +82,16 @@ TEST_F(ApiPolicy, CountriesThatNobodyKnowsAreWarnedOf) {
   EXPECT_EQ(warning(apply(text)), expected);
 }
 
+// P7.
+TEST_F(ApiPolicy, ALeaseThatNoNodeKeepsIsWarnedOf) {
+  const auto answer = apply(with_rule("one") + "lease = \"8h\"\n");
+  ASSERT_EQ(answer.status, 200u) << answer.body;
+  EXPECT_NE(
+      answer.body.find("has a lease of 8h, but a node that hears from no controller drops everything after"),
+      std::string::npos)
+      << answer.body;
+}
+
 TEST_F(ApiPolicy, IsAppliedAndConfirmed) {
   const auto applied = apply(with_rule("one"));
   ASSERT_EQ(applied.status, 200u) << applied.body;
