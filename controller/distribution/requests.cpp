@@ -22,7 +22,7 @@ RateLimiter::Time request_now() {
   return RateLimiter::Time::clock::now();
 }
 
-/// The active device of that name or with that overlay address (its own or a session's on it).
+/// The device of that name or with that overlay address; sessions' addresses are no targets.
 DeviceId find_target(const policy::World& world, const std::string& text) {
   const auto address = Address::parse(text);
   if (!address) return DeviceId(text);
