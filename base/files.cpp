@@ -15,6 +15,8 @@
 namespace cordon {
 namespace {
 
+constexpr std::string_view kUnfinished = ".tmp";
+
 class FileDescriptor {
  public:
   explicit FileDescriptor(int fd) : fd_(fd) {}
@@ -93,7 +95,8 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
 Result<> write_file(const std::filesystem::path& path, std::string_view content, unsigned mode) {
   const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   const std::string beside =
-      (folder / fmt::format(".{}.{}.tmp", path.filename().string(), to_hex(random_bytes(8)))).string();
+      (folder / fmt::format(".{}.{}{}", path.filename().string(), to_hex(random_bytes(8)), kUnfinished))
+          .string();
   auto done = write_and_sync(beside, content, mode);
   if (done && ::rename(beside.c_str(), path.c_str()) != 0) {
     done = fail_errno(fmt::format("can't replace '{}'", path.string()), errno);
@@ -103,6 +106,17 @@ Result<> write_file(const std::filesystem::path& path, std::string_view content,
     return done;
   }
   return sync_folder(folder);
+}
+
+void remove_unfinished(const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  std::error_code listed;
+  for (auto it = fs::directory_iterator(directory, listed); !listed && it != fs::directory_iterator();
+       it.increment(listed)) {
+    const std::string name = it->path().filename().string();
+    std::error_code ignored;  // it is tried again at the next start
+    if (name.starts_with('.') && name.ends_with(kUnfinished)) fs::remove(it->path(), ignored);
+  }
 }
 
 }  // namespace cordon

@@ -20,6 +20,9 @@ Result<std::string> read_file(const std::filesystem::path& path, std::size_t lim
 /// Writes beside, fsyncs, renames over, fsyncs the folder. `mode` as for open(2).
 Result<> write_file(const std::filesystem::path& path, std::string_view content, unsigned mode = 0644);
 
+/// Takes away what a write_file() that was killed left in a directory; for its only writer, before it writes.
+void remove_unfinished(const std::filesystem::path& directory);
+
 struct SourceFile {
   std::string name;  ///< as shown in diagnostics, relative to the directory asked for
   std::string text;

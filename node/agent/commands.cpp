@@ -116,6 +116,7 @@ Result<> enrol_now(const CommandOptions& options) {
 }
 
 Result<> serve(const NodeConfig& config) {
+  remove_unfinished(config.state_directory);  // of a daemon that was killed; keys may stand in it
   const IdentityStore store(config.state_directory);
   CORDON_ASSIGN(const auto identity, store.load());
   if (!identity)

@@ -79,6 +79,14 @@ TEST_F(Files, WritesAtomicallyWithItsModeAndLeavesNothingBeside) {
   EXPECT_EQ(entries(), 1u);
 }
 
+TEST_F(Files, WhatAKilledWriteLeftIsTakenAway) {
+  for (const char* name : {".keys.e83a7afe05e3c4aa.tmp", ".profile", "notes.tmp", "keys"}) put(name, "x");
+  remove_unfinished(root_);
+  EXPECT_FALSE(fs::exists(root_ / ".keys.e83a7afe05e3c4aa.tmp"));
+  EXPECT_EQ(entries(), 3u);
+  remove_unfinished(root_ / "nothing");
+}
+
 TEST_F(Files, AFailedWriteLeavesTheOldAndNoTrace) {
   EXPECT_FALSE(write_file(root_ / "no" / "folder", "x"));
   fs::create_directory(root_ / "folder");
