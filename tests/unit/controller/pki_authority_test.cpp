@@ -2,6 +2,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 
+#include <memory>
+
 #include "controller/pki/authority.h"
 #include "controller/pki/csr.h"
 #include "tests/support/log_fixture.h"
@@ -12,32 +14,37 @@ namespace pki_authority_test {
 
 using namespace test;
 
+struct FreeX509 {
+  void operator()(X509* one) const { X509_free(one); }
+  void operator()(X509_STORE* one) const { X509_STORE_free(one); }
+  void operator()(X509_STORE_CTX* one) const { X509_STORE_CTX_free(one); }
+  void operator()(STACK_OF(X509) * one) const { sk_X509_free(one); }
+  void operator()(BIO* one) const { BIO_free(one); }
+};
+template <class T>
+using Held = std::unique_ptr<T, FreeX509>;
+
 /// All certificates of a PEM text.
-std::vector<X509*> read_all(const std::string& pem) {
-  std::vector<X509*> all;
-  BIO* bio = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-  while (X509* one = PEM_read_bio_X509(bio, nullptr, nullptr, nullptr)) all.push_back(one);
-  BIO_free(bio);
+std::vector<Held<X509>> read_all(const std::string& pem) {
+  std::vector<Held<X509>> all;
+  const Held<BIO> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  while (X509* one = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) all.emplace_back(one);
   return all;
 }
 
 /// OpenSSL's verdict on a chain (leaf first) as a TLS client's certificate at that time.
 int verdict(const std::string& chain_pem, const std::string& root_pem, Timestamp at) {
-  X509_STORE* store = X509_STORE_new();
-  for (X509* root : read_all(root_pem)) X509_STORE_add_cert(store, root);
-  std::vector<X509*> chain = read_all(chain_pem);
-  STACK_OF(X509)* rest = sk_X509_new_null();
-  for (std::size_t i = 1; i < chain.size(); ++i) sk_X509_push(rest, chain[i]);
-  X509_STORE_CTX* context = X509_STORE_CTX_new();
-  X509_STORE_CTX_init(context, store, chain.at(0), rest);
-  X509_STORE_CTX_set_default(context, "ssl_client");
-  X509_STORE_CTX_set_time(context, 0, to_us(at) / 1'000'000);
-  X509_verify_cert(context);
-  const int error = X509_STORE_CTX_get_error(context);
-  X509_STORE_CTX_free(context);
-  sk_X509_free(rest);
-  X509_STORE_free(store);
-  return error;
+  const Held<X509_STORE> store(X509_STORE_new());
+  const auto roots = read_all(root_pem), chain = read_all(chain_pem);
+  for (const auto& root : roots) X509_STORE_add_cert(store.get(), root.get());
+  const Held<STACK_OF(X509)> rest(sk_X509_new_null());
+  for (std::size_t i = 1; i < chain.size(); ++i) sk_X509_push(rest.get(), chain[i].get());
+  const Held<X509_STORE_CTX> context(X509_STORE_CTX_new());
+  X509_STORE_CTX_init(context.get(), store.get(), chain.at(0).get(), rest.get());
+  X509_STORE_CTX_set_default(context.get(), "ssl_client");
+  X509_STORE_CTX_set_time(context.get(), 0, to_us(at) / 1'000'000);
+  X509_verify_cert(context.get());
+  return X509_STORE_CTX_get_error(context.get());
 }
 
 class AuthorityTest : public testing::Test {
