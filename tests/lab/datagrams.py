@@ -1,4 +1,5 @@
-"""Numbered datagrams between two hosts, both ways at an even pace (both_ways.py), and such that nobody granted (denied.py)."""
+"""Numbered datagrams between hosts: both ways at an even pace (both_ways.py), and such that nobody granted
+(denied.py)."""
 import json
 import select
 import subprocess

@@ -1,28 +1,23 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """What a person meets at once: the first SYN after a login finds the door open, a denial is told within a millisecond,
 and a cut flow's sockets are destroyed at both ends.
 
 Controller, ledger and trader of the lab's usual company, and fifty traders who use trader one after the other.
 """
 import json
-import os
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "lab.d"))
+import harness
+import topology
+from harness import LEDGER, PYTHON, TRADER, LabTest, end, expect, note
+from hosts import patient, wait_until
+from perimeter import totp
 
-import topology  # noqa: E402
-from hosts import Lab, LabError, patient, wait_until  # noqa: E402
-from perimeter import Perimeter  # noqa: E402
-
-FAILURES = []
 LOGINS = 50
 PASSWORD = "correct horse battery staple"
-LEDGER, TRADER = topology.BY_NAME["ledger"], topology.BY_NAME["trader"]
 
 # Signs in as one after the other and connects at once; standard input: JSON. Prints one object for each.
 PEOPLE = """
@@ -84,44 +79,24 @@ except OSError as error:
 """
 
 
-def expect(holds, what, detail=""):
-    print(("ok    " if holds else "FAIL  ") + what, flush=True)
-    if not holds:
-        FAILURES.append(what)
-        print("".join(f"      | {line}\n" for line in str(detail).strip().splitlines()), end="", flush=True)
-
-
-class FirstPacket:
+class FirstPacket(LabTest):
     def __init__(self, lab):
-        self.lab = lab
-        self.perimeter = Perimeter(lab)
+        super().__init__(lab)
         self.people = {}
 
-    def add_people(self):
-        for number in range(LOGINS):
-            name = f"trader{number}@acme.example"
+    def up(self):
+        names = [f"trader{number}@acme.example" for number in range(LOGINS)]
+        topology.POLICY = topology.POLICY.replace('"trader@acme.example"', ", ".join(f'"{name}"' for name in names))
+        self.perimeter.up((LEDGER, TRADER), people=())
+        for name in names:
             made = self.perimeter.ask("user", "add", name, "--password-file", "-", input=PASSWORD + "\n")
             self.people[name] = parse_qs(urlparse(made["otpauth"]).query)["secret"][0]
-
-    def start(self):
-        self.perimeter.write_controller_config()
-        self.perimeter.start_controller()
-        self.add_people()
-        everybody = ", ".join(f'"{name}"' for name in self.people)
-        topology.POLICY = topology.POLICY.replace('"trader@acme.example"', everybody)
-        self.perimeter.apply_policy()
-        for host in (LEDGER, TRADER):
-            self.perimeter.write_node_config(host)
-            self.perimeter.enrol(host, self.perimeter.token(host, approve=True))
-            self.perimeter.start_node(host.name)
-        for host in (LEDGER, TRADER):
-            self.perimeter.wait_ready(host.name)
         self.addresses = self.perimeter.devices()["ledger"]["addresses"]
         self.cordon = [self.lab.binary("cordon"), "--node-socket", str(self.lab.host_dir("trader") / "run" / "node.sock")]
 
     def serve(self, port):
         """Something that accepts on ledger: a connection is all that is asked for."""
-        return self.lab.popen("ledger", "/usr/bin/python3", "-c",
+        return self.lab.popen("ledger", PYTHON, "-c",
                               f"import socket\ns=socket.create_server(('::',{port}),family=socket.AF_INET6,dualstack_ipv6=True)\n"
                               "print('ready', flush=True)\nwhile True: s.accept()[0].close()",
                               stdout=subprocess.PIPE, text=True)
@@ -130,13 +105,12 @@ class FirstPacket:
         server = self.serve(5432)
         try:
             server.stdout.readline()
-            asked = {"lab.d": str(Path(__file__).resolve().parents[2] / "scripts" / "lab.d"), "cordon": self.cordon,
+            asked = {"lab.d": str(Path(topology.__file__).parent), "cordon": self.cordon,
                      "people": list(self.people.items()), "password": PASSWORD, "addresses": self.addresses}
-            done = self.lab.on("trader", "/usr/bin/python3", "-c", PEOPLE, uid=TRADER.uid, input=json.dumps(asked),
+            done = self.lab.on("trader", PYTHON, "-c", PEOPLE, uid=TRADER.uid, input=json.dumps(asked),
                                timeout=180)
         finally:
-            server.kill()
-            server.wait()
+            end(server)
         told = [json.loads(line) for line in done.stdout.splitlines()]
         failed = [each for each in told if each["error"]]
         expect(len(told) == LOGINS and not failed, f"{LOGINS} logins, each followed by connects: 0 failures",
@@ -147,19 +121,18 @@ class FirstPacket:
         expect(not late, "no login waited its two seconds out", late)
         if told:
             connects = [ms for each in told for ms in each.get("connect_ms", [])]
-            print(f"      login {statistics.median(each['login_ms'] for each in told):.0f} ms, connect "
-                  f"{statistics.median(connects):.1f} ms (medians); slowest connect {max(connects):.1f} ms")
+            note(f"login {statistics.median(each['login_ms'] for each in told):.0f} ms, connect "
+                 f"{statistics.median(connects):.1f} ms (medians); slowest connect {max(connects):.1f} ms")
 
-    def sign_in(self, name):
-        from perimeter import totp
+    def open_session(self, name):
         return self.perimeter.device_cordon("trader", "login", "--user", name, "--password-file", "-", "--totp",
                                             totp(self.people[name]), input=PASSWORD + "\n")
 
     def denial(self):
         name = next(iter(self.people))
-        wait_until(lambda: self.sign_in(name).returncode == 0, 70, "a fresh code", interval=5)
+        wait_until(lambda: self.open_session(name).returncode == 0, 70, "a fresh code", interval=5)
         for address in self.addresses:
-            done = self.lab.on("trader", "/usr/bin/python3", "-c", DENIED, address, "9", uid=TRADER.uid)
+            done = self.lab.on("trader", PYTHON, "-c", DENIED, address, "9", uid=TRADER.uid)
             told = json.loads(done.stdout)
             expect(all(code == "EHOSTUNREACH" for code, _ in told), f"{address} port 9: no route to host", told)
             typical = statistics.median(us for _, us in told)
@@ -167,14 +140,14 @@ class FirstPacket:
 
     def cut(self):
         address = next(a for a in self.addresses if ":" not in a)
-        server = self.lab.popen("ledger", "/usr/bin/python3", "-c", WAITER, "serve", "8080", stdout=subprocess.PIPE, text=True)
-        other = self.lab.popen("ledger", "/usr/bin/python3", "-c", WAITER, "serve", "8081", stdout=subprocess.PIPE, text=True)
+        server = self.lab.popen("ledger", PYTHON, "-c", WAITER, "serve", "8080", stdout=subprocess.PIPE, text=True)
+        other = self.lab.popen("ledger", PYTHON, "-c", WAITER, "serve", "8081", stdout=subprocess.PIPE, text=True)
         client = local = None
         try:
             server.stdout.readline(), other.stdout.readline()
-            client = self.lab.popen("trader", "/usr/bin/python3", "-c", WAITER, "hold", address, "8080", uid=TRADER.uid,
+            client = self.lab.popen("trader", PYTHON, "-c", WAITER, "hold", address, "8080", uid=TRADER.uid,
                                     stdout=subprocess.PIPE, text=True)
-            local = self.lab.popen("ledger", "/usr/bin/python3", "-c", WAITER, "hold", "127.0.0.1", "8081",
+            local = self.lab.popen("ledger", PYTHON, "-c", WAITER, "hold", "127.0.0.1", "8081",
                                    stdout=subprocess.PIPE, text=True)
             for each in (client, server, local, other):
                 expect(each.stdout.readline() == "holds\n", "a connection is held")
@@ -188,35 +161,10 @@ class FirstPacket:
                 expect("abort" in said, f"a grant is revoked: {who} is told that its connection is gone", said)
             expect(local.poll() is None and other.poll() is None, "others lose nothing")
         finally:
-            for process in (server, other, client, local):
-                if process and process.poll() is None:
-                    process.kill()
-                    process.wait()
+            end(server, other, client, local)
 
-    def run(self):
-        self.start()
-        for part in (self.logins, self.denial, self.cut):
-            try:
-                part()
-            except (LabError, subprocess.SubprocessError, OSError, ValueError, StopIteration) as error:
-                expect(False, f"{part.__name__}: {type(error).__name__}: {error}")
+    def parts(self):
+        return (self.logins, self.denial, self.cut)
 
 
-def main():
-    lab = Lab(os.environ.get("CORDON_LAB_NAME", "first"))
-    lab.down()
-    try:
-        lab.dir.mkdir(parents=True)
-        lab.make_wires()
-        FirstPacket(lab).run()
-        if FAILURES:
-            for name in ("controller/cordon-controller", "trader/cordon-node", "ledger/cordon-node"):
-                host, service = name.split("/")
-                print(f"--- {name}\n{lab.log_tail(host, service)}")
-    finally:
-        lab.down()
-    print(f"{len(FAILURES)} failed")
-    sys.exit(1 if FAILURES else 0)
-
-
-main()
+harness.play(FirstPacket)

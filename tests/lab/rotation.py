@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """WireGuard keys rotate under a TCP stream and 1,000 packets a second each way; preshared keys are set; the tunnel's
 MTU follows the underlay's.
 
@@ -7,77 +7,30 @@ MTU follows the underlay's.
 """
 import json
 import os
-import select
 import subprocess
-import sys
 import time
 from pathlib import Path
 
-sys.dont_write_bytecode = True
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "scripts" / "lab.d"))
-
-import measure  # noqa: E402
-import services  # noqa: E402
-import topology  # noqa: E402
-from hosts import Lab, run, wait_until  # noqa: E402
-from perimeter import Perimeter  # noqa: E402
+import harness
+import measure
+from datagrams import BothWays
+from harness import LabTest, expect, note, succeeded
+from hosts import kill, run, wait_until
 
 RATE = 1000
 MOST_LOST = 5  # packets one way, by each turn
-FAILURES = []
 
 
-def expect(holds, what, detail=""):
-    print(("ok    " if holds else "FAIL  ") + what, flush=True)
-    if not holds:
-        FAILURES.append(what)
-        print("".join(f"      | {line}\n" for line in str(detail).strip().splitlines()), end="", flush=True)
-
-
-class Datagrams:
-    """The two ends of tests/lab/both_ways.py."""
-
-    def __init__(self, lab, address):
-        script = str(HERE / "both_ways.py")
-        uid = topology.BY_NAME["trader"].uid
-        self.ends = [self.start(lab, "ledger", 65534, script, "serve", str(topology.PROBE_PORT), str(RATE)),
-                     self.start(lab, "trader", uid, script, "ask", address, str(topology.PROBE_PORT), str(RATE))]
-
-    @staticmethod
-    def start(lab, host, uid, *command):
-        process = lab.popen(host, "/usr/bin/python3", *command, uid=uid, stdin=subprocess.PIPE,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        select.select([process.stderr], [], [], 10)
-        process.stderr.readline()
-        return process
-
-    def end(self):
-        """When each lost packet was sent, to ledger and from it."""
-        for process in self.ends:
-            process.stdin.close()
-            process.stdin = None
-        server, asker = (json.loads(process.communicate(timeout=30)[0]) for process in self.ends)
-        self.sent = [len(asker["sent"]), len(server["sent"])]
-        lost = []
-        for sender, receiver in ((asker, server), (server, asker)):
-            got = set(receiver["got"])
-            lost.append([at for number, at in enumerate(sender["sent"]) if number not in got])
-        return lost
-
-
-class Rotation:
+class Rotation(LabTest):
     def __init__(self, lab):
-        self.lab = lab
-        self.perimeter = Perimeter(lab)
+        super().__init__(lab)
         self.turns = []  # what, from, to
 
     def key(self, host):
         return self.perimeter.devices()[host]["tunnel_key"]
 
     def ask_rotation(self, host):
-        done = self.perimeter.cordon("device", "rotate", host)
-        expect(done.returncode == 0, f"an operator asks {host} for a new key", done.stderr)
+        succeeded(self.perimeter.cordon("device", "rotate", host), f"an operator asks {host} for a new key")
 
     def turn(self, what, hosts, meanwhile=lambda: None):
         before = {host: self.key(host) for host in hosts}
@@ -91,14 +44,11 @@ class Rotation:
         self.turns.append((what, begun, time.monotonic(), took))
 
     def restart_controller(self):
-        pid = self.lab.pid("controller", "cordon-controller")
-        os.kill(pid, 9)
-        wait_until(lambda: self.lab.pid("controller", "cordon-controller") is None, 5, "the controller to die")
+        kill(self.lab.pid("controller", "cordon-controller"))
         self.perimeter.start_controller()
 
     def kill_node(self, host):
-        os.kill(self.lab.pid(host, "cordon-node"), 9)
-        wait_until(lambda: self.lab.pid(host, "cordon-node") is None, 5, f"{host}'s node to die")
+        kill(self.lab.pid(host, "cordon-node"))
         self.perimeter.start_node(host)
 
     def preshared(self, host):
@@ -136,18 +86,15 @@ class Rotation:
             run("ip", "-n", self.lab.netns("ledger"), "link", "set", "eth0", "mtu", str(underlay))
             begun = time.monotonic()
             wait_until(lambda: self.mtu("ledger") == overlay, 5, f"MTU {overlay} above {underlay}")
-            print(f"      underlay {underlay}: tunnel {overlay} after {(time.monotonic() - begun) * 1000:.0f} ms")
-        expect(True, "the tunnel's MTU follows the underlay's")
+            expect(True, f"underlay {underlay}: tunnel {overlay}, after {(time.monotonic() - begun) * 1000:.0f} ms")
 
-    def play(self):
-        done = self.perimeter.login("trader")
-        expect(done.returncode == 0, "the trader is signed in", done.stderr)
-        address = next(a for a in self.perimeter.devices()["ledger"]["addresses"] if ":" not in a)
-        os.kill(self.lab.pid("ledger", "echo"), 15)
-        wait_until(lambda: self.lab.pid("ledger", "echo") is None, 5, "the echo to end")
+    def everything(self):
+        self.sign_in("trader")
+        address = self.perimeter.overlay("ledger")
+        kill(self.lab.pid("ledger", "echo"))  # its port is ours
         stream = measure.Stream(self.lab, "trader", address)
         wait_until(stream.flows, 10, "the stream to begin")
-        datagrams = Datagrams(self.lab, address)
+        datagrams = BothWays(self.lab, address, RATE)
         try:
             before = self.check_preshared("from the start")
             time.sleep(2)
@@ -165,17 +112,19 @@ class Rotation:
             expect(stream.flows(), "the TCP stream flows on", f"{stream.bytes} bytes")
             expect(stream.process.poll() is None, "its connection is the first one still")
         finally:
-            lost = datagrams.end()
+            ways = datagrams.end()
             broken = stream.process.poll() is not None
             stream.end()
         expect(not broken, "TCP never broke")
-        print(f"      {datagrams.sent[0]} packets to ledger, {datagrams.sent[1]} from it; "
-              f"{sum(quiet[0] <= at < quiet[1] for way in lost for at in way)} lost in 2 s without a turn")
+        (to, _), (back, _) = ways
+        lost = [way[1] for way in ways]
+        note(f"{to} packets to ledger, {back} from it; "
+             f"{sum(quiet[0] <= at < quiet[1] for way in lost for at in way)} lost in 2 s without a turn")
         worst = []
         for what, begun, ended, took in self.turns:
-            ways = [sum(begun <= at < ended for at in way) for way in lost]
-            print(f"      {what}: lost {ways[0]} to ledger, {ways[1]} from it; {took * 1000:.0f} ms from the order")
-            worst.append(max(ways))
+            of = [sum(begun <= at < ended for at in way) for way in lost]
+            note(f"{what}: lost {of[0]} to ledger, {of[1]} from it; {took * 1000:.0f} ms from the order")
+            worst.append(max(of))
         # A machine that has no time for a daemon for 5 ms loses what comes in them: one turn in six may meet that.
         single = sorted(worst[:counted])
         expect(single[-2] <= MOST_LOST and single[-1] <= 4 * MOST_LOST,
@@ -184,26 +133,8 @@ class Rotation:
         self.secret_is_secret(secret)
         self.follow_mtu()
 
-
-def main():
-    lab = Lab(sys.argv[1] if len(sys.argv) > 1 else "rotate")
-    lab.down()
-    lab.dir.mkdir(parents=True)
-    lab.dir.chmod(0o755)
-    try:
-        lab.make_wires()
-        services.start_all(lab)
-        rotation = Rotation(lab)
-        rotation.perimeter.up()
-        rotation.play()
-    except BaseException:
-        for host in ("controller", "ledger", "trader"):
-            for log in sorted(lab.host_dir(host).glob("cordon-*.log")):
-                print(f"--- {log}\n{lab.log_tail(host, log.stem)}", flush=True)
-        raise
-    finally:
-        lab.down()
-    sys.exit(1 if FAILURES else 0)
+    def parts(self):
+        return [self.everything]
 
 
-main()
+harness.play(Rotation)

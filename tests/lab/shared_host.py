@@ -1,4 +1,4 @@
-#!/usr/bin/python3
+#!/usr/bin/python3 -B
 """One host, several people (DATAPATH.md, "Session addresses on shared hosts"): each has what is theirs, at the same
 time, with sockets of every kind; who has no session has no overlay; system uids are the device.
 
@@ -12,23 +12,16 @@ import json
 import re
 import select
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-sys.dont_write_bytecode = True
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "scripts" / "lab.d"))
-
-import topology  # noqa: E402
-from hosts import Lab, LabError, kill, run, wait_until  # noqa: E402
-from perimeter import Perimeter  # noqa: E402
+import harness
+import topology
+from harness import HERE, PYTHON, ROOT, LabTest, expect, refused, succeeded
+from hosts import LabError, kill, run, wait_until
 
 SOCKETS = str(HERE / "sockets.py")
 ANN, BEN, GUEST, SYSTEM, ROOT_UID = 30011, 30012, 30013, 200, 0
 AT_ONCE_MS = 100  # python's own part of a refusal
-FAILURES = []
 
 JUMP_POLICY = """
 [segments.jump]
@@ -47,19 +40,11 @@ to   = ["settlement/probe"]
 """
 
 
-def expect(holds, what, detail=""):
-    print(("ok    " if holds else "FAIL  ") + what, flush=True)
-    if not holds:
-        FAILURES.append(what)
-        print("".join(f"      | {line}\n" for line in str(detail).strip().splitlines()), end="", flush=True)
-    return holds
-
-
 class Held:
     """A socket that somebody keeps: sockets.py hold or listen."""
 
     def __init__(self, lab, uid, *arguments, verb="hold"):
-        self.process = lab.popen("jump", "/usr/bin/python3", SOCKETS, verb, *map(str, arguments), uid=uid,
+        self.process = lab.popen("jump", PYTHON, SOCKETS, verb, *map(str, arguments), uid=uid,
                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.first = self.line(10)
 
@@ -74,17 +59,16 @@ class Held:
         self.process.wait(10)
 
 
-class SharedHost:
+class SharedHost(LabTest):
     def __init__(self, lab):
-        self.lab = lab
-        self.perimeter = Perimeter(lab)
+        super().__init__(lab)
         self.served = {}
         self.own = {}  # person's or device's name -> (v4, v6)
 
     # ---- asking ----
 
     def sockets(self, uid, *arguments):
-        done = self.lab.on("jump", "/usr/bin/python3", SOCKETS, *map(str, arguments), uid=uid, timeout=30)
+        done = self.lab.on("jump", PYTHON, SOCKETS, *map(str, arguments), uid=uid, timeout=30)
         if done.returncode != 0:
             raise LabError(f"sockets.py {arguments}: {done.stderr}")
         return json.loads(done.stdout.splitlines()[0])
@@ -136,21 +120,8 @@ class SharedHost:
     # ---- making it ----
 
     def up(self):
-        self.perimeter.write_controller_config()
-        self.perimeter.start_controller()
-        policy = self.lab.host_dir("controller") / "policy"
-        policy.mkdir()
-        (policy / "jump.toml").write_text(JUMP_POLICY)
-        self.perimeter.apply_policy()
-        for person in ("ann@acme.example", "ben@acme.example"):
-            self.perimeter.add_user(person)
-        for name in ("ledger", "web", "jump"):
-            host = topology.BY_NAME[name]
-            self.perimeter.write_node_config(host)
-            self.perimeter.enrol(host, self.perimeter.token(host, approve=True))
-            self.perimeter.start_node(name)
-        for name in ("ledger", "web", "jump"):
-            self.perimeter.wait_ready(name)
+        people = [topology.BY_NAME["jump"].named(name).user for name in ("ann", "ben")]
+        self.perimeter.up([topology.BY_NAME[name] for name in ("ledger", "web", "jump")], people, {"jump.toml": JUMP_POLICY})
         for name, device in self.perimeter.devices().items():
             self.own[name] = tuple(sorted(device["addresses"], key=lambda a: ":" in a))
         self.serve("ledger", "5432,8080", "7007")
@@ -159,7 +130,7 @@ class SharedHost:
             "net.ipv4.ping_group_range=0 2147483647", "net.ipv4.ip_forward=1")
 
     def serve(self, host, *ports):
-        self.lab.start(host, "sockets", "/usr/bin/python3", SOCKETS, "serve", *ports)
+        self.lab.start(host, "sockets", PYTHON, SOCKETS, "serve", *ports)
         wait_until(lambda: "serving" in self.lab.log_tail(host, "sockets"), 10, f"{host} to serve")
 
     def log_in(self, name):
@@ -184,12 +155,11 @@ class SharedHost:
         self.refused(ANN, "EHOSTUNREACH", "tcp", "ledger", 5432, "mapped")
         counted = self.dropped("no_session") - before
         expect(counted == 11, "each refusal of a hook is counted as no session", counted)
-        expect(self.rules() == ({}, 2), "people without a session meet one rule by family", self.rules())
+        expect(self.rules() == ({}, 4), "people without a session meet a rule by family and range of uids", self.rules())
         self.refused(ROOT_UID, "EHOSTUNREACH", "tcp", "ledger", 5432, what="as the device, which has no grant,")
         done = self.perimeter.device_cordon("jump", "login", "--user", "ann@acme.example", "--password-file", "-",
                                             "--totp", "000000", uid=ROOT_UID, input="x\n")
-        expect(done.returncode != 0 and "is the device here" in done.stderr, "root can't log in: it is the device",
-               done.stderr)
+        refused(done, "a login of root, who is the device", "is the device here")
 
     def each_has_their_own(self):
         for family in (4, 6):
@@ -213,7 +183,7 @@ class SharedHost:
             for uid in (ROOT_UID, SYSTEM):
                 self.asks(uid, "jump", "tcp", "ledger", 8080, family=family, what=f"as uid {uid}")
             self.refused(ANN, "EHOSTUNREACH", "tcp", "ledger", 8080, family=family, what="which is the device's,")
-        expect(self.rules() == ({ANN: 2, BEN: 2}, 2), "a rule by session and family", self.rules())
+        expect(self.rules() == ({ANN: 2, BEN: 2}, 4), "a rule by session and family", self.rules())
 
     def nobody_is_another(self):
         for family in (4, 6):
@@ -248,7 +218,7 @@ class SharedHost:
             before = self.dropped("forwarded")
             for uid in (ROOT_UID, ANN):
                 done = subprocess.run(["nsenter", f"--net=/run/netns/{box}", "setpriv", f"--reuid={uid}",
-                                       f"--regid={uid}", "--clear-groups", "/usr/bin/python3", SOCKETS, "ask", "tcp",
+                                       f"--regid={uid}", "--clear-groups", PYTHON, SOCKETS, "ask", "tcp",
                                        self.address("ledger", 4), "8080"], text=True, capture_output=True, timeout=30)
                 expect('"timeout"' in done.stdout, f"uid {uid} in a box that jump masquerades reaches nothing",
                        done.stdout + done.stderr)
@@ -277,7 +247,7 @@ class SharedHost:
         expect(all("seen" in held.first for held in (*anns.values(), bens, root)), "sockets of ann, ben and the device")
         begun = time.monotonic()
         done = self.perimeter.device_cordon("jump", "logout", uid=ANN)
-        expect(done.returncode == 0, f"ann logs out, {(time.monotonic() - begun) * 1000:.0f} ms", done.stderr)
+        succeeded(done, f"ann logs out, {(time.monotonic() - begun) * 1000:.0f} ms")
         for kind, held in anns.items():
             ended = held.line(2)
             expect("ended" in ended and ended["ended"] not in ("data",),
@@ -293,7 +263,7 @@ class SharedHost:
             self.refused(ANN, "ENETUNREACH", "ping", "ledger", 0, family=family)
             self.asks(BEN, "ben", "tcp", "web", 443, family=family)
             self.asks(SYSTEM, "jump", "tcp", "ledger", 8080, family=family)
-        expect(self.rules() == ({BEN: 2}, 2), "her rules are gone", self.rules())
+        expect(self.rules() == ({BEN: 2}, 4), "her rules are gone", self.rules())
         for name, held in (("ben's", bens), ("the device's", root)):
             expect(held.line(0.2) == {} and held.process.poll() is None, f"{name} stream lives on")
             held.end()
@@ -312,7 +282,7 @@ class SharedHost:
             f"{ANN}-{ANN}", "lookup", str(self.block() + 99), "protocol", "0xc0")
         self.perimeter.start_node("jump")
         self.perimeter.wait_ready("jump")
-        wait_until(lambda: self.rules() == ({BEN: 2}, 2), 10, "the stale rule to go")
+        wait_until(lambda: self.rules() == ({BEN: 2}, 4), 10, "the stale rule to go")
         expect(True, "after a restart the rules are as before; a stale one of a former daemon is gone")
         self.asks(BEN, "ben", "tcp", "web", 443, family=6)
         expect(bens.line(0.2) == {} and bens.process.poll() is None, "ben's stream lived through it")
@@ -328,37 +298,19 @@ class SharedHost:
         pid = self.lab.pid("jump", "cordon-node")
         kill(pid)
         done = self.lab.on("jump", *self.perimeter.node_command("jump", "uninstall"))
-        expect(done.returncode == 0, "cordon-node uninstall", done.stderr)
+        succeeded(done, "cordon-node uninstall")
         expect(self.rules() == ({}, 0), "leaves no rule", self.rules())
         left = run("ip", "-n", self.lab.netns("jump"), "route", "show", "table", "all", "proto", "0xc0").stdout
         expect(left == "", "and no route in any table", left)
 
-    def run(self):
-        self.up()
-        for part in (self.nobody_has_a_session, lambda: [self.log_in(name) for name in ("ann", "ben")],
-                     self.each_has_their_own, self.nobody_is_another, self.containers_are_forwarded,
-                     self.a_logout_takes_all_of_it, self.a_restart_finds_it, self.nothing_is_left):
-            try:
-                part()
-            except (LabError, subprocess.TimeoutExpired) as error:
-                expect(False, f"{getattr(part, '__name__', 'logging in')}: {error}")
+    def logins(self):
+        for name in ("ann", "ben"):
+            self.log_in(name)
+
+    def parts(self):
+        return (self.nobody_has_a_session, self.logins, self.each_has_their_own, self.nobody_is_another,
+                self.containers_are_forwarded, self.a_logout_takes_all_of_it, self.a_restart_finds_it,
+                self.nothing_is_left)
 
 
-def main():
-    lab = Lab("share")
-    lab.down()
-    try:
-        lab.dir.mkdir(parents=True)
-        lab.dir.chmod(0o755)
-        lab.make_wires()
-        SharedHost(lab).run()
-        if FAILURES:
-            for host in ("jump", "ledger"):
-                print(f"--- {host}/cordon-node\n{lab.log_tail(host, 'cordon-node')}")
-    finally:
-        lab.down()
-    print(f"{len(FAILURES)} failed")
-    sys.exit(1 if FAILURES else 0)
-
-
-main()
+harness.play(SharedHost)
