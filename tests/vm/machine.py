@@ -16,21 +16,21 @@ KERNEL_ARGUMENTS = ("console=ttyS0 panic=-1 quiet no_timer_check mitigations=off
                     "rcupdate.rcu_cpu_stall_suppress=1 nosoftlockup nowatchdog")
 
 
-def command(image, initrd, memory_mib):
-    return ["setpriv", "--pdeathsig", "KILL", QEMU, "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "2",
-            "-m", str(memory_mib), "-nographic", "-no-reboot", "-nic", "none", "-rtc", "base=utc,clock=host",
+def command(image, initrd, memory_mib, nice):
+    return ["nice", "-n", str(nice), "setpriv", "--pdeathsig", "KILL", QEMU,
+            "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "2", "-m", str(memory_mib), "-nographic", "-no-reboot", "-nic", "none", "-rtc", "base=utc,clock=host",
             "-device", "virtio-rng-pci",
             "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
             "-kernel", image, "-initrd", initrd, "-append", KERNEL_ARGUMENTS]
 
 
-def boot(image, initramfs, timeout, memory_mib, heard):
+def boot(image, initramfs, timeout, memory_mib, nice, heard):
     """Runs until it powers off: True; after `timeout` seconds it is ended: False. `heard(line, time)` gets every line of
     the serial line as it comes, with the host's clock."""
     with tempfile.NamedTemporaryFile(suffix=".cpio.gz") as file:
         file.write(initramfs)
         file.flush()
-        process = subprocess.Popen(command(image, file.name, memory_mib), stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(command(image, file.name, memory_mib, nice), stdin=subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, "LC_ALL": "C"})
         late = threading.Event()
         timer = threading.Timer(timeout, lambda: (late.set(), process.kill()))
