@@ -44,10 +44,10 @@ void Population::settle(Timestamp now) {
 Standing Population::standing(const PrincipalRecord& record, Timestamp now, SeenOutlooks& seen) const {
   const Selectors& selectors = rules_.selectors();
   const Device& device = *devices_[record.device].in_world;
-  Asker asker{.device = &device, .session = record.in_world, .user = nullptr};
+  Asker asker{.device = &device, .session = record.in_world.get(), .user = nullptr};
   Positions positions;
   if (record.in_world != nullptr) {
-    asker.user = record.user;
+    asker.user = record.user.get();
     positions = selectors.rules_of(*record.in_world, *asker.user);
   } else {
     positions = selectors.rules_of(device, selectors.segments_of(device));

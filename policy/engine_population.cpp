@@ -80,11 +80,9 @@ void Population::touch_device(const DeviceId& id) {
 
 void Population::look_at_device(std::uint32_t number) {
   DeviceRecord& record = change_device(number);
-  if (record.in_world == nullptr) {
-    const auto found = world_.devices.find(record.id);
-    if (found == world_.devices.end()) return;
-    record.in_world = &found->second;
-  }
+  auto in_world = world_.devices.share(record.id);
+  if (in_world == nullptr) return;
+  record.in_world = std::move(in_world);
   const Device& device = *record.in_world;
   record.active = device.state == DeviceState::active;
   record.isolated = device.isolated;
@@ -143,9 +141,10 @@ void Population::touch_session(const SessionId& id) {
 /// What is told of a session, and found by, as the world has it now.
 void Population::look_at_session(std::uint32_t number) {
   PrincipalRecord& record = change_principal(number);
-  const Session& session = world_.sessions.at(record.session->id);
-  const auto user = world_.users.find(session.user);
-  const std::string name = user == world_.users.end() ? std::string() : user->second.name;
+  auto in_world = world_.sessions.share(record.session->id);
+  const Session& session = *in_world;
+  record.user = world_.users.share(session.user);
+  const std::string name = record.user == nullptr ? std::string() : record.user->name;
   if (record.in_world == nullptr || record.session->user != session.user ||
       record.session->user_name != name || record.session->claims != session.claims) {
     if (record.in_world != nullptr) list_session(number, false);
@@ -153,10 +152,9 @@ void Population::look_at_session(std::uint32_t number) {
         SessionFacts{.id = session.id, .user = session.user, .user_name = name, .claims = session.claims});
     list_session(number, true);
   }
-  record.in_world = &session;
-  record.user = user == world_.users.end() ? nullptr : &user->second;
   record.uid = session.uid;
   record.ends_at = session.ends_at;
+  record.in_world = std::move(in_world);
   queue_with_new_facts(number);
 }
 

@@ -41,15 +41,15 @@ struct PrincipalRecord {
   Timestamp ends_at = kNever;
   Timestamp changes_at = kNever;                ///< by time alone
   std::shared_ptr<const SessionFacts> session;  ///< null: the device itself
-  const Session* in_world = nullptr;            ///< as of the last time it was looked up
-  const User* user = nullptr;                   ///< users stay in the world
+  std::shared_ptr<const Session> in_world;      ///< as of the last time it was looked at
+  std::shared_ptr<const User> user;             ///< of the session; as of then
   std::uint64_t touched = 0;                    ///< the last advance that changed it
   std::uint32_t before = kNone;                 ///< where what it was before that is kept
 };
 
 struct DeviceRecord {
   DeviceId id;
-  const Device* in_world = nullptr;  ///< devices stay in the world, removed or not
+  std::shared_ptr<const Device> in_world;  ///< as of the last time it was looked at
   bool active = false;
   bool isolated = false;
   OverlayAddresses addresses;

@@ -145,8 +145,7 @@ class FactsReader final : public JsonVisitor {
     else
       without_device_ = true;
     world.users.try_emplace(session.user, User{.id = session.user, .issuer = "facts", .name = user});
-    const SessionId id = session.id;
-    world.sessions.emplace(id, std::move(session));
+    world.sessions.put(std::move(session));
   }
 
   /// Nothing after an error was reported.

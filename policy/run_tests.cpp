@@ -130,7 +130,7 @@ World world_of(const PolicyPtr& policy, const PolicyTest& test) {
     Session session = *test.session;
     session.user = user;
     world.users.emplace(user, User{.id = user, .issuer = "test", .name = test.user});
-    world.sessions.emplace(session.id, std::move(session));
+    world.sessions.put(std::move(session));
   }
   return world;
 }

@@ -3,7 +3,7 @@
 // (controller/world); read by evaluate and compile.
 
 #include <cstdint>
-#include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,9 +13,12 @@
 #include "base/bytes.h"
 #include "base/files.h"
 #include "base/ids.h"
+#include "base/shared_map.h"
 #include "base/time.h"
+#include "policy/address_pool.h"
 #include "policy/facts.h"
 #include "policy/model.h"
+#include "policy/sessions.h"
 
 namespace cordon::policy {
 
@@ -50,6 +53,11 @@ struct Installation {
   Seconds node_lease{15 * 60};
 };
 
+/// As an operator gave them; never null.
+using PolicyFilesPtr = std::shared_ptr<const std::vector<SourceFile>>;
+
+/// A copy costs a pointer for some hundred entries, and shares with the world what neither changes: that is
+/// how work beside the strand has a world of its own.
 struct World {
   Revision revision;  ///< of the last record folded; 0: none
   Timestamp at{};     ///< its time
@@ -57,33 +65,38 @@ struct World {
 
   Installation installation;
   PolicyPtr policy = std::make_shared<const Policy>();
-  std::vector<SourceFile> policy_files;  ///< as applied
-  Revision policy_revision;              ///< of the record that applied it
+  PolicyFilesPtr policy_files = std::make_shared<const std::vector<SourceFile>>();  ///< as applied
+  Revision policy_revision;  ///< of the record that applied it
+  Seconds longest_lease{0};  ///< of its rules; the fold keeps it
   /// A policy is pending until somebody confirms it; past `confirm_by` the confirmed one comes back (I9).
   struct Pending {
     Timestamp confirm_by{};
     PolicyPtr confirmed = std::make_shared<const Policy>();  ///< what comes back, with its files and revision
-    std::vector<SourceFile> confirmed_files;
+    PolicyFilesPtr confirmed_files = std::make_shared<const std::vector<SourceFile>>();
     Revision confirmed_revision;
   };
   std::optional<Pending> pending;
 
-  std::map<DeviceId, Device> devices;  ///< removed ones stay: their ids and numbers are never used again
-  std::map<SubjectId, User> users;
-  std::map<SessionId, Session> sessions;  ///< open ones only
-  std::map<TokenId, JoinToken> join_tokens;
-  std::map<TokenId, ApiToken> api_tokens;
+  SharedMap<DeviceId, Device> devices;  ///< removed ones stay: their ids and numbers are never used again
+  SharedMap<SubjectId, User> users;
+  Sessions sessions;  ///< open ones only
+  SharedMap<TokenId, JoinToken> join_tokens;
+  SharedMap<TokenId, ApiToken> api_tokens;
 
-  std::map<std::string, RuleId> rule_ids;  ///< every name ever applied keeps its number
+  // What people and devices are found by; the fold keeps these.
+  SharedMap<std::pair<std::string, std::string>, SubjectId> user_ids;  ///< by issuer and name, if it has one
+  /// Of devices that were not removed; the key that one will turn to is its own already.
+  SharedMap<WireguardKey, DeviceId> wireguard_keys;
+  SharedMap<Bytes, DeviceId> device_keys;  ///< by SubjectPublicKeyInfo
+
+  SharedMap<std::string, RuleId> rule_ids;  ///< every name ever applied keeps its number
   /// Devices in the same segments are one target. By the segments' names; never used again (target_of).
-  std::map<std::set<std::string>, std::uint32_t> target_numbers;
+  SharedMap<std::set<std::string>, std::uint32_t> target_numbers;
   std::uint32_t next_rule = 1;
   std::uint32_t next_target = 2;  ///< even; the odd number after it is the same segments, isolated
   std::uint32_t next_device = 1;
   std::uint64_t next_session_address = 1;  ///< IPv6 session addresses are never used again
-  std::uint32_t next_v4 = 1;               ///< offset in overlay_v4; wraps, skips what is used or quarantined
-  std::map<Address, std::string> v4_in_use;    ///< to a device or session id
-  std::map<Address, Timestamp> v4_quarantine;  ///< address to the moment it is free again
+  AddressPool v4;                          ///< of installation.overlay_v4
 };
 
 /// The target that `device` is, by its segments and whether it is isolated; 0: it was never numbered, so

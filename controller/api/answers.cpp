@@ -56,9 +56,8 @@ void commit(Services& services, const Call& call, const kinds::Kind& kind, boost
 Result<const policy::User*> find_user(const policy::World& world, const std::string& name_or_id) {
   if (const auto it = world.users.find(SubjectId(name_or_id)); it != world.users.end()) return &it->second;
   const std::string name = normalized_user_name(name_or_id);
-  for (const auto& [id, user] : world.users) {
-    if (!name.empty() && user.issuer == "local" && user.name == name) return &user;
-  }
+  const auto known = world.user_ids.find({"local", name});
+  if (known != world.user_ids.end()) return &world.users.at(known->second);
   return fail(ErrorCode::not_found, fmt::format("there is no user \"{}\"", name_or_id),
               "`cordon user list` shows them");
 }

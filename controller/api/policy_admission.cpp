@@ -57,9 +57,10 @@ void record(Services& services, const Call& call, PolicyInput input, json::objec
 
 }  // namespace
 
-Result<> check_enforceable(const Services& services, const policy::Policy& policy) {
-  const std::set<DeviceId> devices = concerned(services.log.world(), policy);
-  for (const NodeStatus& node : services.distribution->nodes()) {
+Result<> check_enforceable(const policy::World& world, const policy::Policy& policy,
+                           const Distribution::Told& nodes) {
+  const std::set<DeviceId> devices = concerned(world, policy);
+  for (const auto& [id, node] : nodes) {
     if (!node.features || !devices.contains(node.device)) continue;
     for (const std::string_view needed : kNeeded) {
       if (node.features->contains(std::string(needed))) continue;
@@ -100,13 +101,11 @@ void put_in_force(Services& services, const Call& call, std::vector<SourceFile> 
   if (const auto free = check_none_pending(services); !free) return respond(problem(free.error()));
   parse_aside(services, std::move(files), [&services, call, extra, respond](PolicyInput input) {
     if (!input.ok()) return respond(refused(input));
-    if (const auto good = check_enforceable(services, *input.parsed.policy); !good) {
-      return respond(problem(good.error()));
-    }
     const policy::PolicyPtr policy = input.parsed.policy;
     plan_aside(services, policy, call.caller.actor,
                [&services, call, extra, respond, input](Result<PlanOutcome> planned) mutable {
                  if (!planned) return respond(problem(planned.error()));
+                 if (!planned->enforceable) return respond(problem(planned->enforceable.error()));
                  if (const auto fits = check_fits(planned->overflows); !fits) {
                    return respond(problem(422, fits.error()));
                  }

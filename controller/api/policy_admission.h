@@ -5,12 +5,15 @@
 
 #include "controller/api/policy_input.h"
 #include "controller/api/route.h"
+#include "controller/distribution/distribution.h"
+#include "policy/world.h"
 
 namespace cordon::controller::api {
 
 /// Why the controller's nodes can't enforce `policy`: a node concerned that doesn't understand what its rules
-/// need. On the strand; also what a plan tells beforehand.
-Result<> check_enforceable(const Services& services, const policy::Policy& policy);
+/// need. Looks at the whole world: done beside the strand, with the plan.
+Result<> check_enforceable(const policy::World& world, const policy::Policy& policy,
+                           const Distribution::Told& nodes);
 
 /// Another policy waits for confirmation: who applied it, until when it waits and what to do about it.
 Result<> check_none_pending(const Services& services);

@@ -54,7 +54,7 @@ DeviceId controller_host(const Work& work) {
   return {};
 }
 
-std::map<DeviceId, policy::MapSizes> map_sizes(const Distribution::Told& nodes) {
+std::map<DeviceId, policy::MapSizes> plan_map_sizes(const Distribution::Told& nodes) {
   std::map<DeviceId, policy::MapSizes> out;
   for (const auto& [id, node] : nodes)
     if (!node.map_sizes.empty()) out.emplace(id, policy::MapSizes::of(node.map_sizes));
@@ -187,7 +187,7 @@ void plan_aside(Services& services, policy::PolicyPtr policy, const std::string&
       if (!work->saw_all_flows) outcome->plan.warnings.push_back(flows_not_seen());
       outcome->enforceable = check_enforceable(work->world, *work->next, work->nodes);
       const policy::World next = policy::with_policy(std::move(work->world), work->next);
-      outcome->overflows = policy::overflows(next, map_sizes(work->nodes), work->now);
+      outcome->overflows = policy::overflows(next, plan_map_sizes(work->nodes), work->now);
       boost::asio::post(strand, [outcome, then] { then(std::move(*outcome)); });
     });
   });

@@ -17,6 +17,7 @@ namespace cordon::controller::api {
 struct PlanOutcome {
   policy::Plan plan;
   std::vector<policy::Overflow> overflows;  ///< what doesn't fit nodes' maps (I11)
+  Result<> enforceable;                     ///< check_enforceable
 };
 
 /// Compares `policy` with the one in force on the pool, with the flows that are open now; the outcome comes

@@ -15,7 +15,7 @@ namespace json = boost::json;
 void get_policy(Services& services, const Call&, Respond respond) {
   const policy::World& world = services.log.world();
   json::array files;
-  for (const SourceFile& file : world.policy_files) {
+  for (const SourceFile& file : *world.policy_files) {
     files.push_back(json::object{{"name", file.name}, {"text", file.text}});
   }
   respond(json_reply({{"revision", world.policy_revision.value},

@@ -59,7 +59,7 @@ void read_policy_at(Services& services, Revision revision,
                     std::function<void(Result<std::vector<SourceFile>>)> then) {
   const policy::World& world = services.log.world();
   if (revision.value == 0) return then(std::vector<SourceFile>{});
-  if (revision == world.policy_revision) return then(world.policy_files);
+  if (revision == world.policy_revision) return then(*world.policy_files);
   if (services.log.policies().find(revision) == nullptr) {
     return then(fail(ErrorCode::not_found, fmt::format("revision {} applied no policy", revision.value),
                      "`cordon policy history` shows those that did"));

@@ -26,6 +26,8 @@ class ChangeLog {
   virtual const SignedHead& head() const = 0;
   /// What became of each policy. As long-lived as the world.
   virtual const PolicyHistory& policies() const = 0;
+  /// What may be written: a proposal of a kind or version that needs a higher format is refused (`conflict`).
+  virtual std::uint32_t format() const = 0;
   /// When the storage's head was last read successfully (boot-time clock): leases are confirmed only while
   /// this is under 5 s old.
   virtual bool storage_is_fresh() const = 0;

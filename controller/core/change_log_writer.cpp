@@ -62,6 +62,7 @@ class ChangeLogWriter final : public ChangeLog {
   ChangeLogWriter(ChangeLogConfig config, Folded folded, wire::HeadVerifier verifier)
       : config_(std::move(config)),
         world_(std::move(folded.world)),
+        format_(folded.format),
         policies_(std::move(folded.policies)),
         head_(std::move(folded.head)),
         keeper_(config_.store, std::move(verifier), config_.clock, config_.head_interval, world_.revision,
@@ -69,6 +70,7 @@ class ChangeLogWriter final : public ChangeLog {
 
   const policy::World& world() const override { return world_; }
   const SignedHead& head() const override { return head_; }
+  std::uint32_t format() const override { return format_; }
   const PolicyHistory& policies() const override { return policies_; }
   bool storage_is_fresh() const override {
     return !broken_ && config_.clock.boot_ns() - keeper_.fresh_at() < kFreshFor;
@@ -183,14 +185,18 @@ class ChangeLogWriter final : public ChangeLog {
     if (broken_)
       return fail(ErrorCode::internal, "the change log stopped", "restart the controller and read its log");
     CORDON_TRY(check(world_, waiting.proposal, at, config_.zones));
+    if (const auto needed = kinds::format_of(waiting.kind); needed > format_) {
+      return fail(ErrorCode::conflict,
+                  fmt::format("\"{}\" needs a log of format {}, and this one has {}", waiting.proposal.kind,
+                              needed, format_),
+                  "the controller raises the format when it starts");
+    }
     // The fold can't know names of erased people, so this is the writer's to see to.
     if (const auto* added = std::get_if<kinds::UserAdded>(&waiting.kind)) {
       CORDON_ASSIGN(const auto unsealed, config_.unseal(added->user, added->sealed_name));
       const std::string name = unsealed.value_or("");
-      const bool taken = !name.empty() && std::ranges::any_of(world_.users, [&](const auto& entry) {
-        return entry.second.name == name && entry.second.issuer == added->issuer;
-      });
-      if (taken) return fail(ErrorCode::conflict, fmt::format("there is a user \"{}\" already", name));
+      if (world_.user_ids.contains({added->issuer, name}))
+        return fail(ErrorCode::conflict, fmt::format("there is a user \"{}\" already", name));
     }
     return {};
   }
@@ -251,12 +257,14 @@ class ChangeLogWriter final : public ChangeLog {
     }
     head_ = head;
     policies_.add(record, world_);
+    format_ = format_after(format_, record);
     for (std::size_t i = 0; i < listeners_.size(); ++i) listeners_[i](record, world_);
   }
 
   std::shared_ptr<int> alive_ = std::make_shared<int>();
   const ChangeLogConfig config_;
   policy::World world_;
+  std::uint32_t format_;
   PolicyHistory policies_;
   SignedHead head_;
   std::vector<Listener> listeners_;

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "controller/world/kinds.h"
+
 namespace cordon::controller {
 
 namespace {
@@ -49,6 +53,13 @@ Result<LogPart> read_part(LogStore& store, Revision after, const Sha256& hash, w
   return part;
 }
 
+std::uint32_t format_after(std::uint32_t before, const Record& record) {
+  if (record.kind != "format raised") return before;
+  const auto kind = kinds::decode(record.kind, record.version, record.payload);
+  const auto* raised = kind ? std::get_if<kinds::FormatRaised>(&*kind) : nullptr;
+  return raised == nullptr ? before : std::max(before, raised->format);
+}
+
 Result<Folded> fold_log(LogStore& store, wire::HeadVerifier& verifier, const Unsealer& unseal,
                         const TimeZones& zones) {
   Folded folded;
@@ -60,6 +71,7 @@ Result<Folded> fold_log(LogStore& store, wire::HeadVerifier& verifier, const Uns
     for (const auto& record : part->records) {
       CORDON_TRY(apply(world, record, unseal, zones));
       folded.policies.add(record, world);
+      folded.format = format_after(folded.format, record);
     }
     folded.head = std::move(part->head);
   }

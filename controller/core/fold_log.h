@@ -19,8 +19,12 @@ struct LogPart {
 Result<LogPart> read_part(LogStore& store, Revision after, const Sha256& hash, wire::HeadVerifier& verifier,
                           std::size_t limit = 1000);
 
+/// The format (controller/world/kinds.h) of a log of which it was `before`, with `record` at its end.
+std::uint32_t format_after(std::uint32_t before, const Record& record);
+
 struct Folded {
   policy::World world;
+  std::uint32_t format = 1;
   PolicyHistory policies;
   SignedHead head;
 };

@@ -71,6 +71,7 @@ class RunningController final : public Runtime {
  private:
   Result<> open_storage();
   Result<> first_start();
+  Result<> raise_format();
   Result<> take_back_unconfirmed();
   Result<> listen();
   Result<Committed> propose_and_wait(Proposal proposal);
@@ -168,6 +169,19 @@ Result<> RunningController::first_start() {
   return {};
 }
 
+/// Before anything is written that needs it. This controller is the only one that reads the log, so all who
+/// read it know the format.
+Result<> RunningController::raise_format() {
+  const std::uint32_t was = log_->format();
+  if (was >= kinds::kNewestFormat) return {};
+  const auto raised = propose_and_wait(kinds::encode("controller", kinds::FormatRaised{}));
+  if (!raised) return std::unexpected(in_context(raised.error(), "raising the change log's format"));
+  log::info(kRuntimeArea,
+            "the change log has format {} from revision {} on (it was {}): earlier releases don't read it",
+            kinds::kNewestFormat, raised->record.revision.value, was);
+  return {};
+}
+
 /// A policy whose time passed while no controller ran: before any node is served (I9).
 Result<> RunningController::take_back_unconfirmed() {
   const auto back = overdue_rollback(log_->world(), system_clock().now());
@@ -216,6 +230,7 @@ Result<> RunningController::listen() {
 Result<> RunningController::open() {
   CORDON_TRY(open_storage());
   CORDON_TRY(first_start());
+  CORDON_TRY(raise_format());
   CORDON_TRY(take_back_unconfirmed());
   // Nothing runs on the strand yet, so this thread may stand in for it.
   CORDON_TRY(listen());

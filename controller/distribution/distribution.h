@@ -11,6 +11,7 @@
 #include "base/address.h"
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/shared_map.h"
 #include "base/time.h"
 #include "controller/log/record.h"
 
@@ -53,6 +54,10 @@ class Distribution {
  public:
   virtual ~Distribution() = default;
   virtual std::vector<NodeStatus> nodes() const = 0;
+  /// What the nodes that connected since the start told of themselves: a copy to be looked through beside the
+  /// strand, at little cost. `acked` is as of their last ack.
+  using Told = SharedMap<DeviceId, NodeStatus>;
+  virtual Told told() const = 0;
   /// Which nodes a revision concerns and where each stands.
   virtual std::vector<ReceiptStatus> receipts(Revision revision) const = 0;
   /// Calls back when every connected node concerned has acked or nacked, or after `timeout`.

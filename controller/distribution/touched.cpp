@@ -106,6 +106,9 @@ Touched of(const kinds::ApiTokenRevoked&) {
 Touched of(const kinds::LoginSlowed&) {
   return {};
 }
+Touched of(const kinds::FormatRaised&) {
+  return {};
+}
 
 }  // namespace
 

@@ -26,13 +26,10 @@ namespace {
 Result<> check_new(const policy::World& world, const Identity::NewUser& user) {
   CORDON_TRY(check_user_name(user.name));
   CORDON_TRY(check_password_policy(user.password));
-  for (const auto& [id, known] : world.users) {
-    if (known.issuer == "local" && known.name == user.name) {
-      return fail(ErrorCode::conflict, fmt::format("there is a user \"{}\" already", user.name),
-                  known.disabled ? "the account is disabled" : "");
-    }
-  }
-  return {};
+  const auto known = world.user_ids.find({"local", user.name});
+  if (known == world.user_ids.end()) return {};
+  return fail(ErrorCode::conflict, fmt::format("there is a user \"{}\" already", user.name),
+              world.users.at(known->second).disabled ? "the account is disabled" : "");
 }
 
 }  // namespace

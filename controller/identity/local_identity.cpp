@@ -17,11 +17,9 @@ constexpr std::string_view kWrong = "the user name, the password or the code is 
 constexpr std::string_view kSlowed = "too many failed logins of this account on this device";
 constexpr std::string_view kBusy = "too many logins are being checked now";
 
-const policy::User* find_user(const policy::World& world, std::string_view name) {
-  for (const auto& [id, user] : world.users) {
-    if (user.issuer == "local" && user.name == name) return &user;
-  }
-  return nullptr;
+const policy::User* find_user(const policy::World& world, const std::string& name) {
+  const auto found = world.user_ids.find({"local", name});
+  return found == world.user_ids.end() ? nullptr : &world.users.at(found->second);
 }
 
 /// Why nobody can log in on that device; empty: they can.
@@ -200,8 +198,9 @@ void LocalIdentity::refuse_for_now(const AttemptPtr& attempt, const Error& error
 
 void LocalIdentity::close_previous_then_open(const AttemptPtr& attempt) {
   const LoginAttempt& who = attempt->asked;
-  for (const auto& [id, session] : parts_.log.world().sessions) {
-    if (session.device != who.device || session.uid != who.uid) continue;
+  const policy::Sessions& sessions = parts_.log.world().sessions;
+  for (const SessionId& id : sessions.on(who.device)) {
+    if (sessions.at(id).uid != who.uid) continue;
     const kinds::SessionClosed closed{.session = id, .reason = "replaced by a new login"};
     parts_.log.propose(kinds::encode("device:" + who.device.value, closed),
                        [this, attempt, alive = std::weak_ptr<int>(alive_)](Result<Committed> result) {

@@ -2,9 +2,9 @@
 // Overlay addresses: who gets which, and when one may be had again. Pure, so that every controller gives the
 // same.
 //
-// IPv4: the next free offset of the pool, going round; one that was given back rests in quarantine first,
-// until no node can still hold a grant of its last owner. IPv6: devices have PREFIX:0::NUMBER, sessions
-// PREFIX:1::COUNTER; neither number is ever used again, so neither is an address.
+// IPv4: the next free offset of the pool (policy/address_pool.h), going round; one that was given back rests
+// in quarantine first, until no node can still hold a grant of its last owner. IPv6: devices have
+// PREFIX:0::NUMBER, sessions PREFIX:1::COUNTER; neither number is ever used again, so neither is an address.
 
 #include <cstdint>
 #include <string>
@@ -14,10 +14,7 @@
 
 namespace cordon::controller {
 
-/// Addresses that the pool can give at all: without the first and the last.
-std::uint64_t v4_capacity(const Prefix& pool);
-
-/// At least so many IPv4 addresses are free, whatever the time. Quick.
+/// At least so many IPv4 addresses are free, whatever the time.
 std::uint64_t v4_surely_free(const policy::World& world);
 
 /// The IPv4 address that is next at `at`; `exhausted` with the numbers when none is free.
@@ -25,9 +22,6 @@ Result<Address> next_v4(const policy::World& world, Timestamp at);
 
 Address device_v6(const policy::World& world, std::uint32_t number);
 Address session_v6(const policy::World& world, std::uint64_t counter);
-
-/// Marks `v4` as used by `owner` and moves on behind it.
-void take_v4(policy::World& world, const Address& v4, const std::string& owner);
 
 /// Gives `v4` back; it rests until `at` + the longest time a node away may still honour it.
 void give_back_v4(policy::World& world, const Address& v4, Timestamp at);

@@ -24,23 +24,29 @@ struct Moment {
   policy::PolicyPtr policy;  ///< of "policy applied"
 };
 
-void close_session(World& world, std::map<SessionId, policy::Session>::iterator session, Timestamp at) {
-  give_back_v4(world, session->second.addresses.v4, at);
-  world.sessions.erase(session);
+void close_session(World& world, const SessionId& id, Timestamp at) {
+  give_back_v4(world, world.sessions.at(id).addresses.v4, at);
+  world.sessions.close(id);
 }
 
-template <class Predicate>
-void close_sessions_if(World& world, Timestamp at, const Predicate& predicate) {
-  for (auto it = world.sessions.begin(); it != world.sessions.end();) {
-    const auto session = it++;
-    if (predicate(session->second)) close_session(world, session, at);
-  }
+void close_sessions(World& world, const std::vector<SessionId>& ids, Timestamp at) {
+  for (const SessionId& id : ids) close_session(world, id, at);
+}
+
+void list_keys(World& world, const policy::Device& device) {
+  world.wireguard_keys[device.wireguard_key] = device.id;
+  if (device.next_wireguard_key) world.wireguard_keys[*device.next_wireguard_key] = device.id;
+}
+
+void forget_keys(World& world, const policy::Device& device) {
+  world.wireguard_keys.erase(device.wireguard_key);
+  if (device.next_wireguard_key) world.wireguard_keys.erase(*device.next_wireguard_key);
 }
 
 /// validate() made sure that there is an address.
 void activate(World& world, policy::Device& device, Timestamp at) {
   const auto v4 = next_v4(world, at).value();
-  take_v4(world, v4, device.id.value);
+  world.v4.take(v4, at);
   device.addresses = {.v4 = v4, .v6 = device_v6(world, device.number)};
   device.state = DeviceState::active;
   policy::number_target(world, device);
@@ -48,6 +54,17 @@ void activate(World& world, policy::Device& device, Timestamp at) {
 
 void fold(World& world, const InstallationCreated& k, const Moment&) {
   world.installation = k.installation;
+  world.v4 = policy::AddressPool(k.installation.overlay_v4);
+}
+
+void put_in_force(World& world, policy::PolicyPtr policy, policy::PolicyFilesPtr files, Revision revision) {
+  world.policy = std::move(policy);
+  world.policy_files = std::move(files);
+  world.policy_revision = revision;
+  world.longest_lease = Seconds{0};
+  for (const policy::Rule& rule : world.policy->rules)
+    world.longest_lease = std::max(world.longest_lease, rule.lease);
+  policy::number_targets(world);
 }
 
 void fold(World& world, const PolicyApplied& k, const Moment& m) {
@@ -57,10 +74,7 @@ void fold(World& world, const PolicyApplied& k, const Moment& m) {
                      .confirmed_files = std::move(world.policy_files),
                      .confirmed_revision = world.policy_revision};
   }
-  world.policy = m.policy;
-  world.policy_files = k.files;
-  world.policy_revision = m.record.revision;
-  policy::number_targets(world);
+  put_in_force(world, m.policy, std::make_shared<const std::vector<SourceFile>>(k.files), m.record.revision);
   for (const auto& rule : world.policy->rules) {
     const auto [slot, is_new] = world.rule_ids.try_emplace(rule.name, world.next_rule);
     if (is_new) ++world.next_rule;
@@ -73,11 +87,8 @@ void fold(World& world, const PolicyConfirmed&, const Moment&) {
 
 /// The policy's text and nothing else: rules and targets keep their numbers, isolations and sessions stay.
 void fold(World& world, const PolicyRolledBack&, const Moment&) {
-  world.policy = std::move(world.pending->confirmed);
-  world.policy_files = std::move(world.pending->confirmed_files);
-  world.policy_revision = world.pending->confirmed_revision;
-  world.pending.reset();
-  policy::number_targets(world);
+  const World::Pending pending = *std::exchange(world.pending, std::nullopt);
+  put_in_force(world, pending.confirmed, pending.confirmed_files, pending.confirmed_revision);
 }
 
 void fold(World& world, const JoinTokenCreated& k, const Moment&) {
@@ -101,6 +112,8 @@ void fold(World& world, const DeviceEnrolled& k, const Moment& m) {
   device.platform = k.platform;
   device.token = k.token;
   device.enrolled_at = m.record.at;
+  list_keys(world, device);
+  world.device_keys[device.public_key_der] = device.id;
   if (token.approve) activate(world, device, m.record.at);
 }
 
@@ -109,9 +122,11 @@ void fold(World& world, const DeviceApproved& k, const Moment& m) {
 }
 
 void fold(World& world, const DeviceRemoved& k, const Moment& m) {
-  close_sessions_if(world, m.record.at, [&](const auto& session) { return session.device == k.device; });
+  close_sessions(world, world.sessions.on(k.device), m.record.at);
   auto& device = world.devices.at(k.device);
   if (device.state == DeviceState::active) give_back_v4(world, device.addresses.v4, m.record.at);
+  forget_keys(world, device);
+  world.device_keys.erase(device.public_key_der);
   device.state = DeviceState::removed;
   device.isolated = false;
   device.next_wireguard_key.reset();
@@ -138,7 +153,7 @@ void fold(World& world, const DeviceFacts& k, const Moment&) {
 }
 
 void fold(World& world, const DeviceIsolated& k, const Moment& m) {
-  close_sessions_if(world, m.record.at, [&](const auto& session) { return session.device == k.device; });
+  close_sessions(world, world.sessions.on(k.device), m.record.at);
   world.devices.at(k.device).isolated = true;
 }
 
@@ -148,10 +163,12 @@ void fold(World& world, const DeviceReleased& k, const Moment&) {
 
 void fold(World& world, const WireguardKeyChanged& k, const Moment&) {
   auto& device = world.devices.at(k.device);
+  forget_keys(world, device);
   device.wireguard_key = k.wireguard_key;
   if (device.next_wireguard_key == k.wireguard_key) device.presharing = true;
   device.next_wireguard_key.reset();
   device.rotation_asked = false;
+  list_keys(world, device);
 }
 
 void fold(World& world, const KeyRotationAsked& k, const Moment&) {
@@ -159,40 +176,41 @@ void fold(World& world, const KeyRotationAsked& k, const Moment&) {
 }
 
 void fold(World& world, const WireguardKeyOffered& k, const Moment&) {
-  world.devices.at(k.device).next_wireguard_key = k.wireguard_key;
+  auto& device = world.devices.at(k.device);
+  forget_keys(world, device);
+  device.next_wireguard_key = k.wireguard_key;
+  list_keys(world, device);
 }
 
 void fold(World&, const CertificateIssued&, const Moment&) {}
 
 void fold(World& world, const UserAdded& k, const Moment& m) {
   world.users[k.user] = {.id = k.user, .issuer = k.issuer, .name = m.name};
+  if (!m.name.empty()) world.user_ids.try_emplace({k.issuer, m.name}, k.user);
 }
 
 void fold(World& world, const UserDisabled& k, const Moment& m) {
-  if (k.disabled) {
-    close_sessions_if(world, m.record.at, [&](const auto& session) { return session.user == k.user; });
-  }
+  if (k.disabled) close_sessions(world, world.sessions.of(k.user), m.record.at);
   world.users.at(k.user).disabled = k.disabled;
 }
 
 /// A new login of the same uid on the same device takes the place of the one before.
 void fold(World& world, const SessionOpened& k, const Moment& m) {
   const auto v4 = next_v4(world, m.record.at).value();
-  close_sessions_if(world, m.record.at, [&](const auto& session) {
-    return session.device == k.session.device && session.uid == k.session.uid;
-  });
+  for (const SessionId& id : world.sessions.on(k.session.device))
+    if (world.sessions.at(id).uid == k.session.uid) close_session(world, id, m.record.at);
   auto session = k.session;
   session.addresses = {.v4 = v4, .v6 = session_v6(world, world.next_session_address++)};
-  take_v4(world, v4, session.id.value);
-  world.sessions[session.id] = std::move(session);
+  world.v4.take(v4, m.record.at);
+  world.sessions.put(std::move(session));
 }
 
 void fold(World& world, const SessionClosed& k, const Moment& m) {
-  close_session(world, world.sessions.find(k.session), m.record.at);
+  close_session(world, k.session, m.record.at);
 }
 
 void fold(World& world, const SessionSignals& k, const Moment&) {
-  world.sessions.at(k.session).signals = k.signals;
+  world.sessions.change(k.session, [&](policy::Session& session) { session.signals = k.signals; });
 }
 
 void fold(World& world, const ApiTokenCreated& k, const Moment&) {
@@ -204,11 +222,14 @@ void fold(World& world, const ApiTokenRevoked& k, const Moment&) {
 
 void fold(World& world, const TimeAdvanced&, const Moment& m) {
   const auto at = m.record.at;
-  close_sessions_if(world, at, [at](const auto& session) { return session.ends_at <= at; });
-  std::erase_if(world.v4_quarantine, [at](const auto& entry) { return entry.second <= at; });
+  close_sessions(world, world.sessions.over(at), at);
+  world.v4.wake(at);
 }
 
 void fold(World&, const LoginSlowed&, const Moment&) {}
+
+/// The log's matter (format_after), not the world's.
+void fold(World&, const FormatRaised&, const Moment&) {}
 
 Result<> check_actor(const std::string& actor) {
   const bool plain = !actor.empty() && actor.size() <= 255 &&

@@ -22,7 +22,7 @@ constexpr std::array<std::string_view, std::variant_size_v<Kind>> kNames = {
     "user added",           "user disabled",      "session opened",        "session closed",
     "api token created",    "api token revoked",  "time advanced",         "login slowed",
     "policy confirmed",     "policy rolled back", "device facts",          "session signals",
-    "device classified",    "key rotation asked", "wireguard key offered"};
+    "device classified",    "key rotation asked", "wireguard key offered", "format raised"};
 
 template <std::size_t I = 0>
 Result<Kind> decode_as(std::size_t index, std::uint32_t version, const json::value& value) {
@@ -55,6 +55,11 @@ std::uint32_t version_of(const Kind& kind) {
   return waits ? 2 : 1;
 }
 
+std::uint32_t format_of(const Kind& kind) {
+  if (std::holds_alternative<FormatRaised>(kind)) return 1;
+  return kind.index() < kKindsOfRelease01 && version_of(kind) == 1 ? 1 : 2;
+}
+
 Proposal encode(std::string actor, const Kind& kind) {
   return {.actor = std::move(actor),
           .kind = std::string(kNames[kind.index()]),
@@ -75,6 +80,12 @@ Result<Kind> decode(std::string_view kind, std::uint32_t version, std::string_vi
   }
   CORDON_ASSIGN(const auto value, wire::parse_json(payload));
   CORDON_ASSIGN(auto decoded, decode_as(index, version, value));
+  if (const auto* raised = std::get_if<FormatRaised>(&decoded); raised && raised->format > kNewestFormat) {
+    return fail(ErrorCode::invalid,
+                fmt::format("the log was raised to format {}, and this release knows formats up to {}",
+                            raised->format, kNewestFormat),
+                "start the release of the controller that raised it, or a later one");
+  }
   const auto again = encode({}, decoded);
   if (again.version != version || again.payload != payload) {
     return fail(ErrorCode::invalid, fmt::format("{}: the payload isn't in its canonical form", kind));

@@ -2,6 +2,15 @@
 // Every kind of change there is, as a struct; its payload's grammar stands above its encoder in
 // payloads_*.cpp.
 // A kind's meaning never changes: a new meaning is a new version.
+//
+// A log has a format, the number of the newest set of kinds and versions that may stand in it:
+//
+//   1  the kinds of release 0.1, in version 1
+//   2  "policy applied" and "device enrolled" in version 2; "policy confirmed", "policy rolled back", "device
+//      facts", "session signals", "device classified", "key rotation asked", "wireguard key offered"
+//
+// It begins at 1 and is raised by a record ("format raised"); only then is anything written that needs it,
+// and a release that knows less stops at that record instead of somewhere behind it.
 
 #include <string>
 #include <variant>
@@ -12,6 +21,9 @@
 #include "policy/world.h"
 
 namespace cordon::controller::kinds {
+
+/// The newest that this release knows, and writes.
+inline constexpr std::uint32_t kNewestFormat = 2;
 
 /// The first record of every log.
 struct InstallationCreated {
@@ -133,13 +145,18 @@ struct LoginSlowed {
   unsigned failures = 0;
 };
 
+/// The log's format from now on.
+struct FormatRaised {
+  std::uint32_t format = kNewestFormat;
+};
+
 using Kind =
     std::variant<InstallationCreated, PolicyApplied, JoinTokenCreated, JoinTokenRevoked, DeviceEnrolled,
                  DeviceApproved, DeviceRemoved, DeviceTagged, DeviceIsolated, DeviceReleased,
                  WireguardKeyChanged, CertificateIssued, UserAdded, UserDisabled, SessionOpened,
                  SessionClosed, ApiTokenCreated, ApiTokenRevoked, TimeAdvanced, LoginSlowed,  // release 0.1
                  PolicyConfirmed, PolicyRolledBack, DeviceFacts, SessionSignals, DeviceClassified,
-                 KeyRotationAsked, WireguardKeyOffered>;
+                 KeyRotationAsked, WireguardKeyOffered, FormatRaised>;
 /// The first so many are those of release 0.1.
 inline constexpr std::size_t kKindsOfRelease01 = 20;
 
@@ -147,7 +164,11 @@ inline constexpr std::size_t kKindsOfRelease01 = 20;
 Proposal encode(std::string actor, const Kind& kind);
 /// The version that `kind` is written as.
 std::uint32_t version_of(const Kind& kind);
-/// Strict: unknown kinds, versions and keys, missing keys and values out of range are errors that name them.
+/// The format that a log must have before `kind` is written as version_of() says. Reading doesn't ask: logs
+/// of before there was a record for it hold what needs format 2.
+std::uint32_t format_of(const Kind& kind);
+/// Strict: unknown kinds, versions, formats and keys, missing keys and values out of range are errors that
+/// name them.
 Result<Kind> decode(std::string_view kind, std::uint32_t version, std::string_view payload);
 
 /// What a kind touches ("device/ledger", "*" for everything): two proposals that share one never share a

@@ -92,4 +92,12 @@ void read(Fields& f, LoginSlowed& k) {
   k.failures = static_cast<unsigned>(f.integer("failures", 0, 1'000'000'000));
 }
 
+// {"format":2}
+json::object write(const FormatRaised& k) {
+  return {{"format", k.format}};
+}
+void read(Fields& f, FormatRaised& k) {
+  k.format = static_cast<std::uint32_t>(f.integer("format", 2, 1'000'000));
+}
+
 }  // namespace cordon::controller::kinds

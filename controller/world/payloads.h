@@ -66,6 +66,8 @@ boost::json::object write(const TimeAdvanced& k);
 void read(wire::Fields& f, TimeAdvanced& k);
 boost::json::object write(const LoginSlowed& k);
 void read(wire::Fields& f, LoginSlowed& k);
+boost::json::object write(const FormatRaised& k);
+void read(wire::Fields& f, FormatRaised& k);
 
 // Parts of payloads.
 boost::json::array list(const std::set<std::string>& texts);

@@ -109,6 +109,10 @@ Touched of(const TimeAdvanced&) {
 Touched of(const LoginSlowed&) {
   return {};
 }
+// What needs the format waits for it.
+Touched of(const FormatRaised&) {
+  return kEverything;
+}
 
 }  // namespace
 

@@ -107,6 +107,13 @@ class Bench {
     add("full compile", "ms", "ms", runs, Goal{1500, "<= 1.5 s"});
     add("memory at most (VmHWM)", "mib", "MiB", {status_mib("VmHWM:")}, Goal{800, "<= 800 MiB"});
     add("memory of the world alone", "mib", "MiB", {before});
+    add("a copy of the world, as plan takes it", "us", "us",
+        timed([&](std::uint32_t) { copy_ = world_; }, 10));
+    // It makes its own of a block of pointers and of the device.
+    add("a device changed after a copy", "us", "us",
+        timed([&](std::uint32_t i) { world_.devices.at(laptop_id(i * 37 % size_.sessions())).number += 0; },
+              10));
+    copy_ = {};
     const Engine::Counts counts = engine_->counts();
     add("principal groups", "count", "", {static_cast<double>(counts.principal_groups)});
     add("target groups", "count", "", {static_cast<double>(counts.target_groups)});
@@ -164,17 +171,17 @@ class Bench {
         [&](std::uint32_t) -> Touched {
           if (open) {
             const SessionId closed = *std::exchange(open, std::nullopt);
-            world_.sessions.erase(closed);
+            world_.sessions.close(closed);
             return {.sessions = {closed}};
           }
           policy::Session session = session_of(size_, next++);
           open = session.id;
-          world_.sessions.emplace(session.id, std::move(session));
+          world_.sessions.put(std::move(session));
           return {.sessions = {*open}};
         },
         Goal{100, "p99 <= 100 us"});
     if (!open) return;
-    world_.sessions.erase(*open);
+    world_.sessions.close(*open);
     engine_->advance({.sessions = {*open}}, world_.at);
   }
 
@@ -270,7 +277,7 @@ class Bench {
   std::map<std::string, double>& at_first_;
   CompanySize size_;
   bool judged_;
-  World world_;
+  World world_, copy_;
   std::optional<Engine> engine_;
   std::size_t entries_ = 0;
 };

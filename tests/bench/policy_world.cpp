@@ -175,7 +175,7 @@ policy::World company(const CompanySize& size) {
     user.issuer = "local";
     user.name = user_name(i);
     world.users.emplace(user.id, user);
-    world.sessions.emplace(session.id, std::move(session));
+    world.sessions.put(std::move(session));
   }
   put_in_force(world, parse_company(company_policy(size, false)));
   return world;

@@ -17,6 +17,11 @@ namespace cordon::test {
 class FakeDistribution final : public controller::Distribution {
  public:
   std::vector<controller::NodeStatus> nodes() const override { return known; }
+  Told told() const override {
+    Told all;
+    for (const controller::NodeStatus& node : known) all[node.device] = node;
+    return all;
+  }
   std::vector<controller::ReceiptStatus> receipts(Revision) const override { return given; }
   void wait_for(Revision, Seconds,
                 std::function<void(std::vector<controller::ReceiptStatus>)> done) override {

@@ -4,6 +4,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <map>
+
 #include "controller/world/names.h"
 #include "policy/world.h"
 
@@ -15,7 +18,7 @@ inline std::string describe(const policy::World& w) {
                      w.installation.overlay_v4.to_string(), w.installation.overlay_v6.to_string(),
                      w.installation.node_lease.count());
   out += fmt::format("policy {}\n", w.policy_revision.value);
-  for (const auto& file : w.policy_files) out += fmt::format("file {} {}\n", file.name, file.text);
+  for (const auto& file : *w.policy_files) out += fmt::format("file {} {}\n", file.name, file.text);
   for (const auto& rule : w.policy->rules) out += fmt::format("rule {}\n", rule.name);
   for (const auto& [id, d] : w.devices) {
     out += fmt::format("device {} {} {} {} {} {} {} {} {} {} {} {} {}\n", id.value, d.number,
@@ -41,10 +44,16 @@ inline std::string describe(const policy::World& w) {
         fmt::format("api token {} {} {} {} {}\n", id.value, t.role, t.owner, to_us(t.expires_at), t.revoked);
   }
   for (const auto& [name, id] : w.rule_ids) out += fmt::format("rule id {} {}\n", name, id.value);
-  out += fmt::format("next {} {} {} {}\n", w.next_rule, w.next_device, w.next_session_address, w.next_v4);
-  for (const auto& [address, owner] : w.v4_in_use)
-    out += fmt::format("in use {} {}\n", address.to_string(), owner);
-  for (const auto& [address, until] : w.v4_quarantine)
+  out += fmt::format("next {} {} {} {}\n", w.next_rule, w.next_device, w.next_session_address,
+                     w.v4.next_offset());
+  std::map<Address, std::string> in_use;
+  for (const auto& [id, d] : w.devices) in_use.emplace(d.addresses.v4, id.value);
+  for (const auto& [id, s] : w.sessions) in_use.emplace(s.addresses.v4, id.value);
+  for (const auto& [address, owner] : in_use)
+    if (w.v4.is_in_use(address)) out += fmt::format("in use {} {}\n", address.to_string(), owner);
+  auto at_rest = w.v4.at_rest();
+  std::ranges::sort(at_rest);
+  for (const auto& [address, until] : at_rest)
     out += fmt::format("rests {} {}\n", address.to_string(), to_us(until));
   return out;
 }
@@ -55,7 +64,7 @@ inline std::string describe_since(const policy::World& w) {
   if (w.pending) {
     out += fmt::format("pending until {} on {}\n", to_us(w.pending->confirm_by),
                        w.pending->confirmed_revision.value);
-    for (const auto& file : w.pending->confirmed_files)
+    for (const auto& file : *w.pending->confirmed_files)
       out += fmt::format("file {} {}\n", file.name, file.text);
     for (const auto& rule : w.pending->confirmed->rules) out += fmt::format("rule {}\n", rule.name);
   }

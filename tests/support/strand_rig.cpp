@@ -78,6 +78,7 @@ Result<controller::Committed> StrandRig::propose(const controller::kinds::Kind& 
 void StrandRig::begin() {
   loop_->thread = std::thread([this] { loop_->io.run(); });
   must(propose(installation()));
+  must(propose(controller::kinds::FormatRaised{}));
 }
 
 void StrandRig::finish(std::function<void()> last) {

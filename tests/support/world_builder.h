@@ -41,7 +41,7 @@ class WorldBuilder {
   WorldBuilder& policy(const std::string& toml) { return policy({SourceFile{"policy.toml", toml}}); }
   WorldBuilder& policy(std::vector<SourceFile> files) {
     world_.policy = policy_of(files);
-    world_.policy_files = std::move(files);
+    world_.policy_files = std::make_shared<const std::vector<SourceFile>>(std::move(files));
     for (const policy::Rule& rule : world_.policy->rules)
       if (world_.rule_ids.emplace(rule.name, RuleId{world_.next_rule}).second) ++world_.next_rule;
     policy::number_targets(world_);
@@ -68,11 +68,11 @@ class WorldBuilder {
     return user;
   }
 
-  /// Adds the user too if there is none yet.
-  policy::Session& session(const std::string& id, const std::string& user_name, const std::string& device,
-                           Timestamp ends_at = kNow + std::chrono::hours(8)) {
+  /// Adds the user too if there is none yet. What else is to be said of it: world().sessions.change().
+  policy::Session session(const std::string& id, const std::string& user_name, const std::string& device,
+                          Timestamp ends_at = kNow + std::chrono::hours(8)) {
     if (!world_.users.contains(SubjectId{"u-" + user_name})) user(user_name);
-    policy::Session& session = world_.sessions[SessionId{id}];
+    policy::Session session;
     session.id = SessionId{id};
     session.user = SubjectId{"u-" + user_name};
     session.device = DeviceId{device};
@@ -81,6 +81,7 @@ class WorldBuilder {
     session.ends_at = ends_at;
     session.uid = 1000;
     session.addresses = next_addresses();
+    world_.sessions.put(session);
     return session;
   }
 

@@ -95,11 +95,12 @@ class WorldGen {
       device.state = kStates[pick_(12) < 10 ? 0 : 1 + pick_(2)];
     }
     for (std::uint32_t i = 0; i < shape_.sessions; ++i) {
-      policy::Session& session =
+      policy::Session session =
           builder.session(fmt::format("s-{}", i), fmt::format("u{}@acme.example", pick_(shape_.users)),
                           fmt::format("d{}", pick_(shape_.devices)), end());
       if (shape_.conditions) conditions_.fill(session);
       if (pick_(3) == 2) session.claims.insert(fmt::format("corp:c{}", pick_(shape_.groups)));
+      builder.world().sessions.put(std::move(session));
     }
     return builder;
   }

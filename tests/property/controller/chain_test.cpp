@@ -3,6 +3,7 @@
 #include <rapidcheck/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "proto/audit.h"
 #include "tests/support/describe_world.h"
@@ -45,7 +46,8 @@ Kind some_change(const History& h, int number) {
   const auto session_id = "s-" + std::to_string(*rc::gen::inRange(0, 8));
   const auto uid = *rc::gen::inRange(1000u, 1003u);
   const auto later = h.now + Seconds(*rc::gen::inRange(1, 3000));
-  switch (*rc::gen::inRange(0, 20)) {
+  WireguardKey key{1, static_cast<std::uint8_t>(*rc::gen::inRange(0, 12))};  // some are others'
+  switch (*rc::gen::inRange(0, 22)) {
     case 0:
       return join_token(token, *rc::gen::inRange(1u, 4u), *rc::gen::arbitrary<bool>());
     case 1:
@@ -85,6 +87,10 @@ Kind some_change(const History& h, int number) {
       return PolicyConfirmed{some_policy(h)};
     case 17:
       return PolicyRolledBack{some_policy(h), "why"};
+    case 18:
+      return WireguardKeyOffered{DeviceId(device), key};
+    case 19:
+      return WireguardKeyChanged{DeviceId(device), key};
     default:
       return session(session_id, user_id, device, uid, later);
   }
@@ -114,19 +120,36 @@ RC_GTEST_PROP(Fold, KeepsAddressesApart, ()) {
   const auto h = some_history(60);
   std::set<Address> v4, v6;
   std::size_t holders = 0;
-  const auto hold = [&](const policy::OverlayAddresses& addresses, const std::string& owner) {
+  const auto hold = [&](const policy::OverlayAddresses& addresses) {
     ++holders;
     RC_ASSERT(v4.insert(addresses.v4).second);
     RC_ASSERT(v6.insert(addresses.v6).second);
-    RC_ASSERT(h.world.v4_in_use.at(addresses.v4) == owner);
+    RC_ASSERT(h.world.v4.is_in_use(addresses.v4));
     RC_ASSERT(h.world.installation.overlay_v4.contains(addresses.v4));
-    RC_ASSERT(!h.world.v4_quarantine.contains(addresses.v4));
+    RC_ASSERT(!h.world.v4.is_resting(addresses.v4));
   };
   for (const auto& [id, device] : h.world.devices) {
-    if (device.state == policy::DeviceState::active) hold(device.addresses, id.value);
+    if (device.state == policy::DeviceState::active) hold(device.addresses);
   }
-  for (const auto& [id, session] : h.world.sessions) hold(session.addresses, id.value);
-  RC_ASSERT(h.world.v4_in_use.size() == holders);
+  for (const auto& [id, session] : h.world.sessions) hold(session.addresses);
+  RC_ASSERT(h.world.v4.in_use() == holders);
+}
+
+RC_GTEST_PROP(Fold, FindsPeopleAndKeysAsAWalkOverAllWould, ()) {
+  const auto h = some_history(60);
+  std::map<WireguardKey, DeviceId> wireguard;
+  std::map<Bytes, DeviceId> keys;
+  for (const auto& [id, device] : h.world.devices) {
+    if (device.state == policy::DeviceState::removed) continue;
+    keys.emplace(device.public_key_der, id);
+    wireguard.emplace(device.wireguard_key, id);
+    if (device.next_wireguard_key) wireguard.emplace(*device.next_wireguard_key, id);
+  }
+  std::map<std::pair<std::string, std::string>, SubjectId> people;
+  for (const auto& [id, user] : h.world.users) people.emplace(std::pair(user.issuer, user.name), id);
+  RC_ASSERT(std::ranges::equal(h.world.wireguard_keys, wireguard));
+  RC_ASSERT(std::ranges::equal(h.world.device_keys, keys));
+  RC_ASSERT(std::ranges::equal(h.world.user_ids, people));
 }
 
 RC_GTEST_PROP(Fold, NeverLeavesASessionThatMayNotBe, ()) {

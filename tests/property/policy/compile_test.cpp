@@ -225,7 +225,7 @@ void disturb(WorldGen& gen, WorldBuilder& builder) {
       device.tags.clear();
       break;
     case 3:
-      world.sessions.erase(SessionId{fmt::format("s-{}", gen.number(5))});
+      world.sessions.close(SessionId{fmt::format("s-{}", gen.number(5))});
       break;
     default: {
       std::string text;

@@ -120,11 +120,11 @@ RC_GTEST_PROP(Evaluate, isolation_leaves_nothing_but_responders, ()) {
 /// Takes one fact away from somebody. Tags, claims and signals that aren't there are none, not missing; a
 /// session without an end has none.
 void forget_something(WorldGen& gen, World& world) {
-  const auto pick_from = [&](auto& map) {
-    return std::next(map.begin(), gen.number(static_cast<std::uint32_t>(map.size())));
+  const auto pick_from = [&](const auto& map) {
+    return std::next(map.begin(), gen.number(static_cast<std::uint32_t>(map.size())))->first;
   };
-  policy::Device& device = pick_from(world.devices)->second;
-  policy::Session& session = pick_from(world.sessions)->second;
+  policy::Device& device = world.devices.at(pick_from(world.devices));
+  const SessionId id = pick_from(world.sessions);
   switch (gen.number(8)) {
     case 0:
       return device.ownership.reset();
@@ -137,11 +137,11 @@ void forget_something(WorldGen& gen, World& world) {
     case 4:
       return device.country.reset();
     case 5:
-      return session.assurance.reset();
+      return world.sessions.change(id, [](policy::Session& session) { session.assurance.reset(); });
     case 6:
-      return session.authenticated_at.reset();
+      return world.sessions.change(id, [](policy::Session& session) { session.authenticated_at.reset(); });
     default:
-      return world.users.at(session.user).name.clear();
+      return world.users.at(world.sessions.at(id).user).name.clear();
   }
 }
 

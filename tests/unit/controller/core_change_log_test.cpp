@@ -67,6 +67,54 @@ TEST_F(ChangeLogTest, RefusesWhatTheWorldForbidsWithoutARecord) {
   EXPECT_EQ(answer->error().code, ErrorCode::invalid);
 }
 
+TEST_F(ChangeLogTest, WhatNeedsANewerFormatIsWrittenOnlyAfterARecordThatRaisesIt) {
+  LogRunner log(store_, *authority_, clock_);
+  fill(log);
+  const DeviceFacts facts{.device = DeviceId("trader"), .checks = std::set<std::string>{"os_updates"}};
+  auto presharing = enrolled("ledger", "t-1", 2);
+  presharing.presharing = true;  // version 2
+  EXPECT_EQ(log->format(), 1u);
+  for (const Kind& kind : {Kind(facts), Kind(presharing), Kind(KeyRotationAsked{DeviceId("trader")})}) {
+    const auto early = log.propose(kind);
+    ASSERT_FALSE(early);
+    EXPECT_EQ(early.error().code, ErrorCode::conflict);
+    EXPECT_NE(early.error().what.find("needs a log of format 2, and this one has 1"), std::string::npos)
+        << early.error().what;
+  }
+  EXPECT_TRUE(log.propose(enrolled("web", "t-1", 3))) << "version 1 needs nothing";
+  ASSERT_TRUE(log.propose(FormatRaised{}));
+  EXPECT_EQ(log->format(), kNewestFormat);
+  EXPECT_TRUE(log.propose(facts));
+  EXPECT_TRUE(log.propose(presharing));
+  LogRunner again(store_, *authority_, clock_);
+  EXPECT_EQ(again->format(), kNewestFormat) << "read back";
+}
+
+TEST_F(ChangeLogTest, ALogOfANewerFormatStopsTheFoldAtTheRecordThatRaisedIt) {
+  const auto text = R"({"format":3})";
+  {
+    LogRunner log(store_, *authority_, clock_);
+    fill(log);
+    std::optional<Result<Committed>> answer;
+    log->propose({.actor = "x", .kind = "format raised", .version = 1, .payload = text},
+                 [&](auto result) { answer = std::move(result); });
+    ASSERT_TRUE(log.until([&] { return answer.has_value(); }));
+    EXPECT_EQ(answer->error().code, ErrorCode::invalid) << "nobody raises it past what they know";
+    const auto record =
+        next_record(log->world(), {.actor = "x", .kind = "format raised", .version = 1, .payload = text},
+                    log->world().at + std::chrono::microseconds(1));
+    must(store_.commit(std::span(&record, 1), authority_->sign(record)));  // as a later release would
+  }
+  wire::HeadVerifier verifier(authority_->root_pem);
+  const auto folded = fold_log(store_, verifier, plain_name, system_time_zones());
+  ASSERT_FALSE(folded);
+  EXPECT_NE(folded.error().message().find("folding revision 5"), std::string::npos)
+      << folded.error().message();
+  EXPECT_NE(folded.error().message().find("raised to format 3, and this release knows formats up to 2"),
+            std::string::npos)
+      << folded.error().message();
+}
+
 TEST_F(ChangeLogTest, GroupsWhatDoesNotMeet) {
   LogRunner log(store_, *authority_, clock_);
   fill(log);

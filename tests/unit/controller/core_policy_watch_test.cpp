@@ -25,6 +25,7 @@ class Watch : public ::testing::Test {
  protected:
   Watch() {
     must(log.propose(installation()));
+    must(log.propose(kinds::FormatRaised{}));
     watch->start();
   }
   ~Watch() override { watch->stop(); }
@@ -126,6 +127,7 @@ TEST(AfterARestart, AnUnconfirmedPolicyIsTakenBackBeforeAnythingIsServed) {
     LogRunner log(*store, {.key = authority->server_key(), .chain_pem = authority->server_chain_pem()},
                   authority->trust_bundle_pem(), system_clock());
     must(log.propose(installation()));
+    must(log.propose(kinds::FormatRaised{}));
     must(log.propose(PolicyApplied{policy("kept", {}).files}));
     revision = must(log.propose(policy("lost", system_clock().now() + std::chrono::milliseconds(200))))
                    .record.revision;

@@ -64,6 +64,7 @@ class Facts : public ::testing::Test {
  protected:
   Facts() {
     must(log.propose(installation()));
+    must(log.propose(kinds::FormatRaised{}));
     must(log.propose(join_token("t-1")));
     must(log.propose(enrolled("laptop", "t-1", 1)));
     apply("report_timeout = \"10m\"", "");

@@ -19,6 +19,7 @@ class Idle : public ::testing::Test {
  protected:
   Idle() {
     must(log.propose(installation()));
+    must(log.propose(kinds::FormatRaised{}));
     must(log.propose(join_token("t-1")));
     must(log.propose(enrolled("laptop", "t-1", 1)));
     must(log.propose(user("u-1", "trader")));

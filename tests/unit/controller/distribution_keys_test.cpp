@@ -29,6 +29,7 @@ class InstantLog : public ChangeLog {
   const policy::World& world() const override { return history_.world; }
   const SignedHead& head() const override { return head_; }
   const PolicyHistory& policies() const override { return policies_; }
+  std::uint32_t format() const override { return kinds::kNewestFormat; }
   bool storage_is_fresh() const override { return true; }
   void propose(Proposal proposal, std::function<void(Result<Committed>)> done) override {
     const auto kind = must(kinds::decode(proposal.kind, proposal.version, proposal.payload));

@@ -159,15 +159,84 @@ TEST_F(FlowsTest, WhatIsReadAsideDoesNotHoldUpWhoAdds) {
   go_on.set_value();
 }
 
+/// Sessions that begin a second apart, each on an address of its own, and last an hour.
+struct ManyLogins {
+  policy::World world;
+  AddressBook book;
+  unsigned logins = 0;
+  explicit ManyLogins(std::size_t most) : book(world, most) {}
+
+  static Address address(unsigned login) { return Address::from_v4(0x64400000 + login); }
+  static Timestamp at(unsigned login) { return kStart + Seconds(login); }
+  void log_in() {
+    const unsigned login = ++logins;
+    const std::string id = "s-" + std::to_string(login);
+    policy::Session session{.id = SessionId(id),
+                            .user = SubjectId("u-" + std::to_string(login)),
+                            .device = DeviceId("laptop"),
+                            .ends_at = at(login) + std::chrono::hours(1),
+                            .addresses = {.v4 = address(login)}};
+    const auto opened = test::session(id, session.user.value, "laptop", 1000, session.ends_at);
+    world.sessions.put(std::move(session));
+    book.update(next_record(world, kinds::encode("device:laptop", opened), at(login)), world);
+    world.sessions.close(SessionId(id));
+  }
+  void pass_to(Timestamp when) {
+    book.update(next_record(world, kinds::encode("controller", kinds::TimeAdvanced{}), when), world);
+  }
+};
+
+TEST(AddressBook, ForgetsWhoseTimeNoReportCanBeOf) {
+  ManyLogins many(100);
+  for (int i = 0; i < 10; ++i) many.log_in();
+  EXPECT_EQ(many.book.size(), 10u);
+  const Timestamp first_ends = ManyLogins::at(1) + std::chrono::hours(1);
+  many.pass_to(first_ends + kLatestReport - Seconds(1));
+  ASSERT_NE(many.book.find(ManyLogins::address(1), first_ends - Seconds(1)), nullptr);
+  many.pass_to(first_ends + kLatestReport);
+  EXPECT_EQ(many.book.find(ManyLogins::address(1), first_ends - Seconds(1)), nullptr);
+  EXPECT_EQ(many.book.size(), 9u);
+  many.pass_to(first_ends + kLatestReport + Seconds(9));
+  EXPECT_EQ(many.book.size(), 0u);
+}
+
+TEST(AddressBook, ADayOfOwnersOfOneAddressIsKept) {
+  policy::World world;
+  AddressBook book(world);
+  const Address address = must(Address::parse("100.64.0.9"));
+  for (int hour = 0; hour < 48; ++hour) {
+    const Timestamp at = kStart + std::chrono::hours(hour);
+    const std::string id = "s-" + std::to_string(hour);
+    world.sessions.put({.id = SessionId(id),
+                        .user = SubjectId("u-" + std::to_string(hour)),
+                        .device = DeviceId("laptop"),
+                        .ends_at = at + std::chrono::hours(12),
+                        .addresses = {.v4 = address}});
+    const auto opened = test::session(id, "u", "laptop", 1000, at + std::chrono::hours(12));
+    book.update(next_record(world, kinds::encode("device:laptop", opened), at), world);
+  }
+  EXPECT_EQ(book.find(address, kStart + std::chrono::hours(30))->person, "u-30");
+  EXPECT_EQ(book.find(address, kStart + std::chrono::hours(25))->person, "u-25");
+  EXPECT_LE(book.size(), 26u);
+}
+
+TEST(AddressBook, PastItsPlacesTheOldestGo) {
+  ManyLogins many(4);
+  for (int i = 0; i < 10; ++i) many.log_in();
+  EXPECT_EQ(many.book.size(), 4u);
+  EXPECT_EQ(many.book.find(ManyLogins::address(6), ManyLogins::at(10)), nullptr);
+  EXPECT_EQ(many.book.find(ManyLogins::address(7), ManyLogins::at(10))->person, "u-7");
+}
+
 TEST(AddressBook, NamesWhoHadTheAddressThen) {
   policy::World world;
   const Address address = must(Address::parse("100.64.0.9"));
   const auto session = [&](const std::string& id, const std::string& user, Timestamp at) {
-    world.sessions[SessionId(id)] = {.id = SessionId(id),
-                                     .user = SubjectId(user),
-                                     .device = DeviceId("laptop"),
-                                     .authenticated_at = at,
-                                     .addresses = {.v4 = address}};
+    world.sessions.put({.id = SessionId(id),
+                        .user = SubjectId(user),
+                        .device = DeviceId("laptop"),
+                        .authenticated_at = at,
+                        .addresses = {.v4 = address}});
   };
   session("s-1", "u-1", kStart);
   AddressBook book(world);
@@ -179,6 +248,27 @@ TEST(AddressBook, NamesWhoHadTheAddressThen) {
   book.update(next_record(world, kinds::encode("device:laptop", opened), kStart + Seconds(600)), world);
   EXPECT_EQ(book.find(address, kStart + Seconds(60))->person, "u-1") << "told late";
   EXPECT_EQ(book.find(address, kStart + Seconds(601))->person, "u-2");
+}
+
+TEST_F(FlowsTest, AReportIsKeptWhenAllOfItIs) {
+  open({.batch = 4, .pause = std::chrono::milliseconds(1)});
+  std::promise<std::size_t> written;
+  flows_->on_kept([&](const std::vector<FlowMark>& marks) {
+    EXPECT_EQ(marks, (std::vector<FlowMark>{{.node = DeviceId("ledger"), .boot = "b", .sequence = 9}}));
+    written.set_value(metrics_.counted("flows"));
+  });
+  std::vector<FlowRecord> many;
+  for (int i = 0; i < 11; ++i) many.push_back(denial("100.64.0.2"));
+  flows_->add(std::move(many), FlowMark{.node = DeviceId("ledger"), .boot = "b", .sequence = 9});
+  EXPECT_EQ(written.get_future().get(), 11u);
+  open();
+  ASSERT_EQ(flows_->marks().size(), 1u) << "an ack that was lost is given again after a restart";
+  EXPECT_EQ(flows_->marks().front().sequence, 9u);
+  flows_->add({}, FlowMark{.node = DeviceId("ledger"), .boot = "c", .sequence = 1});
+  open();
+  EXPECT_EQ(flows_->marks(),
+            (std::vector<FlowMark>{{.node = DeviceId("ledger"), .boot = "c", .sequence = 1}}))
+      << "a report that told nothing, of another boot";
 }
 
 }  // namespace flows_test

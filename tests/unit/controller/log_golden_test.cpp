@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "controller/core/fold_log.h"
 #include "proto/audit.h"
 #include "tests/support/describe_world.h"
 #include "tests/support/log_fixture.h"
@@ -106,6 +107,18 @@ History company_rotates() {
   return h;
 }
 
+/// A log of release 0.1 that a controller of today goes on with.
+History company_raised() {
+  History h = company();
+  h.add(FormatRaised{});
+  h.add(join_token("t-more"));
+  auto made = enrolled("laptop", "t-more", 3);
+  made.presharing = true;
+  h.add(made);
+  h.add(DeviceFacts{.device = DeviceId("laptop"), .checks = std::set<std::string>{"os_updates"}});
+  return h;
+}
+
 /// CORDON_WRITE_GOLDEN=NAME makes the files of a new release; they can't be made alike twice, as keys are
 /// random.
 void write_golden(const std::string& name, const History& h) {
@@ -127,6 +140,7 @@ void write_golden(const std::string& name, const History& h) {
 struct Golden {
   policy::World world;
   std::set<std::size_t> kinds;
+  std::uint32_t format = 1;
 
   explicit Golden(const std::string& name) {
     const auto text = must(read_file(kFolder / (name + ".jsonl")));
@@ -138,6 +152,7 @@ struct Golden {
       const auto line = must(reader.read(rest.substr(0, rest.find('\n'))));
       if (!line.record) continue;
       must(apply(world, *line.record, plain_name, system_time_zones()));
+      format = format_after(format, *line.record);
       kinds.insert(must(decode(line.record->kind, line.record->version, line.record->payload)).index());
     }
   }
@@ -171,9 +186,20 @@ TEST(GoldenLog, WithAKeyThatTurnsFoldsToTheSameWorld) {
       << describe(golden.world) << describe_keys(golden.world);
 }
 
+TEST(GoldenLog, OfRelease01RaisedAndGoneOnWithFoldsToTheSameWorld) {
+  write_golden("log-raised", company_raised());
+  const Golden golden("log-raised");
+  EXPECT_EQ(golden.format, 2u);
+  EXPECT_EQ(Golden("log-0.1").format, 1u);
+  EXPECT_EQ(to_hex(golden.world.head), "HEAD");
+  const std::string told =
+      describe(golden.world) + describe_since(golden.world) + describe_keys(golden.world);
+  EXPECT_EQ(to_hex(sha256(as_bytes(told))), "DIGEST") << told;
+}
+
 TEST(GoldenLog, EveryKindStandsInOne) {
   std::set<std::size_t> seen;
-  for (const char* name : {"log-0.1", "log-policy-life", "log-key-rotation"})
+  for (const char* name : {"log-0.1", "log-policy-life", "log-key-rotation", "log-raised"})
     seen.merge(std::set<std::size_t>(Golden(name).kinds));
   for (std::size_t kind = 0; kind < std::variant_size_v<Kind>; ++kind)
     EXPECT_TRUE(seen.contains(kind)) << kind;

@@ -107,7 +107,7 @@ TEST(World, ApprovalIsWaivedOnlyWithASource) {
   const auto& device = h.world.devices.at(DeviceId("slow"));
   EXPECT_EQ(device.state, DeviceState::pending);
   EXPECT_TRUE(device.addresses.v4.is_unspecified());
-  EXPECT_TRUE(h.world.v4_in_use.empty());
+  EXPECT_EQ(h.world.v4.in_use(), 0u);
   h.add(DeviceApproved{DeviceId("slow")});
   EXPECT_EQ(device.state, DeviceState::active);
   EXPECT_EQ(device.addresses.v4.to_string(), "100.64.0.1");
@@ -175,11 +175,11 @@ TEST(World, IsolationClosesTheDevicesSessions) {
 TEST(World, RemovalClosesSessionsAndGivesAddressesBack) {
   auto h = with_people();
   h.add(session("s-1", "u-1", "trader", 1000, in_an_hour(h)));
-  EXPECT_EQ(h.world.v4_in_use.size(), 2u);
+  EXPECT_EQ(h.world.v4.in_use(), 2u);
   h.add(DeviceRemoved{DeviceId("trader"), "sold"});
   EXPECT_TRUE(h.world.sessions.empty());
-  EXPECT_TRUE(h.world.v4_in_use.empty());
-  EXPECT_EQ(h.world.v4_quarantine.size(), 2u);
+  EXPECT_EQ(h.world.v4.in_use(), 0u);
+  EXPECT_EQ(h.world.v4.resting(), 2u);
   EXPECT_EQ(h.world.devices.at(DeviceId("trader")).state, DeviceState::removed);
   EXPECT_EQ(code_of(h.try_add(DeviceRemoved{DeviceId("trader"), ""})), ErrorCode::not_found);
   EXPECT_EQ(code_of(h.try_add(DeviceIsolated{DeviceId("trader"), ""})), ErrorCode::not_found);
@@ -235,7 +235,7 @@ TEST(World, AnOvertakenChangeFoldsToNothing) {
                                   h.now + Seconds(1));
   ASSERT_TRUE(apply(h.world, record, plain_name, system_time_zones()));
   EXPECT_EQ(h.world.revision, record.revision);
-  EXPECT_EQ(h.world.v4_quarantine.size(), 1u);
+  EXPECT_EQ(h.world.v4.resting(), 1u);
 }
 
 TEST(World, ErasedPeopleHaveNoName) {

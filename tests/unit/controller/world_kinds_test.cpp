@@ -102,6 +102,7 @@ std::vector<Sample> samples() {
       {kinds::TimeAdvanced{}, "time advanced", "{}"},
       {kinds::LoginSlowed{"unknown", ledger, 10}, "login slowed",
        R"({"account":"unknown","device":"ledger","failures":10})"},
+      {kinds::FormatRaised{}, "format raised", R"({"format":2})"},
   };
 }
 

@@ -114,8 +114,8 @@ TEST(PolicyLife, RolledBackTheConfirmedOneIsBackWithItsFiles) {
   EXPECT_FALSE(c.world.pending);
   EXPECT_EQ(c.rule(), "first");
   EXPECT_EQ(c.world.policy_revision, first);
-  ASSERT_EQ(c.world.policy_files.size(), 1u);
-  EXPECT_EQ(c.world.policy_files[0].text, rules("first")[0].text);
+  ASSERT_EQ(c.world.policy_files->size(), 1u);
+  EXPECT_EQ(c.world.policy_files->front().text, rules("first")[0].text);
   EXPECT_EQ(c.states(), (States{"in force", "rolled back"}));
   EXPECT_EQ(c.told().find(revision)->reason, "not confirmed in time");
   EXPECT_EQ(c.world.rule_ids.at("second"), RuleId(2)) << "its rules' numbers are used";
@@ -128,7 +128,7 @@ TEST(PolicyLife, TheFirstOneRolledBackLeavesNone) {
   const auto revision = h.add(PolicyApplied{rules("only"), h.now + Seconds(301), "2025b"}).revision;
   h.add(PolicyRolledBack{revision, ""});
   EXPECT_TRUE(h.world.policy->rules.empty());
-  EXPECT_TRUE(h.world.policy_files.empty());
+  EXPECT_TRUE(h.world.policy_files->empty());
   EXPECT_EQ(h.world.policy_revision, Revision(0));
 }
 

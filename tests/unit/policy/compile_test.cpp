@@ -59,7 +59,8 @@ class Compile : public testing::Test {
     builder.device("web", {"web"});
     builder.device("trader");
     builder.device("clerk");
-    builder.session("s-trader", "trader", "trader").uid = 1001;
+    builder.session("s-trader", "trader", "trader");
+    world.sessions.change(SessionId{"s-trader"}, [](policy::Session& session) { session.uid = 1001; });
     builder.session("s-clerk", "clerk", "clerk");
     builder.session("s-oncall", "oncall", "clerk");
   }
@@ -126,7 +127,8 @@ TEST_F(Compile, AVerdictNamesRuleAndDeadline) {
 }
 
 TEST_F(Compile, I5_AGrantEndsAtItsSessionsEndInTheTablesToo) {
-  world.sessions.at(SessionId{"s-trader"}).ends_at = kNow + minutes(5);
+  world.sessions.change(SessionId{"s-trader"},
+                        [](policy::Session& session) { session.ends_at = kNow + minutes(5); });
   const NodeState ledger = state("ledger");
   const Address trader = session("s-trader").addresses.v4;
   const auto at = [&](Timestamp t) {
@@ -192,7 +194,7 @@ TEST_F(Compile, EndedSessionsAndDisabledUsersHoldNothing) {
   EXPECT_FALSE(reaches("ledger", Direction::ingress, session("s-trader").addresses.v4, "ledger"));
   EXPECT_TRUE(keys<policy::LocalSessionKey>(state("trader")).empty());
   world.users.at(SubjectId{"u-trader"}).disabled = false;
-  world.sessions.at(SessionId{"s-trader"}).ends_at = kNow;
+  world.sessions.change(SessionId{"s-trader"}, [](policy::Session& session) { session.ends_at = kNow; });
   EXPECT_FALSE(reaches("ledger", Direction::ingress, session("s-trader").addresses.v4, "ledger"));
   EXPECT_TRUE(keys<policy::LocalSessionKey>(state("trader")).empty());
 }
@@ -278,7 +280,8 @@ TEST_F(Compile, I13_GuardedPortsAreTold) {
 }
 
 TEST_F(Compile, TheNextChangeIsTheFirstSessionEnd) {
-  world.sessions.at(SessionId{"s-clerk"}).ends_at = kNow + minutes(7);
+  world.sessions.change(SessionId{"s-clerk"},
+                        [](policy::Session& session) { session.ends_at = kNow + minutes(7); });
   EXPECT_EQ(policy::next_change_at(world, kNow), kNow + minutes(7));
   EXPECT_EQ(policy::next_change_at(world, kNow + minutes(7)), kNow + std::chrono::hours(8));
   world.sessions.clear();

@@ -110,7 +110,8 @@ TEST_F(EngineTest, ARuleConcernsOnlyThoseItSelects) {
 // P3: they may be whom it names.
 TEST_F(EngineTest, AForbidConcernsWhoeverHasNoName) {
   builder.user("clerk").name.clear();
-  builder.session("s", "clerk", "clerk").claims = {"corp:staff"};
+  builder.session("s", "clerk", "clerk");
+  world.sessions.change(SessionId{"s"}, [](policy::Session& session) { session.claims = {"corp:staff"}; });
   const std::string staff =
       "[groups]\nstaff = { claims = [\"corp:staff\"] }\nlost = { claims = [\"corp:lost\"]";
   const std::string rules = R"( }

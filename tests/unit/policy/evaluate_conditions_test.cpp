@@ -38,7 +38,8 @@ class EvaluateConditions : public testing::Test {
     laptop.checks = {"os_updates", "antivirus_updates", "application_updates"};
     laptop.attestation = Attestation::software;
     laptop.country = "TW";
-    builder.session("s", "trader", "laptop").assurance = Assurance::aal3;
+    builder.session("s", "trader", "laptop");
+    change([](policy::Session& session) { session.assurance = Assurance::aal3; });
   }
 
   /// An allow or a forbid of traders to the ledger, with more lines.
@@ -59,7 +60,9 @@ class EvaluateConditions : public testing::Test {
     return evaluate(world, {.principal = SessionId{"s"}, .target = DeviceId{"ledger"}, .port = 5432}, now);
   }
   policy::Device& laptop() { return world.devices.at(DeviceId{"laptop"}); }
-  policy::Session& session() { return world.sessions.at(SessionId{"s"}); }
+  void change(const std::function<void(policy::Session&)>& change) {
+    world.sessions.change(SessionId{"s"}, change);
+  }
 
   WorldBuilder builder;
   policy::World& world = builder.world();
@@ -139,9 +142,9 @@ from = { users = ["somebody-else"] }
 to = ["settlement/*"]
 )");
   EXPECT_EQ(ask().verdict, Verdict::allow);
-  session().claims = {"corp:trading"};
+  change([](policy::Session& session) { session.claims = {"corp:trading"}; });
   builder.user("").name.clear();
-  session().user = SubjectId{"u-"};
+  change([](policy::Session& session) { session.user = SubjectId{"u-"}; });
   EXPECT_EQ(ask().verdict, Verdict::forbid);
   policy(allow("a", ""));
   EXPECT_EQ(ask().verdict, Verdict::allow) << "by the claim";
@@ -157,7 +160,7 @@ TEST_F(EvaluateConditions, P4_HealthAndP5TrustAreTold) {
 }
 
 TEST_F(EvaluateConditions, P5_TrustIsToldUnderTheDecidingRule) {
-  session().authenticated_at = kNow - hours(1);
+  change([](policy::Session& session) { session.authenticated_at = kNow - hours(1); });
   policy(allow("a", R"(when = { auth_age_max = "1h" })"));
   EXPECT_EQ(ask().trust, 76) << "0.4 x 50 + 36 + 20";
   ASSERT_EQ(ask().because.size(), 1u);
@@ -186,7 +189,7 @@ to = ["settlement/ledger"]
 
 TEST_F(EvaluateConditions, HealthAndTrustAreToldWhenNoRuleIsRead) {
   policy(allow("a", ""));
-  session().ends_at = kNow;
+  change([](policy::Session& session) { session.ends_at = kNow; });
   const Decision decision = ask();
   EXPECT_EQ(decision.verdict, Verdict::deny);
   EXPECT_EQ(decision.health, 9);
@@ -197,7 +200,7 @@ TEST_F(EvaluateConditions, HealthAndTrustAreToldWhenNoRuleIsRead) {
 TEST_F(EvaluateConditions, P7_TheDeadlineIsTheFirstOfAll) {
   const std::string lease = "lease = \"1d\"\n";
   policy(allow("a", lease));
-  session().ends_at = kNow + hours(9);
+  change([](policy::Session& session) { session.ends_at = kNow + hours(9); });
   EXPECT_EQ(ask().deadline, kNow + hours(9)) << "session end";
   policy(allow("a", lease + R"(when = { hours = "Mon-Fri 08:00-18:00", timezone = "UTC" })"));
   EXPECT_EQ(ask().deadline, kNow + hours(8)) << "end of the hours";
@@ -261,14 +264,14 @@ to = ["settlement/ledger"]
 responders = true
 when = { assurance = "aal3" }
 )" + allow("everyday", R"(when = { assurance = "aal3" })"));
-  builder.session("s", "oncall", "laptop").assurance = Assurance::aal2;
+  builder.session("s", "oncall", "laptop");  // aal2
   world.devices.at(DeviceId{"ledger"}).isolated = true;
   const Decision weak = ask();
   EXPECT_EQ(weak.verdict, Verdict::deny);
   ASSERT_EQ(weak.because.size(), 1u);
   ASSERT_EQ(weak.because[0].failed.size(), 1u);
   EXPECT_EQ(weak.because[0].failed[0].condition, "assurance");
-  session().assurance = Assurance::aal3;
+  change([](policy::Session& session) { session.assurance = Assurance::aal3; });
   EXPECT_EQ(ask().verdict, Verdict::allow);
   laptop().ownership = Ownership::personal;
   EXPECT_EQ(ask().verdict, Verdict::deny);

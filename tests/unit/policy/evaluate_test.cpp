@@ -131,7 +131,8 @@ TEST_F(Evaluate, P1_WithNoPolicyNothingIsAllowed) {
 
 TEST_F(Evaluate, P2_UsersAndGroupsSelectSessionsNotDevices) {
   EXPECT_EQ(ask(device("laptop"), "ledger").verdict, Verdict::deny);
-  world.sessions.at(SessionId{"s-clerk"}).claims = {"corp:trading"};
+  world.sessions.change(SessionId{"s-clerk"},
+                        [](policy::Session& session) { session.claims = {"corp:trading"}; });
   EXPECT_EQ(ask(session("s-clerk"), "ledger").verdict, Verdict::allow) << "by claim";
 }
 
@@ -144,7 +145,8 @@ TEST_F(Evaluate, P2_SegmentsAndTagsSelectDevicesNotSessions) {
 }
 
 TEST_F(Evaluate, P3_AnEndedSessionIsDeniedBeforeAnyRule) {
-  world.sessions.at(SessionId{"s-trader"}).ends_at = kNow;  // the end is out
+  world.sessions.change(SessionId{"s-trader"},
+                        [](policy::Session& session) { session.ends_at = kNow; });  // the end is out
   const Decision decision = ask(session("s-trader"), "ledger");
   EXPECT_EQ(decision.verdict, Verdict::deny);
   EXPECT_EQ(decision.reason, "session ended");
@@ -180,7 +182,8 @@ TEST_F(Evaluate, P3_OfSeveralForbidsTheLowestNameIsTold) {
 
 TEST_F(Evaluate, P7_TheDeadlineIsTheEarlierOfSessionEndAndLease) {
   EXPECT_EQ(ask(session("s-trader"), "ledger").deadline, kNow + minutes(15));
-  world.sessions.at(SessionId{"s-trader"}).ends_at = kNow + minutes(3);
+  world.sessions.change(SessionId{"s-trader"},
+                        [](policy::Session& session) { session.ends_at = kNow + minutes(3); });
   EXPECT_EQ(ask(session("s-trader"), "ledger").deadline, kNow + minutes(3));
   EXPECT_EQ(ask(device("web"), "ledger").deadline, kNow + minutes(15));
 }
@@ -203,7 +206,8 @@ lease = "5m"
   Decision decision = ask(session("s-trader"), "ledger", 5);
   EXPECT_EQ(decision.rule, "b-long");
   EXPECT_EQ(decision.lease, hours(1));
-  world.sessions.at(SessionId{"s-trader"}).ends_at = kNow + minutes(5);
+  world.sessions.change(SessionId{"s-trader"},
+                        [](policy::Session& session) { session.ends_at = kNow + minutes(5); });
   decision = ask(session("s-trader"), "ledger", 5);
   EXPECT_EQ(decision.rule, "a-short") << "both end with the session";
   EXPECT_EQ(decision.deadline, kNow + minutes(5));

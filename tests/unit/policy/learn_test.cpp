@@ -147,7 +147,9 @@ TEST_F(LearnTest, TheTextIsReadBesideThePolicy) {
   seen("bare", 9000);
   seen("c1", 8, 10, "lab-1", kIcmp);
   world.user("odd\"name\\\x01@acme.example");
-  world.world().sessions.at(SessionId("s-c1")).user = SubjectId("u-odd\"name\\\x01@acme.example");
+  world.world().sessions.change(SessionId("s-c1"), [](policy::Session& session) {
+    session.user = SubjectId("u-odd\"name\\\x01@acme.example");
+  });
   question.flows.push_back({.person = SubjectId("u-odd\"name\\\x01@acme.example"),
                             .source = DeviceId("laptop"),
                             .target = DeviceId("lab-1"),
