@@ -50,6 +50,7 @@ Hub::Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<R
       observations_(limits_.observations),
       reports_(std::make_shared<FactIntake>(services.log, services.clock, limits_.facts, services.places)),
       idle_(std::make_shared<IdleWatch>(services.log, services.clock)),
+      meetings_(static_cast<Meetings::Nodes&>(*this)),
       preshared_(preshared),
       rotation_(std::make_shared<KeyRotation>(services.log, services.metrics, services.clock,
                                               static_cast<KeyRotation::Nodes&>(*this), limits_.key_records)),
@@ -182,6 +183,7 @@ void Hub::ended(NodeSession& session) {
   holding_.erase(session.device());
   reports_->disconnected(session.device());
   rotation_->gone(session.device());
+  meetings_.gone(session.device());
   facts(session.device()).connected = false;
   services_.metrics.gauge("nodes_connected", static_cast<double>(sessions_.size()));
   boost::asio::post(services_.strand, [weak = weak_from_this()] {
@@ -262,6 +264,7 @@ void Hub::acked(const NodeSession& session, const SignedReceipt& receipt) {
   NodeStatus& facts = this->facts(session.device());
   facts.acked = session.feed().settled() ? services_.log.world().revision : session.feed().complete();
   facts.last_nack.clear();
+  meetings_.acked(session.device(), session.feed().ready());
   check_holds();
   check_waiters();
   rotation_->moved_on(session.device());
@@ -464,6 +467,18 @@ void Hub::order_turn(const DeviceId& device, const WireguardKey& to) {
   wire::ToNode out;
   out.mutable_key_order()->set_turn_to(std::string(as_text(to)));
   session->second->tell(out);
+}
+
+bool Hub::was_sent(const DeviceId& node, const DeviceId& peer) const {
+  const auto session = sessions_.find(node);
+  return session != sessions_.end() && session->second->feed().held().entries.contains(policy::PeerKey{peer});
+}
+
+void Hub::begin(const DeviceId& node, const DeviceId& peer) {
+  const auto session = sessions_.find(node);
+  if (session == sessions_.end()) return;
+  session->second->begin_with(peer);
+  pump_soon();
 }
 
 void Hub::add_preshared(const DeviceId& device, const DeviceId& peer, wire::PresharedKeys& out) const {

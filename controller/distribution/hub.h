@@ -16,6 +16,7 @@
 #include "controller/distribution/flow_intake.h"
 #include "controller/distribution/idle_watch.h"
 #include "controller/distribution/key_rotation.h"
+#include "controller/distribution/meetings.h"
 #include "controller/distribution/node_session.h"
 #include "controller/distribution/requests.h"
 #include "controller/secrets/preshared.h"
@@ -38,7 +39,10 @@ struct Admitted {
   bool renew_only = false;  ///< its certificate has expired
 };
 
-class Hub final : public Distribution, private KeyRotation::Nodes, public std::enable_shared_from_this<Hub> {
+class Hub final : public Distribution,
+                  private KeyRotation::Nodes,
+                  private Meetings::Nodes,
+                  public std::enable_shared_from_this<Hub> {
  public:
   Hub(Services& services, const DistributionLimits& limits, std::unique_ptr<ReceiptLedger> ledger,
       PresharedSource preshared);
@@ -68,6 +72,7 @@ class Hub final : public Distribution, private KeyRotation::Nodes, public std::e
   FactIntake& reports() { return *reports_; }
   IdleWatch& idle() { return *idle_; }
   KeyRotation& rotation() { return *rotation_; }
+  Meetings& meetings() { return meetings_; }
   NodeStatus& facts(const DeviceId& device);
   /// What the device needs of preshared keys to talk to that peer: one for each pair of their keys.
   void add_preshared(const DeviceId& device, const DeviceId& peer, wire::PresharedKeys& out) const;
@@ -103,6 +108,10 @@ class Hub final : public Distribution, private KeyRotation::Nodes, public std::e
   void order_next_key(const DeviceId& device) override;
   void order_turn(const DeviceId& device, const WireguardKey& to) override;
 
+  // Meetings::Nodes
+  bool was_sent(const DeviceId& node, const DeviceId& peer) const override;
+  void begin(const DeviceId& node, const DeviceId& peer) override;
+
   Services& services_;
   const DistributionLimits limits_;
   std::unique_ptr<ReceiptLedger> ledger_;
@@ -113,6 +122,7 @@ class Hub final : public Distribution, private KeyRotation::Nodes, public std::e
   RateLimiter observations_;
   std::shared_ptr<FactIntake> reports_;
   std::shared_ptr<IdleWatch> idle_;
+  Meetings meetings_;
   PresharedSource preshared_;
   std::shared_ptr<KeyRotation> rotation_;
   std::shared_ptr<Enrolment> enrolment_;

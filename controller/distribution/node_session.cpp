@@ -62,6 +62,7 @@ void NodeSession::start(const wire::Hello& hello, const policy::NodeState& whole
     const auto* peer = std::get_if<policy::PeerKey>(&it->first);
     if (peer == nullptr) break;
     added_.insert(peer->device);
+    if (!holds_it) hub_.meetings().added(device_, peer->device, revision);
     if (knows_next_keys_) keyed_.insert(peer->device);
   }
   feed_.start(wanted, holds_it, revision, session_now());
@@ -249,12 +250,23 @@ void NodeSession::answer(const wire::ToNode& message) {
   pump();
 }
 
-void NodeSession::add(const std::vector<policy::Change>& changes, Revision revision) {
-  for (const policy::Change& change : changes)
-    if (const auto* peer = std::get_if<policy::PeerKey>(&change.key); peer != nullptr && change.value) {
-      added_.insert(peer->device);
-      if (knows_next_keys_) keyed_.insert(peer->device);
+void NodeSession::note_peers(const std::vector<policy::Change>& changes, Revision revision) {
+  for (const policy::Change& change : changes) {
+    const auto* peer = std::get_if<policy::PeerKey>(&change.key);
+    if (peer == nullptr) continue;
+    if (!change.value) {
+      begins_.erase(peer->device);
+      hub_.meetings().removed(device_, peer->device);
+      continue;
     }
+    added_.insert(peer->device);
+    if (!feed_.concerns(change.key)) hub_.meetings().added(device_, peer->device, revision);
+    if (knows_next_keys_) keyed_.insert(peer->device);
+  }
+}
+
+void NodeSession::add(const std::vector<policy::Change>& changes, Revision revision) {
+  note_peers(changes, revision);
   if (knows_next_keys_) return feed_.add(changes, revision, session_now());
   auto less = changes;
   for (policy::Change& change : less)
@@ -297,6 +309,11 @@ void NodeSession::tell_endpoint(const DeviceId& peer) {
   if (feed_.concerns(policy::PeerKey{peer})) moved_.insert(peer);
 }
 
+void NodeSession::begin_with(const DeviceId& peer) {
+  begins_.insert(peer);
+  added_.insert(peer);
+}
+
 bool NodeSession::next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out) {
   out.Clear();
   wire::Endpoints& message = *out.mutable_endpoints();
@@ -308,6 +325,7 @@ bool NodeSession::next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out)
     wire::PeerEndpoint& peer = *message.add_peers();
     peer.set_device(device.value);
     wire::encode_endpoint(*endpoint, peer.mutable_endpoint());
+    peer.set_begin(begins_.erase(device) > 0);
   }
   return message.peers_size() > 0;
 }

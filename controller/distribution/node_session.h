@@ -53,6 +53,8 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   /// Sends what may be sent now.
   void pump();
   void tell_endpoint(const DeviceId& peer);
+  /// The peer holds this node: the handshake is this end's to begin.
+  void begin_with(const DeviceId& peer);
   /// Preshared keys with all its peers, ahead of all that comes.
   void tell_preshared();
   /// Something that isn't part of its state.
@@ -74,6 +76,7 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   void answered(const wire::ToNode& message);
   bool next(wire::ToNode& out);
   bool next_preshared(wire::ToNode& out);
+  void note_peers(const std::vector<policy::Change>& changes, Revision revision);
   void take_keys(const wire::TunnelKeys& keys);
   bool next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out);
   void take_observation(const wire::PeerObservation& observation);
@@ -88,9 +91,10 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   StateFeed feed_;
   Revision begun_;
   std::deque<std::string> answers_;
-  std::size_t asked_ = 0;     ///< requests that aren't answered yet
-  std::set<DeviceId> added_;  ///< peers that are told of soon: where they are goes ahead of them
-  std::set<DeviceId> keyed_;  ///< peers whose preshared keys are to be told
+  std::size_t asked_ = 0;      ///< requests that aren't answered yet
+  std::set<DeviceId> added_;   ///< peers that are told of soon: where they are goes ahead of them
+  std::set<DeviceId> begins_;  ///< peers with whom a handshake may begin: told with where they are
+  std::set<DeviceId> keyed_;   ///< peers whose preshared keys are to be told
   bool knows_next_keys_ = false;
   std::set<DeviceId> moved_;  ///< peers that are elsewhere now
   bool moved_last_ = false;   ///< what was sent last is where peers moved to

@@ -59,11 +59,11 @@ class Agent::Watches {
     return {};
   }
 
-  /// While a peer turns to another key; `now`: it does so in this moment.
+  /// While a peer is quiet or turns to another key; `now`: it does so in this moment.
   void watch_turns(bool now) {
     using std::chrono::steady_clock;
     if (now) turns_fast_until_ = steady_clock::now() + kTurnsFast;
-    if (!agent_.applier_.turning() || (turns_watched_ && !now)) return;
+    if (!agent_.applier_.restless() || (turns_watched_ && !now)) return;
     turns_watched_ = true;
     // A look costs more the more peers there are: it may take half of the time.
     const auto pause = steady_clock::now() < turns_fast_until_
@@ -74,7 +74,7 @@ class Agent::Watches {
       if (ec) return;
       turns_watched_ = false;
       const auto begun = steady_clock::now();
-      if (const auto looked = agent_.applier_.look_at_turns(agent_.parts_.clock.boot_ns()); !looked)
+      if (const auto looked = agent_.applier_.look_at_peers(agent_.parts_.clock.boot_ns()); !looked)
         log::warning(kAgentArea, "{}", looked.error().message());
       turns_cost_ = steady_clock::now() - begun;
       watch_turns(false);

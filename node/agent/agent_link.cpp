@@ -27,6 +27,13 @@ std::map<DeviceId, Endpoint> decode(const wire::Endpoints& message) {
   return hints;
 }
 
+std::set<DeviceId> to_begin_with(const wire::Endpoints& message) {
+  std::set<DeviceId> out;
+  for (const auto& peer : message.peers())
+    if (peer.begin()) out.insert(DeviceId{peer.device()});
+  return out;
+}
+
 }  // namespace
 
 Result<Credentials> Agent::credentials() {
@@ -220,7 +227,8 @@ void Agent::heartbeat_answered(const wire::ToNode& message) {
 }
 
 void Agent::endpoints_told(const wire::ToNode& message) {
-  const auto set = applier_.set_endpoint_hints(decode(message.endpoints()));
+  const wire::Endpoints& told = message.endpoints();
+  const auto set = applier_.set_endpoint_hints(decode(told), to_begin_with(told));
   if (!set) log::warning(kLinkArea, "can't use the peers' endpoints: {}", set.error().message());
 }
 

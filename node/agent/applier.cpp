@@ -230,8 +230,10 @@ Result<> Applier::restore(const Overlay& overlay) {
   return {};
 }
 
-Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints) {
+Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,
+                                     const std::set<DeviceId>& begin) {
   bool concerns = false;
+  for (const DeviceId& device : begin) concerns = tunnel_peers_.begin(device) || concerns;
   for (const auto& [device, endpoint] : hints) {
     tunnel_peers_.hint(device, endpoint);
     concerns = concerns || current_.peers.contains(device);

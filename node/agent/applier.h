@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/ids.h"
@@ -56,13 +57,14 @@ class Applier {
   Result<> restore(const Overlay& overlay);
   Result<> restore() { return current_known_ ? restore(Overlay(current_)) : Result<>{}; }
 
-  /// Where peers are reached, as the controller heard it.
-  Result<> set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints);
+  /// Where peers are reached, as the controller heard it; `begin`: handshakes with these may begin.
+  Result<> set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,
+                              const std::set<DeviceId>& begin = {});
   /// Of the WireGuard key that the tunnel has, by the peers'. `now`: the peers that are there get theirs.
   Result<> use_preshared(PresharedByPeer preshared, bool now);
-  /// Some peer turns to another key: look_at_turns() is to be called soon again.
-  bool turning() const { return tunnel_peers_.turning(current_.peers); }
-  Result<> look_at_turns(BootNs now) { return tunnel_peers_.look(current_.peers, now); }
+  /// Some peer is quiet or turns to another key: look_at_peers() is to be called soon again.
+  bool restless() const { return tunnel_peers_.restless(current_.peers); }
+  Result<> look_at_peers(BootNs now) { return tunnel_peers_.look(current_.peers, now); }
   /// The key under which a peer is talked to.
   WireguardKey key_of(const DeviceId& device, const policy::PeerValue& peer) const {
     return tunnel_peers_.key_of(device, peer);

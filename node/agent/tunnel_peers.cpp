@@ -10,6 +10,13 @@ namespace {
 
 constexpr BootNs kOldKeyStaysNs = 1'000'000'000;
 
+/// How long a peer is quiet when no controller says more: one second, and up to another that hangs on the
+/// peer's key, so that the two ends of a pair don't begin at the same time.
+BootNs stays_quiet_ns(const WireguardKey& peer) {
+  constexpr BootNs kLeast = 1'000'000'000, kStep = kLeast / 256;
+  return kLeast + peer[0] * kStep;
+}
+
 }  // namespace
 
 bool TunnelPeers::pending(const DeviceId& device, const policy::PeerValue& state) const {
@@ -36,14 +43,22 @@ Result<std::vector<Endpoint>> TunnelPeers::ends(const States& states) const {
   return std::vector<Endpoint>(out.begin(), out.end());
 }
 
+bool TunnelPeers::begin(const DeviceId& device) {
+  if (quiet_.erase(device) > 0) return true;
+  if (!used_.contains(device)) begins_.insert(device);
+  return false;
+}
+
 void TunnelPeers::forget() {
   told_.clear();
   used_.clear();
   old_.clear();
+  quiet_.clear();
+  anew_ = true;
 }
 
-bool TunnelPeers::turning(const States& states) const {
-  return !old_.empty() ||
+bool TunnelPeers::restless(const States& states) const {
+  return !old_.empty() || !quiet_.empty() ||
          std::ranges::any_of(states, [&](const auto& entry) { return pending(entry.first, entry.second); });
 }
 
@@ -87,6 +102,11 @@ Result<> TunnelPeers::set(const States& states) {
     return now == used.end() || now->second == entry.first;
   });
 
+  auto quiet = quiet_;
+  std::erase_if(quiet, [&](const auto& entry) { return !used.contains(entry.first); });
+  for (const auto& [device, key] : used)
+    if (!anew_ && !used_.contains(device) && !begins_.contains(device)) quiet.try_emplace(device);
+
   std::vector<Peer> wanted;
   std::map<DeviceId, Endpoint> told;
   const auto add = [&](const WireguardKey& key) -> Peer& {
@@ -100,6 +120,7 @@ Result<> TunnelPeers::set(const States& states) {
     const WireguardKey key = used.at(device);
     Peer& peer = add(key);
     peer.allowed_ips = state.allowed_ips;
+    if (quiet.contains(device)) peer.keepalive_s.reset();
     if (const auto before = used_.find(device); before != used_.end() && before->second != key)
       peer.successor_of = before->second;
     if (const auto hint = hints_.find(device); hint != hints_.end()) {
@@ -120,6 +141,9 @@ Result<> TunnelPeers::set(const States& states) {
   told_ = std::move(told);
   used_ = std::move(used);
   old_ = std::move(old);
+  quiet_ = std::move(quiet);
+  std::erase_if(begins_, [&](const DeviceId& device) { return used_.contains(device); });
+  anew_ = false;
   return {};
 }
 
@@ -131,7 +155,13 @@ Result<> TunnelPeers::look(const States& states, BootNs now) {
     if (!entry.since) entry.since = now;
   const bool over =
       std::erase_if(old_, [&](const auto& entry) { return now - *entry.second.since >= kOldKeyStaysNs; }) > 0;
-  if (turned.empty() && !over) return {};
+  for (auto& [device, since] : quiet_)
+    if (!since) since = now;
+  const bool begins = std::erase_if(quiet_, [&](const auto& entry) {
+                        const auto key = used_.find(entry.first);
+                        return key == used_.end() || now - *entry.second >= stays_quiet_ns(key->second);
+                      }) > 0;
+  if (turned.empty() && !over && !begins) return {};
   return set(states);
 }
 

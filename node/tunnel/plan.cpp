@@ -40,7 +40,7 @@ std::optional<PeerChange> upsert(const PeerState* held, const Peer& wanted, cons
   if (held == nullptr && predecessor != nullptr && !change.endpoint) change.endpoint = predecessor->endpoint;
   if (wanted.preshared_key != (held == nullptr ? WireguardKey{} : held->preshared_key))
     change.preshared_key = wanted.preshared_key;
-  if (wanted.keepalive_s != (held == nullptr ? 0 : held->keepalive_s))
+  if (wanted.keepalive_s && *wanted.keepalive_s != (held == nullptr ? 0 : held->keepalive_s))
     change.keepalive_s = wanted.keepalive_s;
   if (held != nullptr && change == PeerChange{.public_key = wanted.public_key, .update_only = true})
     return std::nullopt;

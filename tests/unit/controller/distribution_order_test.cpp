@@ -108,6 +108,7 @@ TEST_F(DistributionOrder, EndpointsComeBeforeThePeersTheyBelongTo) {
   EXPECT_TRUE(said[0].has_welcome());
   ASSERT_TRUE(said[1].has_endpoints()) << "before the state";
   EXPECT_EQ(said[1].endpoints().peers(0).device(), "ledger");
+  EXPECT_TRUE(said[1].endpoints().peers(0).begin()) << "ledger holds web already";
   EXPECT_TRUE(said[2].has_begin());
   EXPECT_TRUE(web.fake.state().entries.contains(policy::PeerKey{DeviceId("ledger")}));
 }
@@ -134,6 +135,29 @@ TEST_F(DistributionOrder, EndpointsComeBeforePeersOfADeltaToo) {
     }
   }
   EXPECT_TRUE(came);
+}
+
+TEST_F(DistributionOrder, TheSourceOfNewFlowsBeginsTheHandshakeOnceItsTargetHoldsIt) {
+  Node ledger(rig.add_device("ledger", {"settlement"}));
+  Node web(rig.add_device("web", {"web"}));
+  open(ledger);
+  open(web);
+  settle(ledger);
+  settle(web);
+  rig.apply_policy(kWebToLedger);
+  ASSERT_TRUE(rig.eventually([&] { return !ledger.link->frames.empty(); }));
+  for (const ToNode& message : settle(ledger))
+    for (const auto& peer : message.endpoints().peers()) EXPECT_FALSE(peer.begin()) << peer.device();
+  ASSERT_TRUE(rig.eventually([&] { return !web.link->frames.empty(); }));
+  bool begins = false;
+  for (const ToNode& message : settle(web)) {
+    for (const auto& peer : message.endpoints().peers()) begins = begins || peer.begin();
+    for (const policy::Change& change : changes_of(message.delta()))
+      if (change.key == policy::Key(policy::PeerKey{DeviceId("ledger")})) {
+        EXPECT_TRUE(begins) << "told ahead of the peer";
+      }
+  }
+  EXPECT_TRUE(begins);
 }
 
 TEST_F(DistributionOrder, WhatTakesAccessAwayComesBeforeAnswersThatWait) {

@@ -21,6 +21,7 @@ class TunnelPeersTest : public testing::Test {
   TunnelPeersTest() {
     for (std::uint8_t n = 0; n < 20; ++n) tunnel.silent.insert(key(n));
     states[ledger] = {.public_key = key(1), .allowed_ips = {ip}};
+    EXPECT_FALSE(peers.begin(ledger)) << "it is yet to come";
     EXPECT_TRUE(peers.set(states));
   }
   void offer(std::uint8_t next) {
@@ -47,12 +48,12 @@ class TunnelPeersTest : public testing::Test {
 };
 
 TEST_F(TunnelPeersTest, ANextKeyIsASecondPeerThatMaySendNothingAndTalksToNobody) {
-  EXPECT_FALSE(peers.turning(states));
+  EXPECT_FALSE(peers.restless(states));
   offer(2);
   EXPECT_EQ(held(), "1: 100.64.0.3; 2:");
   EXPECT_EQ(tunnel.held[1].keepalive_s, 0);
   EXPECT_EQ(tunnel.held[1].successor_of, key(1)) << "it is reached where the other one is";
-  EXPECT_TRUE(peers.turning(states));
+  EXPECT_TRUE(peers.restless(states));
   look(kSecond);
   EXPECT_EQ(held(), "1: 100.64.0.3; 2:") << "nothing was heard of it";
 }
@@ -70,7 +71,7 @@ TEST_F(TunnelPeersTest, TheFirstPacketMovesTheAllowedIpsAndTheOldKeyStaysASecond
   EXPECT_EQ(held(), "2: 100.64.0.3; 1:");
   look(2 * kSecond);
   EXPECT_EQ(held(), "2: 100.64.0.3");
-  EXPECT_FALSE(peers.turning(states));
+  EXPECT_FALSE(peers.restless(states));
   // The controller's word comes after, and changes nothing.
   const std::size_t told = steps.size();
   states[ledger] = {.public_key = key(2), .allowed_ips = {ip}};
@@ -85,7 +86,7 @@ TEST_F(TunnelPeersTest, WithoutAHandshakeTheControllerIsFollowed) {
   EXPECT_TRUE(peers.set(states));
   EXPECT_EQ(held(), "2: 100.64.0.3; 1:") << "what is on its way under the old key";
   EXPECT_EQ(tunnel.held[0].successor_of, key(1));
-  EXPECT_TRUE(peers.turning(states));
+  EXPECT_TRUE(peers.restless(states));
   look(kSecond);
   look(2 * kSecond);
   EXPECT_EQ(held(), "2: 100.64.0.3");
@@ -98,7 +99,7 @@ TEST_F(TunnelPeersTest, AnOfferThatIsTakenBackOrReplacedLeavesNothing) {
   states[ledger].next_key.reset();
   EXPECT_TRUE(peers.set(states));
   EXPECT_EQ(held(), "1: 100.64.0.3");
-  EXPECT_FALSE(peers.turning(states));
+  EXPECT_FALSE(peers.restless(states));
 }
 
 TEST_F(TunnelPeersTest, ASecondTurnWithinASecondKeepsEachOldKeyItsTime) {
@@ -135,7 +136,7 @@ TEST_F(TunnelPeersTest, APeerThatGoesTakesItsOldKeyAlong) {
   states.clear();
   EXPECT_TRUE(peers.set(states));
   EXPECT_EQ(held(), "");
-  EXPECT_FALSE(peers.turning(states));
+  EXPECT_FALSE(peers.restless(states));
 }
 
 TEST_F(TunnelPeersTest, WhatTheTunnelRefusesIsTriedAgain) {
@@ -158,6 +159,54 @@ TEST_F(TunnelPeersTest, EachKeyHasItsOwnPresharedKey) {
   look(kSecond);
   EXPECT_EQ(tunnel.held[0].preshared_key, key(12));
   EXPECT_EQ(tunnel.held[1].preshared_key, key(11));
+}
+
+TEST_F(TunnelPeersTest, ANewPeerIsQuietUntilItHoldsUs) {
+  const DeviceId web("web");
+  EXPECT_EQ(tunnel.held[0].keepalive_s, 25) << "with this one we were to begin before it came";
+  states[web] = {.public_key = key(4), .allowed_ips = {}};
+  EXPECT_TRUE(peers.set(states));
+  EXPECT_EQ(tunnel.held[1].keepalive_s, std::nullopt);
+  EXPECT_TRUE(peers.restless(states));
+  EXPECT_TRUE(peers.begin(web));
+  EXPECT_TRUE(peers.set(states));
+  EXPECT_EQ(tunnel.held[1].keepalive_s, 25);
+  EXPECT_FALSE(peers.restless(states));
+  EXPECT_FALSE(peers.begin(web)) << "once";
+  // One that went and comes again is new again.
+  states.erase(web);
+  EXPECT_TRUE(peers.set(states));
+  states[web] = {.public_key = key(4), .allowed_ips = {}};
+  EXPECT_TRUE(peers.set(states));
+  EXPECT_EQ(tunnel.held[1].keepalive_s, std::nullopt);
+}
+
+TEST_F(TunnelPeersTest, WithoutTheControllersWordAPeerIsQuietForASecondOrTwo) {
+  const DeviceId web("web"), clerk("clerk");
+  WireguardKey late{};
+  late[0] = 0xff;
+  states = {{clerk, {.public_key = key(0), .allowed_ips = {}}},
+            {web, {.public_key = late, .allowed_ips = {}}}};
+  EXPECT_TRUE(peers.set(states));
+  look(7 * kSecond);  // its time begins with the first look
+  look(8 * kSecond - 1);
+  EXPECT_EQ(tunnel.held[0].keepalive_s, std::nullopt);
+  look(8 * kSecond);
+  EXPECT_EQ(tunnel.held[0].keepalive_s, 25);
+  EXPECT_EQ(tunnel.held[1].keepalive_s, std::nullopt) << "the two ends of a pair have different times";
+  look(9 * kSecond);
+  EXPECT_EQ(tunnel.held[1].keepalive_s, 25);
+  EXPECT_FALSE(peers.restless(states));
+}
+
+TEST_F(TunnelPeersTest, ATunnelMadeAnewBeginsWithAllThatKnewUs) {
+  peers.forget();
+  states[DeviceId("web")] = {.public_key = key(4), .allowed_ips = {}};
+  EXPECT_TRUE(peers.set(states));
+  for (const Peer& peer : tunnel.held) EXPECT_EQ(peer.keepalive_s, 25);
+  states[DeviceId("zebra")] = {.public_key = key(5), .allowed_ips = {}};
+  EXPECT_TRUE(peers.set(states));
+  EXPECT_EQ(tunnel.held[2].keepalive_s, std::nullopt) << "this one is new";
 }
 
 TEST_F(TunnelPeersTest, HintsAreToldOnceAndAgainToATunnelMadeAnew) {

@@ -100,7 +100,8 @@ struct Model {
   std::vector<PeerState> states() const {
     std::vector<PeerState> out;
     for (const auto& [public_key, peer] : peers) {
-      PeerState state{.public_key = public_key, .endpoint = peer.endpoint, .keepalive_s = peer.keepalive_s};
+      PeerState state{
+          .public_key = public_key, .endpoint = peer.endpoint, .keepalive_s = peer.keepalive_s.value_or(0)};
       state.preshared_key = peer.preshared_key;
       for (const auto& [prefix, of] : owner) {
         if (of == public_key) state.allowed_ips.push_back(prefix);
@@ -156,6 +157,15 @@ TEST(PlanPeers, EndsAsWantedAndNothingWantedBeforeAndAfterIsEverMissing) {
     RC_ASSERT(model.peers.size() == second.size());
     RC_ASSERT(plan_peers(model.states(), second, kParking)->empty());
   });
+}
+
+TEST(PlanPeers, AKeepaliveThatNobodySaysIsLeftAndOffInANewPeer) {
+  Peer quiet = wanted(1, {ip(1)}), fresh = wanted(2, {ip(2)});
+  quiet.keepalive_s.reset();
+  fresh.keepalive_s.reset();
+  const auto changes = plan_peers({held(1, {ip(1)})}, {quiet, fresh}, kParking);
+  ASSERT_TRUE(changes);
+  EXPECT_EQ(*changes, (std::vector<PeerChange>{{.public_key = key(2), .add_allowed_ips = {ip(2)}}}));
 }
 
 TEST(PlanPeers, PresharedKeysAreSetWhereTheyDifferAndTakenAway) {
