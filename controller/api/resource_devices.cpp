@@ -49,7 +49,15 @@ void isolate_device(Services& services, const Call& call, Respond respond) {
 }
 
 void release_device(Services& services, const Call& call, Respond respond) {
-  change_device(services, call, respond, [](const DeviceId& id) { return kinds::DeviceReleased{id}; });
+  const auto found = find_device(services.log.world(), call.path[0]);
+  if (!found) return respond(problem(found.error()));
+  const DeviceId device = (*found)->id;
+  const bool isolated = (*found)->isolated;
+  commit(services, call, kinds::DeviceReleased{device}, {}, std::move(respond));
+  // Whoever was on the machine may have its WireGuard key. A device that was asked already is refused.
+  if (isolated)
+    services.log.propose(kinds::encode(call.caller.actor, kinds::KeyRotationAsked{device}),
+                         [](const Result<Committed>&) {});
 }
 
 void tag_device(Services& services, const Call& call, Respond respond) {

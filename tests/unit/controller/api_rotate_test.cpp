@@ -34,5 +34,20 @@ TEST(ApiRotate, AsksOnceShowsThatAKeyTurnsAndWhichOneThereIs) {
   EXPECT_EQ(rig.call("POST", "/v1/devices/nobody/rotate").status, 404u);
 }
 
+TEST(ApiRotate, AReleaseAsksForANewKey) {
+  test::ApiRig rig;
+  rig.add_device("ledger");
+  const auto turns = [&] {
+    return rig.call("GET", "/v1/devices/ledger").json().at("tunnel_key_turns").as_bool();
+  };
+  EXPECT_EQ(rig.call("POST", "/v1/devices/ledger/release").status, 409u);
+  EXPECT_FALSE(turns()) << "it wasn't isolated";
+  rig.add(kinds::DeviceIsolated{DeviceId("ledger"), "test"});
+  EXPECT_EQ(rig.call("POST", "/v1/devices/ledger/release").status, 200u);
+  EXPECT_TRUE(turns());
+  rig.add(kinds::DeviceIsolated{DeviceId("ledger"), "test"});
+  EXPECT_EQ(rig.call("POST", "/v1/devices/ledger/release").status, 200u) << "one that was asked already";
+}
+
 }  // namespace api_rotate_test
 }  // namespace cordon::controller
