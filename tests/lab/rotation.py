@@ -17,7 +17,7 @@ from datagrams import BothWays
 from harness import LabTest, expect, note, succeeded
 from hosts import kill, patient, run, wait_until
 
-RATE = 1000
+RATE = round(1000 / patient(1))  # packets a second each way
 MOST_LOST = 5  # packets one way, by each turn
 
 
