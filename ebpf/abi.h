@@ -52,6 +52,7 @@ enum cordon_underlay_mode {
   CORDON_UNDERLAY_GUARD = 1,
   CORDON_UNDERLAY_CLOSED = 2,
   CORDON_UNDERLAY_CONTAINED = 3, /* this host is isolated */
+  CORDON_UNDERLAY_COUNT = 4,     /* nothing is dropped, only counted and told */
 };
 struct cordon_host {
   __u64 netns_cookie;

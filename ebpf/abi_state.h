@@ -33,6 +33,14 @@ struct cordon_flow {
 
 /* fragments: first fragments that were accepted. */
 struct cordon_fragment_key {
+/* underlay_flows: who began it, and the second since boot at which its last packet was seen, from this bit
+ * on. Second 0: written by a version that kept no time; its next packet gives it one. */
+#define CORDON_BEGUN_HERE 1u     /* else from outside */
+#define CORDON_BEGUN_ANSWERED 2u /* something came back */
+#define CORDON_BEGUN_SECOND 4u
+#define CORDON_BEGUN_LIFE_S 300u       /* as long as a UDP flow lives in `flows` */
+#define CORDON_BEGUN_TCP_LIFE_S 86400u /* answered TCP */
+
   struct cordon_address source, destination;
   __u32 id;
   __u8 protocol; /* IPv4's; 0 in IPv6 */
@@ -123,8 +131,14 @@ struct cordon_bucket {
   __u64 left;
 };
 
-/* event_totals: lost for want of room in the ring; not sent for being too many. */
-enum { CORDON_EVENTS_LOST = 0, CORDON_EVENTS_SUPPRESSED = 1, CORDON_EVENTS_TOTALS = 2 };
+/* event_totals: lost for want of room in the ring; not sent for being too many; packets whose rule
+ * rule_counters had no room for. */
+enum {
+  CORDON_EVENTS_LOST = 0,
+  CORDON_EVENTS_SUPPRESSED = 1,
+  CORDON_COUNTS_LOST = 2,
+  CORDON_EVENTS_TOTALS = 3
+};
 
 struct cordon_clock {
   __u64 jiffies;

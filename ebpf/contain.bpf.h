@@ -13,6 +13,7 @@
 #define ETHERTYPE_EAPOL 0x888e
 #define ETHERTYPE_VLAN 0x8100
 #define ETHERTYPE_QINQ 0x88a8
+#define VLAN_ID 0x0fff
 
 /* What a machine needs to have a network at all, and never carries a service: asked of DHCP servers (`out`)
  * or answered by them, neighbours, routers, and errors that tell a path's MTU. */
@@ -29,9 +30,24 @@ static __always_inline int is_plumbing(const struct packet* p, int out) {
   return type == 2 || (type >= 130 && type <= 136) || type == 143; /* too big, MLD, ND */
 }
 
+/* Tags that stand in the packet; the outermost was taken off before this program and is in vlan_tci. Tagged
+ * for a VLAN: that VLAN's own interface takes it and judges; without one nobody takes it. But tags of VLAN 0
+ * the host takes off itself, however many, and goes on with what is behind them: one there may be, before
+ * this program; a second one only hides something. */
+static __always_inline __u32 look_at_tags(struct __sk_buff* skb, __u32 l2) {
+  __be16 tag = 0;
+  if (skb->protocol != bpf_htons(ETHERTYPE_VLAN) && skb->protocol != bpf_htons(ETHERTYPE_QINQ))
+    return CORDON_REASON_none;
+  if (skb->vlan_present && (skb->vlan_tci & VLAN_ID)) return PASS_BELOW_IP;
+  if (bpf_skb_load_bytes(skb, l2, &tag, sizeof(tag))) return CORDON_REASON_malformed;
+  return tag & bpf_htons(VLAN_ID) ? PASS_BELOW_IP : CORDON_REASON_malformed;
+}
+
 __noinline int underlay_parse(struct __sk_buff* skb, struct packet* p, __u32 l2) {
   if (!p) return CORDON_REASON_malformed;
-  __u32 reason = l2 == L2_ETHERNET ? parse_l3(skb, L2_ETHERNET, p) : parse_l3(skb, L2_NONE, p);
+  __u32 reason = look_at_tags(skb, l2);
+  if (reason) return reason;
+  reason = l2 == L2_ETHERNET ? parse_l3(skb, L2_ETHERNET, p) : parse_l3(skb, L2_NONE, p);
   return reason ? reason : parse_behind_ip(skb, p);
 }
 
@@ -42,12 +58,6 @@ static __always_inline int refuse(struct __sk_buff* skb, struct packet* p, __u64
   struct happening seen = {.now_ns = now_ns, .kind = CORDON_EVENT_UNDERLAY, .reason = reason};
   emit(&p->tuple, &seen);
   return how == GUARDED_DROP ? VERDICT_DROP : VERDICT_ACCEPT;
-}
-
-/* Not IP: ports are opened by EAPOL; what is in a VLAN is judged at the VLAN's own interface. */
-static __always_inline int passes_below_ip(struct __sk_buff* skb) {
-  __u16 type = bpf_ntohs((__u16)skb->protocol);
-  return type == ETHERTYPE_EAPOL || type == ETHERTYPE_VLAN || type == ETHERTYPE_QINQ;
 }
 
 /* WireGuard's handshake, by its messages' types and their one length (behind UDP's header): initiations in,
@@ -86,8 +96,9 @@ static __always_inline int is_end(struct __sk_buff* skb, const struct packet* p,
 static __always_inline int contain(struct __sk_buff* skb, struct packet* p, const struct cordon_host* self,
                                    __u64 now_ns, __u32 reason, __u8 hook) {
   int out = hook == HOOK_GUARD_OUT;
-  if (reason == PASS_BELOW_IP || (reason == CORDON_REASON_not_ip && passes_below_ip(skb)))
-    return VERDICT_ACCEPT;
+  /* Not IP: EAPOL opens ports. */
+  int below_ip = reason == CORDON_REASON_not_ip && skb->protocol == bpf_htons(ETHERTYPE_EAPOL);
+  if (reason == PASS_BELOW_IP || below_ip) return VERDICT_ACCEPT;
   p->tuple.direction = out ? CORDON_EGRESS : CORDON_INGRESS;
   if (reason) return refuse(skb, p, now_ns, GUARDED_DROP, reason);
   if (p->fragment_at)

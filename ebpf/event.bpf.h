@@ -95,7 +95,7 @@ static __always_inline int send_event(const struct tuple* tuple, const struct ha
 /* Asked before an opening is made an event of; a closing may always be told, as it is told once. */
 static __always_inline int opening_allowed(__u64 now) {
   if (take_token(CORDON_BUCKET_OPENED, now)) return 1;
-  count_event(CORDON_EVENTS_SUPPRESSED);
+  count_event(CORDON_EVENTS_SUPPRESSED, 1);
   return 0;
 }
 
@@ -109,9 +109,9 @@ static __always_inline int is_denial(const struct happening* what) {
 __noinline int emit(const struct tuple* tuple, struct happening* what) {
   if (!tuple || !what) return 0;
   if (is_denial(what) && !denial_allowed(tuple, what))
-    count_event(CORDON_EVENTS_SUPPRESSED);
+    count_event(CORDON_EVENTS_SUPPRESSED, 1);
   else if (!send_event(tuple, what))
-    count_event(CORDON_EVENTS_LOST);
+    count_event(CORDON_EVENTS_LOST, 1);
   return 0;
 }
 

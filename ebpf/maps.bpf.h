@@ -34,12 +34,13 @@ CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, fragments, struct cordon_fragment_key, struct 
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_HASH, rule_counters, __u32, struct cordon_counter, 1, BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, rule_cache, __u32, struct cordon_rule_slot, CORDON_RULE_SLOTS, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, drop_counters, __u32, struct cordon_counter, CORDON_REASON_COUNT, 0);
-CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_guards, struct cordon_guard_key, struct cordon_guard, 4096,
+/* A trie's room costs nothing until it is used: these hold whatever there can be, every port of every
+ * protocol. */
+CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_guards, struct cordon_guard_key, struct cordon_guard, 1 << 24,
            BPF_F_NO_PREALLOC);
-CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_allow, struct cordon_target_key, struct cordon_allow, 1024,
+CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_allow, struct cordon_target_key, struct cordon_allow, 1 << 20,
            BPF_F_NO_PREALLOC);
-CORDON_MAP(BPF_MAP_TYPE_HASH, underlay_ends, struct cordon_end, __u32, 8192, BPF_F_NO_PREALLOC);
-/* 1: begun by this host, 0: begun from outside. */
+CORDON_MAP(BPF_MAP_TYPE_HASH, underlay_ends, struct cordon_end, __u32, 65536, BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, underlay_flows, struct cordon_flow_key, __u32, 1, 0);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, event_limits, struct cordon_limit_key, struct cordon_limit, 8192, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, event_buckets, __u32, struct cordon_bucket, CORDON_BUCKETS, 0);

@@ -12,7 +12,7 @@
 
 #define L2_NONE 0u /* tun, WireGuard: bare IP */
 #define L2_ETHERNET ETH_HLEN
-#define PASS_BELOW_IP 255u /* parse_l3: not IP at all, and of the link's own business (ARP) */
+#define PASS_BELOW_IP 255u /* not IP at all, and of the link's own business (ARP) */
 
 #define PROTOCOL_SCTP 132
 #define PROTOCOL_ICMPV6 58
@@ -34,7 +34,7 @@ struct packet {
   __u32 l4_offset;
   __u32 fragment_id;
   __u32 rule;           /* that forbade it, when one did */
-  __u16 l4_bytes;       /* by the IP header's own account */
+  __u16 l4_bytes;       /* by the IP header's own account; of a jumbo 65,535 */
   __u16 fragment_at;    /* bytes of the datagram before this fragment: then it holds no layer-4 header */
   __u16 fragment_bytes; /* in this fragment */
   __u8 is_v6;
@@ -67,42 +67,55 @@ static __always_inline __u32 note_fragment_field(struct packet* p, __u32 at, __u
                                                                   : CORDON_REASON_none;
 }
 
-static __always_inline __u32 take_v4(const struct iphdr* ip, __u32 l2, __u32 length, struct packet* p) {
+/* What the kernel put together past 64 KiB (GRO, BIG TCP) says 0 for its length, and is as long as it is. */
+static __always_inline __u32 length_said(struct __sk_buff* skb, __u32 said, __u32 length) {
+  return said || !skb->gso_size ? said : length;
+}
+
+static __always_inline __u16 at_most_64k(__u32 bytes) {
+  return bytes > 0xffff ? 0xffff : bytes;
+}
+
+static __always_inline __u32 take_v4(struct __sk_buff* skb, const struct iphdr* ip, __u32 l2,
+                                     struct packet* p) {
+  __u32 length = skb->len - l2;
   __u32 header = ip->ihl * 4;
-  __u32 total = bpf_ntohs(ip->tot_len);
+  __u32 total = length_said(skb, bpf_ntohs(ip->tot_len), length);
   if (header < sizeof(*ip) || total < header || total > length) return CORDON_REASON_malformed;
   map_v4(&p->tuple.source, ip->saddr);
   map_v4(&p->tuple.destination, ip->daddr);
   p->tuple.protocol = ip->protocol;
   p->l4_offset = l2 + header;
-  p->l4_bytes = total - header;
+  p->l4_bytes = at_most_64k(total - header);
   __u16 fragment = bpf_ntohs(ip->frag_off);
   if (!(fragment & 0x3fff)) return CORDON_REASON_none;
   p->fragment_id = ip->id;
   return note_fragment_field(p, (fragment & 0x1fff) * 8, fragment & 0x2000);
 }
 
-static __always_inline __u32 take_v6(const struct ipv6hdr* ip, __u32 l2, __u32 length, struct packet* p) {
-  __u32 payload = bpf_ntohs(ip->payload_len);
+static __always_inline __u32 take_v6(struct __sk_buff* skb, const struct ipv6hdr* ip, __u32 l2,
+                                     struct packet* p) {
+  __u32 length = skb->len - l2;
+  __u32 payload = length_said(skb, bpf_ntohs(ip->payload_len), length - sizeof(*ip));
   if (payload + sizeof(*ip) > length) return CORDON_REASON_malformed;
   __builtin_memcpy(&p->tuple.source, &ip->saddr, 16);
   __builtin_memcpy(&p->tuple.destination, &ip->daddr, 16);
   if (is_mapped(&p->tuple.source) || is_mapped(&p->tuple.destination)) return CORDON_REASON_malformed;
   p->tuple.protocol = ip->nexthdr;
   p->l4_offset = l2 + sizeof(*ip);
-  p->l4_bytes = payload;
+  p->l4_bytes = at_most_64k(payload);
   p->is_v6 = 1;
   return CORDON_REASON_none;
 }
 
-static __always_inline __u32 parse_v4(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
-  struct iphdr* ip = data + l2;
-  return (void*)(ip + 1) > data_end ? CORDON_REASON_malformed : take_v4(ip, l2, length, p);
+static __always_inline __u32 parse_v4(struct __sk_buff* skb, __u32 l2, struct packet* p) {
+  struct iphdr* ip = (void*)(long)skb->data + l2;
+  return (void*)(ip + 1) > (void*)(long)skb->data_end ? CORDON_REASON_malformed : take_v4(skb, ip, l2, p);
 }
 
-static __always_inline __u32 parse_v6(void* data, void* data_end, __u32 l2, __u32 length, struct packet* p) {
-  struct ipv6hdr* ip = data + l2;
-  return (void*)(ip + 1) > data_end ? CORDON_REASON_malformed : take_v6(ip, l2, length, p);
+static __always_inline __u32 parse_v6(struct __sk_buff* skb, __u32 l2, struct packet* p) {
+  struct ipv6hdr* ip = (void*)(long)skb->data + l2;
+  return (void*)(ip + 1) > (void*)(long)skb->data_end ? CORDON_REASON_malformed : take_v6(skb, ip, l2, p);
 }
 
 /* Makes the headers readable in place, then reads the IP header. */
@@ -117,8 +130,8 @@ static __always_inline __u32 parse_l3(struct __sk_buff* skb, __u32 l2, struct pa
     if (type == bpf_htons(ETH_P_ARP)) return PASS_BELOW_IP;
     if (type != (version == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6))) return CORDON_REASON_not_ip;
   }
-  if (version == 4) return parse_v4(data, data_end, l2, skb->len - l2, p);
-  if (version == 6) return parse_v6(data, data_end, l2, skb->len - l2, p);
+  if (version == 4) return parse_v4(skb, l2, p);
+  if (version == 6) return parse_v6(skb, l2, p);
   return CORDON_REASON_not_ip;
 }
 

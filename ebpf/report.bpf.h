@@ -47,6 +47,11 @@ static __always_inline void count_reason(__u32 reason, __u64 packets, __u64 byte
   counter->bytes += bytes;
 }
 
+static __always_inline void count_event(__u32 which, __u64 times) {
+  __u64* total = bpf_map_lookup_elem(&event_totals, &which);
+  if (total) *total += times;
+}
+
 /* Moves a slot's count to rule_counters and gives the slot to another rule. */
 static __noinline void hand_over(struct cordon_rule_slot* slot, __u32 to_rule) {
   __u32 rule = slot->rule;
@@ -56,8 +61,9 @@ static __noinline void hand_over(struct cordon_rule_slot* slot, __u32 to_rule) {
   if (!rule) return;
   struct cordon_counter* counter = bpf_map_lookup_elem(&rule_counters, &rule);
   if (!counter) {
-    bpf_map_update_elem(&rule_counters, &rule, &moved,
-                        BPF_NOEXIST); /* on this CPU; full: the count is lost */
+    /* On this CPU. */
+    if (bpf_map_update_elem(&rule_counters, &rule, &moved, BPF_NOEXIST))
+      count_event(CORDON_COUNTS_LOST, moved.packets);
     return;
   }
   counter->packets += moved.packets;
@@ -71,11 +77,6 @@ static __always_inline void count_rule(__u32 rule, __u64 packets, __u64 bytes) {
   if (slot->rule != rule) hand_over(slot, rule);
   slot->packets += packets;
   slot->bytes += bytes;
-}
-
-static __always_inline void count_event(__u32 which) {
-  __u64* total = bpf_map_lookup_elem(&event_totals, &which);
-  if (total) *total += 1;
 }
 
 #endif

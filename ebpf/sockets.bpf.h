@@ -17,10 +17,10 @@ __noinline int socket_parse(struct __sk_buff* skb, struct packet* p) {
   if (!p || bpf_skb_load_bytes(skb, 0, &v4, sizeof(v4))) return CORDON_REASON_malformed;
   __u32 reason = CORDON_REASON_not_ip;
   if (v4.version == 4)
-    reason = take_v4(&v4, L2_NONE, skb->len, p);
+    reason = take_v4(skb, &v4, L2_NONE, p);
   else if (v4.version == 6)
-    reason = bpf_skb_load_bytes(skb, 0, &v6, sizeof(v6)) ? CORDON_REASON_malformed
-                                                         : take_v6(&v6, L2_NONE, skb->len, p);
+    reason =
+        bpf_skb_load_bytes(skb, 0, &v6, sizeof(v6)) ? CORDON_REASON_malformed : take_v6(skb, &v6, L2_NONE, p);
   if (!reason && p->is_v6) reason = walk_extensions(skb, p);
   return reason || p->fragment_at ? (int)reason : read_l4(skb, p);
 }

@@ -16,10 +16,7 @@ struct GuardedAccess {
 
 /// Weakest first, so that the strictest is painted last.
 std::vector<GuardedAccess> guarded_accesses(const Selectors& selectors, const Positions& segments) {
-  Underlay enforced = Underlay::open;  // a segment that observes makes nothing stricter
-  for (const std::uint32_t s : segments)
-    if (selectors.segment(s).mode == Mode::enforce)
-      enforced = std::max(enforced, selectors.segment(s).underlay);
+  const Underlay enforced = strictest_underlay(selectors, segments);
   std::vector<GuardedAccess> out;
   for (const std::uint32_t s : segments) {
     const Segment& segment = selectors.segment(s);
@@ -35,7 +32,11 @@ std::vector<GuardedAccess> guarded_accesses(const Selectors& selectors, const Po
 }  // namespace
 
 std::map<GuardKey, GuardValue> guard_ports(const Selectors& selectors, const Positions& segments) {
-  Guard any = Guard::none;
+  // What would be closed if it were enforced is counted whole.
+  const bool would_close = std::ranges::any_of(segments, [&](std::uint32_t s) {
+    return selectors.segment(s).mode == Mode::observe && selectors.segment(s).underlay == Underlay::closed;
+  });
+  Guard any = would_close ? Guard::count : Guard::none;
   std::map<std::uint8_t, PortMap<Guard>> protocols;
   const auto accesses = guarded_accesses(selectors, segments);
   for (const auto& [access, guard] : accesses) {
@@ -54,7 +55,9 @@ std::map<GuardKey, GuardValue> guard_ports(const Selectors& selectors, const Pos
 
 Underlay strictest_underlay(const Selectors& selectors, const Positions& segments) {
   Underlay strictest = Underlay::open;
-  for (const std::uint32_t s : segments) strictest = std::max(strictest, selectors.segment(s).underlay);
+  for (const std::uint32_t s : segments)
+    if (selectors.segment(s).mode == Mode::enforce)
+      strictest = std::max(strictest, selectors.segment(s).underlay);
   return strictest;
 }
 

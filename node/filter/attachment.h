@@ -41,6 +41,7 @@ class TcAttachment {
   /// Also what an earlier process attached with clsact.
   Result<> detach();
   unsigned ifindex() const { return ifindex_; }
+  tcx::Hook hook() const { return hook_; }
   std::uint32_t program_id() const { return program_id_; }
 
  private:

@@ -3,9 +3,6 @@
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 #include <net/if.h>
-#include <net/if_arp.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,24 +11,13 @@
 
 #include "base/log.h"
 #include "node/filter/clsact.h"
+#include "node/filter/link_kind.h"
 #include "node/filter/people_hooks.h"
 
 namespace cordon::node {
 namespace {
 
 constexpr std::size_t kMostMoves = 3;  ///< to the front of one place, a minute
-
-/// Do packets start with an Ethernet header where tc sees them?
-Result<bool> has_ethernet_header(unsigned ifindex) {
-  ifreq request{};
-  if (::if_indextoname(ifindex, request.ifr_name) == nullptr)
-    return fail_errno(fmt::format("there is no interface #{}", ifindex), errno);
-  const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket || ::ioctl(socket.get(), SIOCGIFHWADDR, &request) != 0)
-    return fail_errno(fmt::format("can't ask interface '{}' for its type", request.ifr_name), errno);
-  const unsigned type = request.ifr_hwaddr.sa_family;
-  return type == ARPHRD_ETHER || type == ARPHRD_LOOPBACK;
-}
 
 }  // namespace
 
@@ -40,9 +26,13 @@ Attachments::Attachments(std::filesystem::path pin_directory, std::filesystem::p
 
 Result<Attachments::Place> Attachments::place(const std::string& kind, unsigned ifindex,
                                               tcx::Hook hook) const {
-  CORDON_ASSIGN(const bool ethernet, has_ethernet_header(ifindex));
+  CORDON_ASSIGN(const LinkKind link, link_kind(ifindex));
+  if (link.header != LinkHeader::ethernet && link.header != LinkHeader::none)
+    return fail(ErrorCode::invalid,
+                fmt::format("can't read the packets of '{}', whose type is {}", link.name, link.type));
   return Place{.attachment = TcAttachment(link_pin(pins_, kind, ifindex, hook), ifindex, hook),
-               .program = fmt::format("{}_{}{}", kind, hook_suffix(hook), ethernet ? "_eth" : ""),
+               .program = fmt::format("{}_{}{}", kind, hook_suffix(hook),
+                                      link.header == LinkHeader::ethernet ? "_eth" : ""),
                .moves = {}};
 }
 
@@ -70,8 +60,9 @@ Result<> Attachments::take_over_clsact(const Objects& objects, const PlacePin& p
   const auto filters = clsact::filters(pin.ifindex, pin.hook);
   if (!filters || std::ranges::none_of(*filters, [](const auto& f) { return clsact::is_ours(f.handle); }))
     return {};
-  CORDON_ASSIGN(Place held, place(pin.kind, pin.ifindex, pin.hook));
-  return held.attachment.attach_clsact(objects.program(held.program.c_str()));
+  auto held = place(pin.kind, pin.ifindex, pin.hook);
+  if (!held) return TcAttachment(pin.link_path(), pin.ifindex, pin.hook).detach();
+  return held->attachment.attach_clsact(objects.program(held->program.c_str()));
 }
 
 Result<> Attachments::take_over_link(const Objects& objects, const PlacePin& pin) const {
@@ -81,11 +72,11 @@ Result<> Attachments::take_over_link(const Objects& objects, const PlacePin& pin
   std::string program = pin.kind;
   if (pin.at_interface) {
     if (info.ifindex == 0) return {};  // its interface is gone
-    CORDON_ASSIGN(const Place held, place(pin.kind, info.ifindex, pin.hook));
-    program = held.program;
+    const auto held = place(pin.kind, info.ifindex, pin.hook);
+    program = held ? held->program : "";
   }
   const int fd = objects.program(program.c_str());
-  if (fd < 0) {  // a hook of another version, which this one doesn't have
+  if (fd < 0) {  // another version's hook, or at an interface that this one can't read
     ::unlink(pin.path.c_str());
     return {};
   }
@@ -127,15 +118,25 @@ Result<> Attachments::underlay(const Objects& objects, const std::vector<unsigne
     for (Place& place : it->second) note(place.attachment.detach());
     it = underlay_.erase(it);
   }
-  drop_stale("guard", ifindexes);
-  for (unsigned ifindex : ifindexes) {
-    std::vector<Place> places;
-    for (tcx::Hook hook : {tcx::Hook::egress, tcx::Hook::ingress}) {
-      auto place = attach(objects, "guard", ifindex, hook);
-      note(place);
-      if (place) places.push_back(std::move(*place));
-    }
-    if (!places.empty()) underlay_[ifindex] = std::move(places);
+  if (!std::exchange(stale_guards_dropped_, true)) drop_stale("guard", ifindexes);
+  for (unsigned ifindex : ifindexes) note(guard(objects, ifindex));
+  return first;
+}
+
+Result<> Attachments::guard(const Objects& objects, unsigned ifindex) {
+  std::vector<Place>& places = underlay_[ifindex];
+  if (places.size() == 2) return {};
+  CORDON_ASSIGN(const LinkKind link, link_kind(ifindex));
+  if (link.header == LinkHeader::no_ip || (link.header == LinkHeader::unknown && !link.up)) return {};
+  Result<> first;
+  for (tcx::Hook hook : {tcx::Hook::egress, tcx::Hook::ingress}) {
+    if (std::ranges::any_of(places, [&](const Place& held) { return held.attachment.hook() == hook; }))
+      continue;
+    auto place = attach(objects, "guard", ifindex, hook);
+    if (place)
+      places.push_back(std::move(*place));
+    else if (first)
+      first = std::unexpected(place.error());
   }
   return first;
 }

@@ -28,8 +28,9 @@ class Attachments {
 
   /// Both directions of the overlay interface; of an interface held before, the old ones go.
   Result<> overlay(const Objects& objects, unsigned ifindex);
-  /// Both directions of exactly these; pins of others, also of an earlier process, go. One that fails keeps
-  /// none of the rest from being guarded; the first error is told.
+  /// Both directions of exactly these; pins of others, also of an earlier process, go. What is held already
+  /// is left to `check`, which tells what was done to it. One that fails, or whose packets can't be read,
+  /// keeps none of the rest from being guarded; the first error is told.
   Result<> underlay(const Objects& objects, const std::vector<unsigned>& ifindexes);
   /// The connect hook, when a cgroup was named.
   Result<> connect_hook(const Objects& objects);
@@ -51,7 +52,9 @@ class Attachments {
     std::string program;
     std::deque<std::chrono::steady_clock::time_point> moves;  ///< to the front, within the last minute
   };
+  /// An error where packets can't be read.
   Result<Place> place(const std::string& kind, unsigned ifindex, tcx::Hook hook) const;
+  Result<> guard(const Objects& objects, unsigned ifindex);
   Result<Place> attach(const Objects& objects, const std::string& kind, unsigned ifindex,
                        tcx::Hook hook) const;
   Result<> take_over_clsact(const Objects& objects, const PlacePin& pin) const;
@@ -66,6 +69,7 @@ class Attachments {
   bool tcx_allowed_ = true;
   std::vector<Place> overlay_;
   std::map<unsigned, std::vector<Place>> underlay_;
+  bool stale_guards_dropped_ = false;
   using Hooks = std::vector<std::pair<CgroupAttachment, std::string>>;  ///< with the program's name
   void look_at_hooks(Hooks& hooks, const Objects& objects, std::vector<std::string>& found) const;
   Hooks hooks_, sockets_;

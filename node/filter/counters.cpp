@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <numeric>
 
 #include "node/filter/cpus.h"
 #include "node/filter/kernel_filter.h"
@@ -34,6 +35,12 @@ std::uint64_t KernelFilter::events_lost() const {
   if (read_per_cpu(objects_->map("event_totals"), CORDON_EVENTS_LOST, values))
     for (std::uint64_t v : values) total += v;
   return total;
+}
+
+std::uint64_t KernelFilter::counts_lost() const {
+  std::vector<std::uint64_t> values;
+  if (!read_per_cpu(objects_->map("event_totals"), CORDON_COUNTS_LOST, values)) return 0;
+  return std::accumulate(values.begin(), values.end(), std::uint64_t{0});
 }
 
 Result<std::map<std::string, Counter>> KernelFilter::drop_counters() const {

@@ -193,6 +193,23 @@ Image make_image(const policy::NodeState& state, const TimeBase& base, const Ima
   return image;
 }
 
+namespace {
+
+/// What can't be read is dropped only where something else would be.
+cordon_underlay_mode underlay_mode(const policy::NodeState& state, const policy::SettingsValue& settings) {
+  if (settings.isolated) return CORDON_UNDERLAY_CONTAINED;
+  if (settings.underlay == policy::Underlay::closed) return CORDON_UNDERLAY_CLOSED;
+  auto mode = CORDON_UNDERLAY_OFF;
+  for (auto it = state.entries.lower_bound(policy::GuardKey{.protocol = 0, .ports = {0, 0}});
+       it != state.entries.end() && std::holds_alternative<policy::GuardKey>(it->first); ++it) {
+    if (!std::get<policy::GuardValue>(it->second).count_only) return CORDON_UNDERLAY_GUARD;
+    mode = CORDON_UNDERLAY_COUNT;
+  }
+  return mode;
+}
+
+}  // namespace
+
 HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port,
                     std::uint64_t netns_cookie) {
   HostImage image;
@@ -202,13 +219,7 @@ HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port
   if (settings == nullptr) return image;
   image.flags = CORDON_SETTINGS_READY | (settings->isolated ? CORDON_SETTINGS_ISOLATED : 0);
   image.node_lease_ns = static_cast<std::uint64_t>(std::chrono::nanoseconds(settings->node_lease).count());
-  const auto guard = state.entries.lower_bound(policy::GuardKey{.protocol = 0, .ports = {0, 0}});
-  const bool any_guard =
-      guard != state.entries.end() && std::holds_alternative<policy::GuardKey>(guard->first);
-  image.host.underlay_mode = settings->isolated                               ? CORDON_UNDERLAY_CONTAINED
-                             : settings->underlay == policy::Underlay::closed ? CORDON_UNDERLAY_CLOSED
-                             : any_guard                                      ? CORDON_UNDERLAY_GUARD
-                                                                              : CORDON_UNDERLAY_OFF;
+  image.host.underlay_mode = underlay_mode(state, *settings);
   image.host.local_v4 = to_abi(settings->v4);
   image.host.local_v6 = to_abi(settings->v6);
   image.host.overlay_v4 = prefix_to_abi(settings->overlay_v4);

@@ -68,6 +68,7 @@ Result<std::unique_ptr<KernelFilter>> KernelFilter::open(const FilterConfig& con
   filter->adopted_ = (filter->settings_.read().flags & CORDON_SETTINGS_READY) != 0;
   CORDON_TRY(filter->attachments_.take_over(*filter->objects_, options.after_step));
   CORDON_TRY(filter->objects_->finish(options));
+  filter->counts_lost_ = filter->counts_lost();
   CORDON_TRY(filter->read_host());
   CORDON_TRY(write_ends(filter->objects_->map("underlay_ends"), policy::kTcp, config.controllers));
   CORDON_TRY(filter->attachments_.connect_hook(*filter->objects_));

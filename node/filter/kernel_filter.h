@@ -72,6 +72,8 @@ class KernelFilter final : public Filter {
 
   FilterConfig config_;
   std::unique_ptr<Objects> objects_;
+  /// Packets whose rule map `rule_counters` had no room for.
+  std::uint64_t counts_lost() const;
   std::unique_ptr<Objects> other_;  ///< a second instance: one of the two is put first where the other is
   SettingsMap settings_;
   EventRing events_;
@@ -85,3 +87,4 @@ class KernelFilter final : public Filter {
 };
 
 }  // namespace cordon::node
+  std::uint64_t counts_lost_ = 0;  ///< as told last

@@ -97,10 +97,20 @@ Plan rest(const Plan& plan) {
 Result<> check_capacity(const Image& want, const std::array<std::size_t, kTables>& capacity) {
   for (std::size_t i = 0; i < kTables; ++i) {
     if (capacity[i] == 0 || want.tables[i].size() <= capacity[i]) continue;
+namespace {
+
+std::string room_hint(Table table) {
+  if (table == Table::people) return "name fewer ranges in 'people_uids' of node.toml";
+  if (table == Table::allow) return "name fewer sources in [underlay] allow of node.toml";
+  return fmt::format("raise '{}' in [filter.maps] of node.toml", map_name(table));
+}
+
+}  // namespace
+
     return fail(ErrorCode::exhausted,
                 fmt::format("the state has {} entries for map '{}', which holds {}", want.tables[i].size(),
                             map_name(static_cast<Table>(i)), capacity[i]),
-                fmt::format("raise '{}' in [filter.maps] of node.toml", map_name(static_cast<Table>(i))));
+                room_hint(static_cast<Table>(i)));
   }
   return {};
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "node/filter/kernel_filter.h"
 #include "node/filter/sweep.h"
@@ -22,6 +23,10 @@ std::vector<std::string> KernelFilter::check() {
     return other_.get();
   };
   for (std::string& line : attachments_.check(*objects_, other)) found.push_back(std::move(line));
+  if (const std::uint64_t lost = counts_lost(); lost > std::exchange(counts_lost_, lost))
+    found.emplace_back(
+        "packets are not counted by their rules, as there are too many: raise 'rule_counters' in "
+        "[filter.maps] of node.toml");
   if (auto swept = sweep_when_due(); !swept) found.push_back(swept.error().message());
   return found;
 }

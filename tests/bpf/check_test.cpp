@@ -2,9 +2,16 @@
 // tcx and with clsact.
 
 #include <bpf/bpf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <net/if.h>
+// Behind <net/if.h>, which defines what it would.
+#include <linux/if_tun.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "node/filter/clsact.h"
 #include "tests/bpf/fixture.h"
@@ -180,6 +187,122 @@ TEST_P(CheckTest, GuardsOfInterfacesThatAreNoMoreOursGo) {
   for (int i = 0; i < 500 && guarded(); ++i)
     ::usleep(10'000);  // the kernel lets links go when it comes to it
   EXPECT_FALSE(guarded());
+}
+
+/// The guard at the pair's other end, while the daemon looks at links again and again, as netlink's events
+/// and its tick make it do: that must not mend in silence what a check is to tell.
+class GuardCheckTest : public CheckTest {
+ protected:
+  GuardCheckTest() {
+    guarded_ = ::if_nametoindex("c-b");
+    EXPECT_TRUE(filter_->attach_underlay({guarded_}));
+    EXPECT_THAT(filter_->check(), IsEmpty());
+  }
+  bool is_guarded() const {
+    return tcx() ? node::tcx::first_program(guarded_, Hook::ingress) > 0
+                 : !node::clsact::filters(guarded_, Hook::ingress).value().empty();
+  }
+  std::string guard_pin() const {
+    return pin(fmt::format(fmt::runtime(tcx() ? "link-guard-{0}-in" : "clsact-{0}-guard-{0}-in"), guarded_));
+  }
+  void look_again() {
+    EXPECT_TRUE(filter_->attach_underlay({guarded_}));
+    EXPECT_TRUE(filter_->attach_underlay({guarded_}));
+  }
+  void expect_told(const std::string& fault, const std::string& mended) {
+    look_again();
+    EXPECT_THAT(filter_->check(), ElementsAre(testing::AllOf(HasSubstr(fault), HasSubstr(mended))));
+    EXPECT_TRUE(is_guarded());
+    look_again();
+    EXPECT_THAT(filter_->check(), IsEmpty());
+  }
+  unsigned guarded_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Ways, GuardCheckTest, testing::Bool(),
+                         [](const auto& info) { return info.param ? "tcx" : "clsact"; });
+
+TEST_P(GuardCheckTest, TheGuardIsTakenAway) {
+  if (tcx()) {
+    const node::Descriptor link(bpf_obj_get(guard_pin().c_str()));
+    ASSERT_EQ(bpf_link_detach(link.get()), 0);
+  } else {
+    ASSERT_TRUE(node::clsact::remove(guarded_, Hook::ingress, node::clsact::kHandles[0]));
+  }
+  EXPECT_FALSE(is_guarded());
+  expect_told("the filter is not attached to ingress of 'c-b'", "attached again");
+}
+
+TEST_P(GuardCheckTest, ItsPinIsTakenAway) {
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_EQ(::unlink(guard_pin().c_str()), 0);
+    EXPECT_TRUE(is_guarded());
+    look_again();
+    ASSERT_TRUE(is_guarded()) << "the place is held on, pinned or not";
+    expect_told("the filter is not pinned for", "pinned again");
+  }
+}
+
+TEST_P(GuardCheckTest, WhoeverKeepsComingFirstIsNotFoughtForEver) {
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    const node::Descriptor program = accept_all();
+    if (tcx())
+      intruder_ = node::Descriptor(node::tcx::link_first(program.get(), guarded_, Hook::ingress));
+    else
+      ASSERT_TRUE(node::clsact::put(guarded_, Hook::ingress, 7 + i, program.get()));
+    look_again();
+    EXPECT_THAT(filter_->check(), ElementsAre(HasSubstr(i < 3 ? "put first again" : "left so")));
+  }
+}
+
+TEST_F(FilterTest, CountsThatFindNoRoomAreTold) {
+  add_principal(kV4.client, 1);
+  add_target(kV4.server, 1);
+  // They share a slot of the cache, so each that comes moves the last one's count to the map.
+  for (std::uint16_t i = 0; i < 3; ++i)
+    add_grant({.port = static_cast<std::uint16_t>(i + 1), .rule = 1u + i * CORDON_RULE_SLOTS});
+  EXPECT_TRUE(filter_->remove_all());
+  node::FilterConfig config = config_at(pins_);
+  config.sizes.rule_counters = 1;
+  auto again = node::KernelFilter::open(config, {.only = kOverlayPrograms});
+  ASSERT_TRUE(again) << again.error().message();
+  filter_ = std::move(*again);
+  write();
+  EXPECT_THAT(filter_->check(), IsEmpty());
+  for (int i = 0; i < 300; ++i)
+    EXPECT_TRUE(accepts(
+        "overlay_in",
+        tcp({address(kV4.client), address(kV4.server), 40000, static_cast<std::uint16_t>(i % 3 + 1)}, kSyn)));
+  EXPECT_THAT(filter_->check(), ElementsAre(HasSubstr("raise 'rule_counters'")));
+  EXPECT_THAT(filter_->check(), IsEmpty()) << "no more were lost";
+}
+
+/// A tun device that says it is of another type.
+unsigned make_tun(const node::Descriptor& tun, const char* name, int type, bool up) {
+  ifreq request{};
+  std::strncpy(request.ifr_name, name, IF_NAMESIZE - 1);
+  request.ifr_flags = IFF_TUN | IFF_NO_PI;
+  if (::ioctl(tun.get(), TUNSETIFF, &request) != 0 || ::ioctl(tun.get(), TUNSETLINK, type) != 0) return 0;
+  if (up) shell(std::string("ip link set ") + name + " up");
+  return ::if_nametoindex(name);
+}
+
+TEST_P(GuardCheckTest, AnInterfaceWhosePacketsCannotBeReadIsToldAndKeepsNoOtherFromItsGuard) {
+  constexpr int kRawIp = 519, kInfiniband = 32, kCan = 280;
+  node::Descriptor tuns[4];
+  for (auto& tun : tuns) tun = node::Descriptor(::open("/dev/net/tun", O_RDWR | O_CLOEXEC));
+  if (!tuns[0]) GTEST_SKIP() << "this kernel has no tun devices";
+  const unsigned unread = make_tun(tuns[0], "c-ib", kInfiniband, true);
+  const unsigned down = make_tun(tuns[1], "c-ib2", kInfiniband, false);
+  const unsigned can = make_tun(tuns[2], "c-can", kCan, true);
+  const unsigned raw = make_tun(tuns[3], "c-raw", kRawIp, true);
+  ASSERT_TRUE(unread != 0 && down != 0 && can != 0 && raw != 0);
+  const auto attached = filter_->attach_underlay({unread, can, raw, guarded_});
+  ASSERT_FALSE(attached);
+  EXPECT_THAT(attached.error().message(), HasSubstr("'c-ib', whose type is 32"));
+  EXPECT_TRUE(is_guarded());
+  EXPECT_NE(pin(fmt::format(fmt::runtime(tcx() ? "link-guard-{0}-in" : "clsact-{0}-guard-{0}-in"), raw)), "");
+  EXPECT_TRUE(filter_->attach_underlay({down, can, raw, guarded_})) << "what is down carries nothing";
+  EXPECT_THAT(filter_->check(), IsEmpty());
 }
 
 TEST_P(CheckTest, RemoveAllTakesAwayWhatAnEarlierProcessAttached) {

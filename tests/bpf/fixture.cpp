@@ -54,11 +54,13 @@ node::FilterConfig FilterTest::config_at(const std::filesystem::path& pins) {
   return config;
 }
 
-Verdict FilterTest::run(const char* program, const Packet& packet, unsigned ingress_ifindex) {
+Verdict FilterTest::run(const char* program, const Packet& packet, unsigned ingress_ifindex,
+                        unsigned gso_size) {
   const auto drops_before = filter_->drop_counters().value();
   const auto rules_before = filter_->rule_counters().value();
   __sk_buff context{};
   context.ingress_ifindex = ingress_ifindex;
+  context.gso_size = gso_size;
   LIBBPF_OPTS(bpf_test_run_opts, options);
   options.data_in = packet.data();
   options.data_size_in = static_cast<__u32>(packet.size());

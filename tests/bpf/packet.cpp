@@ -150,4 +150,12 @@ Packet ethernet(const Packet& packet) {
   return out;
 }
 
+Packet tagged(const Packet& frame, std::uint16_t vlan, std::uint16_t type) {
+  Packet out(frame.begin(), frame.begin() + 12);
+  put16(out, type);
+  put16(out, vlan);
+  out.insert(out.end(), frame.begin() + 12, frame.end());
+  return out;
+}
+
 }  // namespace cordon::test

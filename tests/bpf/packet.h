@@ -46,5 +46,7 @@ Packet icmp_error(const Address& source, const Address& destination, std::uint8_
 /// Any packet of this protocol and destination port (for ICMP the type).
 Packet any_packet(const Flow& flow, std::uint8_t protocol);
 Packet ethernet(const Packet& packet);
+/// An Ethernet frame with one more tag before those it has.
+Packet tagged(const Packet& frame, std::uint16_t vlan, std::uint16_t type = 0x8100);
 
 }  // namespace cordon::test

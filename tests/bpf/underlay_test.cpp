@@ -1,5 +1,9 @@
 // The underlay guard (DATAPATH.md, "The underlay"; I13). Addresses here are of the underlay.
 
+#include <bpf/bpf.h>
+
+#include <functional>
+
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
@@ -27,6 +31,27 @@ class UnderlayTest : public FilterTest, public testing::WithParamInterface<Hosts
   Flow from_outside(std::uint16_t port, std::uint16_t from = 40000) const {
     return {address(GetParam().client), address(GetParam().server), from, port};
   }
+  void no_guards() {
+    state_.entries.erase(state_.entries.lower_bound(policy::GuardKey{.protocol = 0, .ports = {0, 0}}),
+                         state_.entries.end());
+  }
+  /// Changes what is remembered of every flow.
+  void each_flow(const std::function<std::uint32_t(std::uint32_t)>& change) {
+    const int fd = filter_->objects().map("underlay_flows");
+    cordon_flow_key key{}, next{};
+    for (int error = bpf_map_get_next_key(fd, nullptr, &next); error == 0;
+         error = bpf_map_get_next_key(fd, &key, &next)) {
+      key = next;
+      std::uint32_t begun = 0;
+      ASSERT_EQ(bpf_map_lookup_elem(fd, &key, &begun), 0);
+      begun = change(begun);
+      ASSERT_EQ(bpf_map_update_elem(fd, &key, &begun, BPF_EXIST), 0);
+    }
+  }
+  /// As if all flows' last packets had been so long ago.
+  void fall_silent(std::uint32_t seconds) {
+    each_flow([&](std::uint32_t begun) { return begun - seconds * CORDON_BEGUN_SECOND; });
+  }
   Verdict arrives(const Packet& packet) { return run("guard_in", packet); }
   Verdict leaves(const Packet& packet) { return run("guard_out", packet); }
 };
@@ -46,8 +71,7 @@ TEST_P(UnderlayTest, ServicePortsAreClosedAndOthersOpen) {
 }
 
 TEST_P(UnderlayTest, NothingIsGuardedWithoutASegment) {
-  state_.entries.erase(state_.entries.lower_bound(policy::GuardKey{.protocol = 0, .ports = {0, 0}}),
-                       state_.entries.end());
+  no_guards();
   write();
   EXPECT_EQ(arrives(tcp(from_outside(443), kSyn)), passed());
 }
@@ -171,6 +195,144 @@ TEST_P(UnderlayTest, EthernetProgramsPassWhatIsNoIp) {
   EXPECT_EQ(run("guard_in_eth", eapol), passed());
 }
 
+// A tag in the frame is a second one: the host took the first off before.
+TEST_P(UnderlayTest, ATagOfNoVlanHidesNothing) {
+  const Packet frame = ethernet(tcp(from_outside(443), kSyn));
+  const auto expect = [&](const Verdict& hidden) {
+    for (std::uint16_t type : {0x8100, 0x88a8}) {
+      EXPECT_EQ(run("guard_in_eth", tagged(frame, 0, type)), hidden);
+      EXPECT_EQ(run("guard_in_eth", tagged(frame, 0xe000, type)), hidden) << "priority 7";
+      EXPECT_EQ(run("guard_in_eth", tagged(tagged(frame, 0), 0, type)), hidden);
+      EXPECT_EQ(run("guard_in_eth", tagged(frame, 5, type)), passed()) << "VLAN 5's interface has its own";
+    }
+    Packet cut = tagged(frame, 0);
+    cut.resize(15);
+    EXPECT_EQ(run("guard_in_eth", cut), hidden);
+  };
+  write();
+  expect(dropped("malformed packet"));
+  settings().underlay = policy::Underlay::closed;
+  update();
+  expect(dropped("malformed packet"));
+  settings().isolated = true;
+  update();
+  expect(dropped("malformed packet"));
+  settings().isolated = false;
+  settings().underlay = policy::Underlay::open;
+  no_guards();
+  guard(policy::kTcp, {443, 443}, true);
+  update();
+  expect(counted());
+  no_guards();
+  update();
+  expect(passed());
+}
+
+TEST_P(UnderlayTest, WhereNothingIsEnforcedNothingIsDropped) {
+  no_guards();
+  guard(policy::kTcp, {443, 443}, true);
+  write();
+  const Packet whole = tcp(from_outside(443), kSyn);
+  EXPECT_EQ(arrives(whole), counted());
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), passed());
+  EXPECT_EQ(arrives(Packet(whole.begin(), whole.end() - 8)), counted());
+  EXPECT_EQ(arrives(fragment(udp(from_outside(443), 64), 40, 40, 1)), passed());
+  if (whole[0] >> 4 != 6) return;
+  EXPECT_EQ(arrives(with_header(whole, 43, Packet{0, 4, 1, 0, 0, 0, 0})), counted()) << "segment routing";
+  EXPECT_EQ(arrives(with_extension(whole, 135)), counted()) << "mobility";
+}
+
+TEST_P(UnderlayTest, AJumboIsAsLongAsItIs) {
+  write();
+  for (const auto& [port, verdict] : {std::pair{443, dropped("underlay")}, std::pair{22, passed()}}) {
+    Packet jumbo = tcp(from_outside(static_cast<std::uint16_t>(port)), kAck);
+    const int length_at = jumbo[0] >> 4 == 6 ? 4 : 2;
+    jumbo[length_at] = jumbo[length_at + 1] = 0;
+    EXPECT_EQ(run("guard_in", jumbo, 0, 1400), verdict);
+    EXPECT_EQ(run("guard_in", jumbo), dropped("malformed packet")) << "no wire has such";
+    if (jumbo[0] >> 4 != 6) continue;
+    Packet with_option = with_header(jumbo, 0, Packet{0, 0xc2, 4, 0, 1, 0x11, 0x70});
+    with_option[4] = with_option[5] = 0;
+    EXPECT_EQ(run("guard_in", with_option, 0, 1400), verdict);
+  }
+}
+
+TEST_P(UnderlayTest, ClosedPassesErrorsAboutOurFlows) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const Address here = address(GetParam().server);
+  const Address router = address(here.is_v4() ? "198.51.100.77" : "2001:db8:77::1");
+  const Flow dns = from_outside(40000, 53).reversed(), web = from_outside(40001, 443).reversed();
+  const auto types = here.is_v4() ? std::vector<std::uint8_t>{3, 11, 12} : std::vector<std::uint8_t>{1, 3, 4};
+  const auto about = [&](const Packet& packet, std::uint8_t type) {
+    return arrives(icmp_error(router, here, type, here.is_v4() && type == 3 ? 3 : 0, packet));
+  };
+  for (std::uint8_t type : types) {
+    EXPECT_EQ(about(udp(dns), type), dropped("underlay"));
+    EXPECT_EQ(about(tcp(web, kSyn), type), dropped("underlay"));
+  }
+  EXPECT_EQ(leaves(udp(dns)), passed());
+  EXPECT_EQ(leaves(tcp(web, kSyn)), passed());
+  for (std::uint8_t type : types) {
+    EXPECT_EQ(about(udp(dns), type), passed());
+    EXPECT_EQ(about(tcp(web, kSyn), type), passed());
+    EXPECT_EQ(about(udp(dns.reversed()), type), dropped("underlay")) << "not what this host sent";
+    EXPECT_EQ(about(udp(from_outside(40000, 54).reversed()), type), dropped("underlay"));
+  }
+  EXPECT_EQ(about(udp(dns), 5), dropped("underlay")) << "a redirect, or nothing known";
+}
+
+TEST_P(UnderlayTest, OneDatagramOpensNothingForEver) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const Flow dns = from_outside(40000, 53).reversed();
+  EXPECT_EQ(leaves(udp(dns)), passed());
+  fall_silent(299);
+  EXPECT_EQ(arrives(udp(dns.reversed())), passed());
+  fall_silent(299);
+  EXPECT_EQ(arrives(udp(dns.reversed())), passed()) << "what is in use stays";
+  fall_silent(302);
+  EXPECT_EQ(arrives(udp(dns.reversed())), dropped("underlay"));
+  EXPECT_EQ(leaves(udp(dns)), passed());
+  EXPECT_EQ(arrives(udp(dns.reversed())), passed());
+}
+
+TEST_P(UnderlayTest, AConnectionMayBeSilentForADayOnceAnswered) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const Flow ours = from_outside(40000, 443).reversed();
+  EXPECT_EQ(leaves(tcp(ours, kSyn)), passed());
+  fall_silent(302);
+  EXPECT_EQ(arrives(tcp(ours.reversed(), kSyn | kAck)), dropped("underlay"));
+  EXPECT_EQ(leaves(tcp(ours, kSyn)), passed());
+  EXPECT_EQ(arrives(tcp(ours.reversed(), kSyn | kAck)), passed());
+  fall_silent(86'390);
+  EXPECT_EQ(arrives(tcp(ours.reversed(), kAck)), passed());
+  fall_silent(86'402);
+  EXPECT_EQ(arrives(tcp(ours.reversed(), kAck)), dropped("underlay"));
+}
+
+TEST_P(UnderlayTest, WhatCameFromOutsideIsForgottenToo) {
+  write();
+  EXPECT_EQ(arrives(udp(from_outside(9000))), passed());
+  fall_silent(302);
+  EXPECT_EQ(leaves(udp(from_outside(9000).reversed())), passed());
+  guard(policy::kUdp, {9000, 9000});
+  update();
+  EXPECT_EQ(arrives(udp(from_outside(9000))), passed()) << "this host began, long after";
+}
+
+TEST_P(UnderlayTest, FlowsThatAFormerVersionKeptWithoutATimeHold) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const Flow dns = from_outside(40000, 53).reversed();
+  EXPECT_EQ(leaves(udp(dns)), passed());
+  each_flow([](std::uint32_t) { return 1u; });
+  EXPECT_EQ(arrives(udp(dns.reversed())), passed());
+  fall_silent(302);
+  EXPECT_EQ(arrives(udp(dns.reversed())), dropped("underlay")) << "now it has one";
+}
+
 TEST_F(FilterTest, AllowedSourcesAndControllersPassTheGuard) {
   settings().underlay = policy::Underlay::closed;
   write();
@@ -181,6 +343,11 @@ TEST_F(FilterTest, AllowedSourcesAndControllersPassTheGuard) {
   // A controller never begins, and speaks TCP only.
   EXPECT_EQ(run("guard_in", tcp({address("198.51.100.1"), here, 7443, 22}, kSyn)), dropped("underlay"));
   EXPECT_EQ(run("guard_in", udp({address("198.51.100.1"), here, 7443, 53})), dropped("underlay"));
+  ASSERT_TRUE(filter_->set_controllers({Endpoint{address("198.51.100.2"), 443}}));
+  EXPECT_EQ(run("guard_in", tcp({address("198.51.100.1"), here, 7443, 40001}, kAck)), dropped("underlay"));
+  EXPECT_EQ(run("guard_in", tcp({address("198.51.100.2"), here, 443, 40001}, kAck)), passed());
+  EXPECT_EQ(run("guard_in", tcp({address("192.0.2.7"), here, 40000, 22}, kSyn)), passed())
+      << "node.toml's stay";
 }
 
 }  // namespace underlay_test

@@ -136,6 +136,35 @@ TEST(GuardPorts, OpenAndObservingSegmentsOnlyCount) {
             (std::map<GuardKey, GuardValue>{{{.protocol = 0, .ports = {}}, {.count_only = true}}}));
 }
 
+TEST(GuardPorts, WhatAnObservedClosedWouldDropIsCounted) {
+  constexpr const char* kClosed = R"(
+[segments.a]
+members = ["tag:a"]
+[segments.a.services]
+x = ["tcp/443"]
+[segments.observed]
+members = ["tag:observed"]
+mode = "observe"
+underlay = "closed"
+[segments.observed.services]
+x = ["tcp/22"]
+)";
+  const GuardKey everything{.protocol = 0, .ports = {}};
+  EXPECT_EQ(guard(kClosed, {"observed"}),
+            (std::map<GuardKey, GuardValue>{{everything, {.count_only = true}}}));
+  EXPECT_EQ(guard(kClosed, {"a", "observed"}),
+            (std::map<GuardKey, GuardValue>{{everything, {.count_only = true}},
+                                            {{.protocol = kTcp, .ports = {443, 443}}, {}}}));
+  test::WorldBuilder builder;
+  builder.policy(kClosed);
+  const Selectors selectors(*builder.world().policy);
+  const auto underlay = [&](std::set<std::string> tags) {
+    return strictest_underlay(selectors, selectors.segments_of(builder.device("d", std::move(tags))));
+  };
+  EXPECT_EQ(underlay({"observed"}), Underlay::open);
+  EXPECT_EQ(underlay({"a", "observed"}), Underlay::guard);
+}
+
 TEST(GuardPorts, AMemberOfSeveralSegmentsGetsTheStrictest) {
   const auto both = guard(kSegments, {"a", "open"});
   EXPECT_EQ(both.at({.protocol = kTcp, .ports = {440, 450}}), GuardValue{});
