@@ -16,23 +16,23 @@ struct cordon_flow_key {
 #define CORDON_FLOW_OBSERVED 4u    /* accepted only because the target observes */
 #define CORDON_FLOW_FIN_ORIGIN 8u
 #define CORDON_FLOW_FIN_PEER 16u
-#define CORDON_FLOW_CLOSED 32u    /* its end was reported */
+#define CORDON_FLOW_CLOSED 32u    /* its end was told; packets and bytes are what came since */
 #define CORDON_FLOW_HALF_OPEN 64u /* TCP: the beginner has not yet answered an answer */
 #define CORDON_FLOW_ANSWERED 128u /* TCP, while half open: the other end spoke */
+/* `stamp`: the epoch that the flow was decided in, and in the lower half its deadline in ticks, rounded down:
+ * until then no packet needs a decision of its own. */
+#define CORDON_TICK_BITS 28 /* of 0.27 s, so that 32 bits are 36 years */
 struct cordon_flow {
-  __u64 deadline_ns;
+  __u64 stamp;
   __u64 last_seen_ns;
   __u64 packets;
   __u64 bytes;
-  __u32 epoch;
   __u32 rule;
   __u32 flags;
   __u16 grant_port; /* what grants were asked for: the port, or the ICMP type */
-  __u16 pad;
+  __u8 pad[6];
 };
 
-/* fragments: first fragments that were accepted. */
-struct cordon_fragment_key {
 /* underlay_flows: who began it, and the second since boot at which its last packet was seen, from this bit
  * on. Second 0: written by a version that kept no time; its next packet gives it one. */
 #define CORDON_BEGUN_HERE 1u     /* else from outside */
@@ -41,6 +41,8 @@ struct cordon_fragment_key {
 #define CORDON_BEGUN_LIFE_S 300u       /* as long as a UDP flow lives in `flows` */
 #define CORDON_BEGUN_TCP_LIFE_S 86400u /* answered TCP */
 
+/* fragments: first fragments that were accepted. */
+struct cordon_fragment_key {
   struct cordon_address source, destination;
   __u32 id;
   __u8 protocol; /* IPv4's; 0 in IPv6 */
@@ -93,7 +95,7 @@ struct cordon_event {
   __u64 at_ns;
   struct cordon_address source, destination;
   __u64 packets, bytes; /* of a closed flow */
-  __u64 suppressed;     /* denials of this source and reason that were not sent since the last that was */
+  __u64 suppressed;     /* denials of this cordon_limit_key that were not sent since the last that was */
   __u32 rule;
   __u16 source_port, destination_port;
   __u8 protocol;
@@ -107,8 +109,11 @@ struct cordon_event {
  * until the next event or the sweep tells it. */
 struct cordon_limit_key {
   struct cordon_address source;
+  struct cordon_address destination; /* it and what follows: of reason `observed` alone */
   __u32 reason;
-  __u32 pad;
+  __u16 port;
+  __u8 protocol;
+  __u8 pad;
 };
 struct cordon_limit {
   __u64 window_start_ns;
@@ -165,7 +170,7 @@ CORDON_STATIC_ASSERT(sizeof(struct cordon_fragment) == 24, "fragment layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_budget) == 24, "budget layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_rule_slot) == 24, "rule slot layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_event) == 80, "event layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_limit_key) == 24, "limit key layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_limit_key) == 40, "limit key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_limit) == 48, "limit layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_bucket) == 16, "bucket layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_sweep) == 56, "sweep layout");

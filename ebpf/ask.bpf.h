@@ -79,30 +79,46 @@ static __always_inline int refuse_call(int number) {
   return HOOK_REFUSE;
 }
 
-/* Would the filter drop what this process is about to send? Destination, protocol and ports are filled, the
- * source when the socket or the call names one. */
-__noinline int ask(struct tuple* tuple, __u32 uid) {
+/* Would the filter drop what this process is about to send? Why, or none. Destination, protocol and ports are
+ * filled, the source when the socket or the call names one. */
+__noinline int look_ahead(struct tuple* tuple, __u32 uid, struct answer* answer) {
   struct view view = {};
-  struct answer answer = {};
   __u32 zero = 0;
-  if (!tuple) return 0;
+  if (!tuple || !answer) return 0;
   const struct cordon_host* self = bpf_map_lookup_elem(&host, &zero);
   if (!self) return 0;
   look(&view, bpf_ktime_get_boot_ns());
   tuple->direction = CORDON_EGRESS;
-  answer.reason = fill_source(self, uid, tuple);
-  if (!answer.reason && is_of_flow(tuple)) return 0;
-  if (!answer.reason) answer.reason = view.reason;
-  if (!answer.reason) {
-    decide(tuple, &view, &answer);
-    if (!answer.reason && answer.check_owner && uid != answer.uid) answer.reason = CORDON_REASON_wrong_owner;
+  answer->reason = fill_source(self, uid, tuple);
+  if (!answer->reason && is_of_flow(tuple)) return 0;
+  if (!answer->reason) answer->reason = view.reason;
+  if (!answer->reason) {
+    decide(tuple, &view, answer);
+    if (!answer->reason && answer->check_owner && uid != answer->uid)
+      answer->reason = CORDON_REASON_wrong_owner;
   }
-  if (!answer.reason) return 0;
+  return answer->reason;
+}
+
+/* What is asked is a beginning: if it would be dropped, that is told here, as no packet will be. */
+__noinline int ask(struct tuple* tuple, __u32 uid) {
+  struct answer answer = {};
+  if (!tuple || !look_ahead(tuple, uid, &answer)) return 0;
   count_reason(answer.reason, 1, 0);
-  struct happening denied = {
-      .now_ns = view.now_ns, .rule = answer.rule, .kind = CORDON_EVENT_DENIED, .reason = answer.reason};
+  struct happening denied = {.now_ns = bpf_ktime_get_boot_ns(),
+                             .rule = answer.rule,
+                             .kind = CORDON_EVENT_DENIED,
+                             .reason = answer.reason};
   emit(tuple, &denied);
   return answer.reason;
+}
+
+/* Would the filter drop whatever this process sent there, to any port? Nothing is told. */
+__noinline int is_out_of_reach(struct tuple* tuple, __u32 uid) {
+  struct answer answer = {};
+  if (!tuple || !look_ahead(tuple, uid, &answer)) return 0;
+  return answer.reason != CORDON_REASON_no_grant && answer.reason != CORDON_REASON_forbidden &&
+         answer.reason != CORDON_REASON_grant_expired && answer.reason != CORDON_REASON_host_isolated;
 }
 
 static __always_inline __u32 caller_uid(void) {

@@ -38,25 +38,35 @@ static __always_inline int change_place(const struct tuple* original, int to_liv
   return take_place(original, to_live);
 }
 
-static __always_inline void closed_of(const struct cordon_flow* flow, __u64 now_ns, __u32 reason,
+/* The flow's end with what it carried, which counts as told from then on. */
+static __always_inline void closed_of(struct cordon_flow* flow, __u64 now_ns, __u32 reason,
                                       struct happening* closed) {
   closed->now_ns = now_ns;
-  closed->packets = flow->packets;
-  closed->bytes = flow->bytes;
+  closed->packets = __sync_lock_test_and_set(&flow->packets, 0);
+  closed->bytes = __sync_lock_test_and_set(&flow->bytes, 0);
   closed->rule = flow->rule;
   closed->kind = CORDON_EVENT_CLOSED;
   closed->reason = reason;
 }
 
+/* An entry whose end was told has more to tell when packets came since: a RST is believed, but its receiver
+ * may have passed over it. */
+static __always_inline int is_untold(__u32 flags, const struct happening* closed) {
+  return !(flags & CORDON_FLOW_CLOSED) || closed->packets;
+}
+
 /* The flow is over, and this packet begins another with the same ends. */
-__noinline int forget(struct packet* p, struct cordon_flow* flow) {
+__noinline int forget(struct packet* p, struct cordon_flow* flow, __u64 now_ns) {
   struct cordon_flow_key key;
   struct tuple original = {};
+  struct happening closed = {};
   if (!p || !flow) return 0;
   original_of(flow, &p->tuple, flow_key_of(&p->tuple, &key), &original);
-  leave_place(&original, is_live(original.protocol, flow->flags));
+  closed_of(flow, now_ns, CORDON_REASON_none, &closed);
+  __u32 flags = flow->flags;
+  leave_place(&original, is_live(original.protocol, flags));
   bpf_map_delete_elem(&flows, &key);
-  return 0;
+  return is_untold(flags, &closed) ? emit(&original, &closed) : 0;
 }
 
 /* This packet's flow no longer holds. */
@@ -73,12 +83,12 @@ __noinline int cut(struct packet* p, __u64 now_ns, __u32 reason) {
   __u32 flags = flow->flags;
   leave_place(&original, is_live(original.protocol, flags));
   bpf_map_delete_elem(&flows, &key);
-  return flags & CORDON_FLOW_CLOSED ? 0 : emit(&original, &closed);
+  return is_untold(flags, &closed) ? emit(&original, &closed) : 0;
 }
 
-/* A packet of a TCP flow that is half open, or that ends one: the end is told once, for a reset or when both
- * ends said FIN; the entry stays for the last ACKs. Flows that their owner has no place for are forgotten, as
- * TCP can be: either direction is decided without. */
+/* A packet of a TCP flow that is half open, or that ends one: the end is told for a reset, or with the ACK
+ * that follows when both ends said FIN; the entry stays, and if more passes, that is told when it goes. Flows
+ * that their owner has no place for are forgotten, as TCP can be: either direction is decided without. */
 __noinline int note_stage(struct packet* p, struct cordon_flow* flow, __u64 now_ns) {
   struct cordon_flow_key key;
   struct tuple original = {};
@@ -86,13 +96,13 @@ __noinline int note_stage(struct packet* p, struct cordon_flow* flow, __u64 now_
   int source_high = flow_key_of(&p->tuple, &key);
   int origin = from_origin(flow, source_high);
   __u32 flags = flow->flags;
+  if (flags & CORDON_FLOW_CLOSED) return 0;
   original_of(flow, &p->tuple, source_high, &original);
-  __u32 both = CORDON_FLOW_FIN_ORIGIN | CORDON_FLOW_FIN_PEER;
   if (p->tcp_flags & TCP_FIN) {
     __u32 ended = origin ? CORDON_FLOW_FIN_ORIGIN : CORDON_FLOW_FIN_PEER;
     flags = __sync_fetch_and_or(&flow->flags, ended) | ended;
   }
-  if ((p->tcp_flags & TCP_RST) || (flags & both) == both) {
+  if ((p->tcp_flags & TCP_RST) || (has_ended(flags) && !(p->tcp_flags & TCP_FIN))) {
     __u32 before = __sync_fetch_and_or(&flow->flags, CORDON_FLOW_CLOSED);
     if (before & CORDON_FLOW_CLOSED) return 0;
     struct happening closed = {};

@@ -61,7 +61,12 @@ static __always_inline int connecting(struct bpf_sock_addr* ctx, struct tuple* t
   fill_ports(ctx->protocol, (__be16)ctx->user_port, tuple);
   if (!in_overlay(&tuple->destination))
     return is_contained(ctx, self, tuple) ? refuse_around(tuple) : HOOK_ALLOW;
-  return ask(tuple, caller_uid()) ? refuse_call(ERRNO_EHOSTUNREACH) : HOOK_ALLOW;
+  /* Over UDP nothing is sent yet: programs learn by it what source they would have (ping, by port 1025) and
+   * which addresses there is a way to (getaddrinfo, by the port of its question). So it fails only where
+   * there is no way at all, and is no denial. */
+  int refused =
+      tuple->protocol == IPPROTO_UDP ? is_out_of_reach(tuple, caller_uid()) : ask(tuple, caller_uid());
+  return refused ? refuse_call(ERRNO_EHOSTUNREACH) : HOOK_ALLOW;
 }
 
 static __always_inline int connecting_v4(struct bpf_sock_addr* ctx) {

@@ -2,11 +2,12 @@
 #define CORDON_EBPF_EVENT_BPF_H
 /* Events, and how many. Each CPU may send so many of a kind, whoever causes them, so that a flood of sources
  * doesn't make a flood of events; a source may send so many denials. A denial that isn't sent is counted for
- * its source and reason. */
+ * its source and reason; what a target only observes also by destination and port, as policies are learnt
+ * from that. */
 
 #include "ebpf/report.bpf.h"
 
-#define CORDON_DENIALS_PER_SECOND 8 /* of one source and reason */
+#define CORDON_DENIALS_PER_SECOND 8 /* of one cordon_limit_key */
 #define CORDON_BUCKET_SIZE 1024     /* of one kind on one CPU, each refill */
 #define CORDON_REFILL_NS (CORDON_SECOND_NS / 8)
 
@@ -16,6 +17,7 @@ struct happening {
   __u8 kind, reason, pad[2];
 };
 
+/* What comes between the look and the take may leave `left` below none: see count_reason. */
 static __always_inline int take_token(__u32 which, __u64 now) {
   struct cordon_bucket* bucket = bpf_map_lookup_elem(&event_buckets, &which);
   if (!bucket) return 0;
@@ -23,8 +25,8 @@ static __always_inline int take_token(__u32 which, __u64 now) {
     bucket->refilled_ns = now;
     bucket->left = CORDON_BUCKET_SIZE;
   }
-  if (!bucket->left) return 0;
-  bucket->left--;
+  if ((__s64)READ_ONCE(bucket->left) <= 0) return 0;
+  __sync_fetch_and_add(&bucket->left, -1);
   return 1;
 }
 
@@ -41,10 +43,21 @@ static __always_inline void suppress(struct cordon_limit* limit, const struct tu
   limit->kind = what->kind;
 }
 
+static __always_inline void limit_key_of(const struct tuple* tuple, __u32 reason,
+                                         struct cordon_limit_key* key) {
+  key->source = tuple->source;
+  key->reason = reason;
+  if (reason != CORDON_REASON_observed) return;
+  key->destination = tuple->destination;
+  key->port = tuple->grant_port;
+  key->protocol = tuple->protocol;
+}
+
 /* True when this denial may be sent; then what->suppressed is how many weren't before it. Two CPUs may both
  * take the last place of a second; what isn't sent is counted exactly. */
 static __always_inline int denial_allowed(const struct tuple* tuple, struct happening* what) {
-  struct cordon_limit_key key = {.source = tuple->source, .reason = what->reason};
+  struct cordon_limit_key key = {};
+  limit_key_of(tuple, what->reason, &key);
   __u64 now = what->now_ns;
   struct cordon_limit* limit = bpf_map_lookup_elem(&event_limits, &key);
   if (!limit) {

@@ -56,6 +56,29 @@ static __always_inline void original_of(const struct cordon_flow* flow, const st
   original->grant_port = flow->grant_port;
 }
 
+/* Epoch and deadline are one word, stored and read in one piece. Two CPUs may renew one flow at once, one of
+ * them still by the epoch before, with a deadline that the new state shortened: whichever stores last, what
+ * stands there is one decision's deadline under that decision's own epoch. The stale one is honoured by
+ * nobody who has seen the new epoch, and costs another decision. (Rule and flags may be the stale one's until
+ * then: they say what is counted, not what is let through.) */
+static __always_inline __u64 stamp_of(__u32 epoch, __u64 deadline_ns) {
+  __u64 ticks = deadline_ns >> CORDON_TICK_BITS;
+  if (ticks > 0xffffffffULL) ticks = 0xffffffffULL;
+  return (__u64)epoch << 32 | ticks;
+}
+
+/* Was the flow decided in the view's epoch, and is its deadline to come? */
+static __always_inline int still_holds(const struct cordon_flow* flow, const struct view* view) {
+  __u64 stamp = READ_ONCE(flow->stamp);
+  return stamp >> 32 == view->epoch && (stamp & 0xffffffffULL) > view->now_ns >> CORDON_TICK_BITS;
+}
+
+/* Its end was told, or both ends said FIN. */
+static __always_inline int has_ended(__u32 flags) {
+  const __u32 both = CORDON_FLOW_FIN_ORIGIN | CORDON_FLOW_FIN_PEER;
+  return (flags & CORDON_FLOW_CLOSED) || (flags & both) == both;
+}
+
 /* Adds are atomic: both hooks, on any CPU, meet in one entry. */
 static __always_inline void touch(struct cordon_flow* flow, __u64 now_ns, __u32 packets, __u32 bytes) {
   WRITE_ONCE(flow->last_seen_ns, now_ns);

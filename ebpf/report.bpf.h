@@ -39,17 +39,18 @@ static __always_inline __u32 segments_of(struct __sk_buff* skb) {
   return segments ? segments : 1;
 }
 
-/* Per-CPU values: the tc programs run with bottom halves off, so a plain add is whole. */
+/* Per-CPU values. A cgroup's hooks run in a process's context, where a tc program may come between load and
+ * store: what both count is added atomically, what only tc programs do (bottom halves are off) plainly. */
 static __always_inline void count_reason(__u32 reason, __u64 packets, __u64 bytes) {
   struct cordon_counter* counter = bpf_map_lookup_elem(&drop_counters, &reason);
   if (!counter) return;
-  counter->packets += packets;
-  counter->bytes += bytes;
+  __sync_fetch_and_add(&counter->packets, packets);
+  __sync_fetch_and_add(&counter->bytes, bytes);
 }
 
 static __always_inline void count_event(__u32 which, __u64 times) {
   __u64* total = bpf_map_lookup_elem(&event_totals, &which);
-  if (total) *total += times;
+  if (total) __sync_fetch_and_add(total, times);
 }
 
 /* Moves a slot's count to rule_counters and gives the slot to another rule. */

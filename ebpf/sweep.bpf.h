@@ -47,7 +47,7 @@ static __always_inline void count_flow(const struct cordon_address* of, int live
 static __always_inline __u64 longest_silence(const struct cordon_sweep* work, __u8 protocol,
                                              const struct cordon_flow* flow) {
   if (protocol != IPPROTO_TCP) return flow->packets < FEW_PACKETS ? work->idle_ns : work->stream_ns;
-  if (flow->flags & CORDON_FLOW_CLOSED) return work->closed_ns;
+  if (has_ended(flow->flags)) return work->closed_ns;
   return flow->flags & CORDON_FLOW_HALF_OPEN ? work->idle_ns : work->tcp_ns;
 }
 
@@ -74,10 +74,10 @@ static long visit_flow(void* map, const struct cordon_flow_key* at, struct cordo
   }
   struct happening closed = {};
   closed_of(flow, work->now_ns, CORDON_REASON_none, &closed);
-  int reported = (flow->flags & CORDON_FLOW_CLOSED) != 0;
+  int untold = is_untold(flow->flags, &closed);
   bpf_map_delete_elem(&flows, &key);
   work->flows_ended++;
-  if (!reported && !send_event(&original, &closed)) work->events_lost++;
+  if (untold && !send_event(&original, &closed)) work->events_lost++;
   return 0;
 }
 

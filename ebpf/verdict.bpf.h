@@ -48,13 +48,19 @@ __noinline int renew(struct __sk_buff* skb, struct packet* p, struct view* view)
     else
       __sync_fetch_and_and(&flow->flags, ~CORDON_FLOW_OBSERVED);
     flow->rule = answer.rule;
-    WRITE_ONCE(flow->deadline_ns, answer.deadline_ns);
-    WRITE_ONCE(flow->epoch, view->epoch); /* last: a reader that sees it sees the rest */
+    WRITE_ONCE(flow->stamp, stamp_of(view->epoch, answer.deadline_ns));
     count_accept(skb, flow, view->now_ns);
     return 1;
   }
   view->cut = answer.reason;
   return 0;
+}
+
+static __always_inline void count_answer(struct __sk_buff* skb, const struct answer* answer) {
+  if (answer->observed)
+    count_reason(CORDON_REASON_observed, segments_of(skb), skb->len);
+  else
+    count_rule(answer->rule, segments_of(skb), skb->len);
 }
 
 /* Step 7: 1 when the flow was remembered. */
@@ -63,23 +69,17 @@ __noinline int remember(struct __sk_buff* skb, const struct tuple* tuple, const 
   struct cordon_flow_key key;
   if (!tuple || !view || !answer) return 0;
   int source_high = flow_key_of(tuple, &key);
-  __u32 packets = segments_of(skb), bytes = skb->len;
   struct cordon_flow flow = {
-      .deadline_ns = answer->deadline_ns,
+      .stamp = stamp_of(view->epoch, answer->deadline_ns),
       .last_seen_ns = view->now_ns,
-      .packets = packets,
-      .bytes = bytes,
-      .epoch = view->epoch,
+      .packets = segments_of(skb),
+      .bytes = skb->len,
       .rule = answer->rule,
       .flags = (source_high ? CORDON_FLOW_ORIGIN_HIGH : 0) | (tuple->direction ? CORDON_FLOW_EGRESS : 0) |
                (answer->observed ? CORDON_FLOW_OBSERVED : 0) |
                (tuple->protocol == IPPROTO_TCP ? CORDON_FLOW_HALF_OPEN : 0),
       .grant_port = tuple->grant_port,
   };
-  if (answer->observed)
-    count_reason(CORDON_REASON_observed, packets, bytes);
-  else
-    count_rule(answer->rule, packets, bytes);
   if (!take_place(tuple, 1)) return 0;
   bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
   return 1;
@@ -98,7 +98,8 @@ static __always_inline __u32 check_owner(struct __sk_buff* skb, const struct tup
 }
 
 /* Steps 4 to 7 for a new flow: the reason, or 0 when it is accepted. `reversed`: the packet is an answer, and
- * its flow was begun by the other end. */
+ * its flow would have been begun by the other end. It passes and no more: whoever answers may not use up the
+ * other's places, nor have it told that the other began. The other's own next segment is remembered. */
 __noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view, int reversed) {
   struct tuple tuple = {};
   struct answer answer = {};
@@ -111,6 +112,8 @@ __noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view,
   if (!answer.reason && !reversed) answer.reason = check_owner(skb, &tuple, &answer);
   if (!reversed) p->rule = answer.rule;
   if (answer.reason) return answer.reason;
+  count_answer(skb, &answer);
+  if (reversed) return CORDON_REASON_none;
   int remembered = remember(skb, &tuple, view, &answer);
   if (!answer.observed && !(remembered && opening_allowed(view->now_ns))) return CORDON_REASON_none;
   struct happening opened = {
@@ -161,12 +164,12 @@ static __always_inline int judge(struct __sk_buff* skb, struct packet* p, struct
   struct cordon_flow_key key;
   int source_high = flow_key_of(&p->tuple, &key);
   struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
-  if (!flow || flow->epoch != view->epoch || READ_ONCE(flow->deadline_ns) <= view->now_ns ||
-      !at_right_hook(flow, source_high, p->tuple.direction))
+  if (!flow || !still_holds(flow, view) || !at_right_hook(flow, source_high, p->tuple.direction))
     return decide_packet(skb, p, view, flow != NULL);
-  __u32 stage = flow->flags & (CORDON_FLOW_HALF_OPEN | CORDON_FLOW_CLOSED);
-  if ((stage & CORDON_FLOW_CLOSED) && is_bare_syn(p)) {
-    forget(p, flow);
+  __u32 stage = flow->flags &
+                (CORDON_FLOW_HALF_OPEN | CORDON_FLOW_CLOSED | CORDON_FLOW_FIN_ORIGIN | CORDON_FLOW_FIN_PEER);
+  if (stage && has_ended(stage) && is_bare_syn(p)) {
+    forget(p, flow, view->now_ns);
     return decide_packet(skb, p, view, 0);
   }
   count_accept(skb, flow, view->now_ns);

@@ -149,7 +149,9 @@ struct ReplayNode::Kernel {
     const std::vector<cordon_bucket> full(possible_cpus(),
                                           {.refilled_ns = system_clock().boot_ns(), .left = 1});
     bpf_map_update_elem(bpf_map__fd(bpf->maps.event_buckets), &denied, full.data(), BPF_ANY);
-    const cordon_limit_key limit{.source = to_abi(source), .reason = CORDON_REASON_forbidden, .pad = 0};
+    cordon_limit_key limit{};
+    limit.source = to_abi(source);
+    limit.reason = CORDON_REASON_forbidden;
     bpf_map_delete_elem(bpf_map__fd(bpf->maps.event_limits), &limit);
     if (++runs % kRunsPerBudget != 0) return;
     const int budgets = bpf_map__fd(bpf->maps.flow_budgets);

@@ -33,6 +33,11 @@ class BudgetTest : public FamilyTest {
     for (unsigned i = 0; i < count; ++i)
       ASSERT_TRUE(accepts("overlay_in", packet(static_cast<std::uint16_t>(1 + i % 65535))));
   }
+  void establish(const Flow& flow) {
+    ASSERT_TRUE(accepts("overlay_in", tcp(flow, kSyn)));
+    ASSERT_TRUE(accepts("overlay_out", tcp(flow.reversed(), kSyn | kAck)));
+    ASSERT_TRUE(accepts("overlay_in", tcp(flow, kAck)));
+  }
   bool knows(const Flow& flow) { return accepts("overlay_out", udp(flow.reversed())); }
 };
 CORDON_BOTH_FAMILIES(BudgetTest);
@@ -71,6 +76,58 @@ TEST_P(BudgetTest, AFloodOfSynEvictsNobodyElsesFlow) {
   // TCP needs no memory: what wasn't remembered still works, both ways.
   EXPECT_EQ(in(tcp(to_server(5432, 65000), kAck)), accepted(1));
   EXPECT_EQ(out(tcp(to_server(5432, 65000).reversed(), kAck)), accepted(1));
+}
+
+TEST_P(BudgetTest, FloodsLeaveIdleTcpOfOthersAlone) {
+  write();
+  constexpr std::uint16_t kIdle = 1000;
+  for (std::uint16_t from = 1; from <= kIdle; ++from) establish(of_other(5432, from));
+  ASSERT_EQ(budget(address(GetParam().other)).streams, kIdle);
+  flood([&](std::uint16_t from) { return udp(to_server(53, from)); }, flood_size());
+  flood([&](std::uint16_t from) { return tcp(to_server(5432, from), kSyn); }, flood_size());
+  (void)sweep(std::chrono::seconds(31));
+  (void)events();
+  // As established ones, with all they carried: not anew, as TCP would also be let through.
+  const auto before = flow_entries();
+  for (std::uint16_t from = 1; from <= kIdle; ++from) {
+    ASSERT_TRUE(accepts("overlay_out", tcp(of_other(5432, from).reversed(), kAck)));
+    ASSERT_TRUE(accepts("overlay_in", tcp(of_other(5432, from), kRst)));
+    const auto seen = events();
+    ASSERT_EQ(seen.size(), 1u) << from;
+    ASSERT_EQ(seen[0].kind, node::FlowEvent::Kind::closed) << from;
+    ASSERT_EQ(seen[0].packets, 5u) << from;
+  }
+  EXPECT_EQ(flow_entries(), before);
+}
+
+/// A service's segments that nobody asked for, to a client that may ask.
+TEST_P(BudgetTest, StrayAnswersPassAndLeaveNothingBehind) {
+  write();
+  for (std::uint16_t port = 1; port <= 5000; ++port)
+    ASSERT_TRUE(accepts("overlay_out", tcp(to_server(5432, port).reversed(), kAck)));
+  EXPECT_EQ(filter_->rule_counters().value().at(RuleId(1)).packets, 5000u) << "they are counted";
+  EXPECT_EQ(flow_entries(), 0u);
+  EXPECT_EQ(budget(client()).live, 0);
+  EXPECT_TRUE(events().empty()) << "the client began nothing";
+  const Packet ping = echo_request(client(), server(), 7);
+  EXPECT_EQ(in(ping), accepted(3));
+  EXPECT_EQ(out(echo_reply(server(), client(), 7)), accepted(3)) << "it has its place";
+}
+
+/// As after an eviction, or a daemon that began with an empty table.
+TEST_P(BudgetTest, AStreamIsRememberedAgainByItsBeginnersNextSegment) {
+  write();
+  const Flow flow = to_server(5432);
+  establish(flow);
+  forget_flows();
+  (void)sweep();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(out(tcp(flow.reversed(), kAck)), accepted(1));
+  EXPECT_EQ(flow_entries(), 0u);
+  EXPECT_EQ(in(tcp(flow, kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kAck)), accepted(1));
+  EXPECT_EQ(in(tcp(flow, kAck)), accepted(1));
+  EXPECT_EQ(budget(client()).streams, 1);
+  EXPECT_EQ(budget(client()).live, 0);
 }
 
 TEST_P(BudgetTest, TcpIsAStreamOnceTheBeginnerAnsweredAnAnswer) {

@@ -2,11 +2,15 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <chrono>
 #include <fstream>
 
 #include "tests/bpf/fixture.h"
@@ -77,7 +81,9 @@ class ConnectTest : public FilterTest {
     std::copy(address.bytes.begin(), address.bytes.end(), to6.sin6_addr.s6_addr);
     const int result = as_v4 ? ::connect(fd, reinterpret_cast<sockaddr*>(&to4), sizeof to4)
                              : ::connect(fd, reinterpret_cast<sockaddr*>(&to6), sizeof to6);
-    return result == 0 ? 0 : errno;
+    const int error = result == 0 ? 0 : errno;
+    ::close(fd);
+    return error;
   }
   bool refused(int error) const { return error == EHOSTUNREACH; }
 
@@ -89,13 +95,66 @@ TEST_F(ConnectTest, DeniedIsToldAtOnceAndGrantedIsNot) {
   for (const Hosts& hosts : {kV4, kV6}) {
     const Address server = address(hosts.server);
     EXPECT_TRUE(refused(connect_to(server, 5433)));
-    EXPECT_TRUE(refused(connect_to(server, 5432, SOCK_DGRAM)));
     EXPECT_TRUE(refused(connect_to(address(hosts.stranger), 5432)));  // ours, but nobody's
     EXPECT_FALSE(refused(connect_to(server, 5432)));
     EXPECT_FALSE(refused(connect_to(server, 53, SOCK_DGRAM)));
   }
-  EXPECT_GE(filter_->drop_counters().value().at("no grant").packets, 4u);
+  EXPECT_GE(filter_->drop_counters().value().at("no grant").packets, 2u);
   EXPECT_GE(filter_->drop_counters().value().at("unknown target").packets, 2u);
+}
+
+// ping asks by udp/1025 which source it would have, getaddrinfo by the port of its question.
+TEST_F(ConnectTest, ADatagramConnectAsksForAWayAndIsNoDenial) {
+  const auto counted = [&] {
+    const auto counters = filter_->drop_counters().value();
+    std::uint64_t all = 0;
+    for (const auto& [reason, counter] : counters) all += counter.packets;
+    return all;
+  };
+  for (const Hosts& hosts : {kV4, kV6}) {
+    EXPECT_FALSE(refused(connect_to(address(hosts.server), 1025, SOCK_DGRAM)));
+    EXPECT_FALSE(refused(connect_to(address(hosts.server), 5432, SOCK_DGRAM)));
+    EXPECT_TRUE(refused(connect_to(address(hosts.stranger), 53, SOCK_DGRAM))) << "ours, but nobody's";
+  }
+  principal(kV4.client).isolated = true;
+  update();
+  EXPECT_TRUE(refused(connect_to(address(kV4.server), 53, SOCK_DGRAM))) << "who may nothing has no way";
+  EXPECT_EQ(counted(), 0u);
+  EXPECT_TRUE(events().empty());
+}
+
+// Nothing is sent and nothing waited for: it takes as long as a refusal of the kernel's own, and no
+// millisecond more.
+TEST_F(ConnectTest, ADenialIsToldWithinAMillisecond) {
+  struct Medians {
+    std::chrono::nanoseconds hook, kernel;
+  };
+  void* shared = ::mmap(nullptr, sizeof(Medians), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  const auto median = [](const Address& to, int wanted) {
+    std::array<std::chrono::nanoseconds, 201> took{};
+    for (auto& each : took) {
+      const auto begun = std::chrono::steady_clock::now();
+      if (try_connect(to, 5433, SOCK_STREAM, false) != wanted) ::_exit(251);
+      each = std::chrono::steady_clock::now() - begun;
+    }
+    std::ranges::nth_element(took, took.begin() + took.size() / 2);
+    return took[took.size() / 2];
+  };
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::ofstream(cgroup_ / "cgroup.procs") << ::getpid() << std::flush;
+    *static_cast<Medians*>(shared) = {.hook = median(address(kV4.server), EHOSTUNREACH),
+                                      .kernel = median(address("255.255.255.255"), ENETUNREACH)};
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  const Medians medians = *static_cast<Medians*>(shared);
+  ::munmap(shared, sizeof(Medians));
+  ASSERT_EQ(status, 0);
+  EXPECT_GT(medians.hook.count(), 0);
+  EXPECT_LT(medians.hook, medians.kernel + std::chrono::milliseconds(1)) << medians.kernel.count() << " ns";
 }
 
 TEST_F(ConnectTest, MappedSocketsAreIpv4) {

@@ -64,6 +64,24 @@ TEST_P(EventTest, ReasonsOfOneSourceAreLimitedApart) {
   EXPECT_EQ(seen[0].reason, "unknown target");
 }
 
+// `cordon policy learn` sees a busy source's rare ports too.
+TEST_P(EventTest, ObservedDenialsAreLimitedByPort) {
+  add_target(GetParam().server, 1, true);
+  write();
+  std::set<std::uint16_t> ports;
+  for (std::uint16_t port = 1; port <= 200; ++port) {
+    ASSERT_TRUE(accepts("overlay_in", udp(to_server(1000 + port))));
+    for (std::uint16_t from = 1; from <= 3; ++from) (void)accepts("overlay_in", udp(to_server(1100, from)));
+  }
+  std::uint64_t of_busy = 0;
+  for (const FlowEvent& event : events()) {
+    EXPECT_EQ(event.reason, "observed");
+    if (!ports.insert(event.destination_port).second) ++of_busy;
+  }
+  EXPECT_EQ(ports.size(), 200u);
+  EXPECT_LT(of_busy, 32u);
+}
+
 TEST_P(EventTest, ManySourcesTogetherSendNoMoreThanTheBucketHolds) {
   write();
   constexpr unsigned kSources = 4000;

@@ -58,6 +58,25 @@ TEST_P(FlowTest, AdditionsLeaveTheEpoch) {
   EXPECT_EQ(filter_->settings().epoch, epoch + 1);
 }
 
+TEST_P(FlowTest, ANarrowerTargetThatComesDecidesTheWiderOnesFlowsAnew) {  // I3
+  const bool v4 = server().is_v4();
+  state_.entries.erase(policy::TargetKey{Prefix::host(server())});
+  state_.entries[policy::TargetKey{Prefix::of(server(), v4 ? 24 : 64)}] =
+      policy::TargetValue{.id = TargetId(1)};
+  for (const bool whole : {false, true}) {
+    write();
+    ASSERT_EQ(in(udp(to_server(53))), accepted(2));
+    add_target(GetParam().server, 2);  // of which nothing is granted
+    const auto report = whole ? filter_->replace(state_, base()).value() : update();
+    EXPECT_TRUE(report.epoch_raised);
+    EXPECT_FALSE(out(udp(to_server(53).reversed())).accept);
+    EXPECT_EQ(in(udp(to_server(53))), dropped("no grant"));
+    state_.entries.erase(policy::TargetKey{Prefix::host(server())});
+    ASSERT_TRUE(filter_->replace(state_, base()));
+    written_ = state_;
+  }
+}
+
 TEST_P(FlowTest, NewEpochDecidesAgainAndKeepsWhatHolds) {
   write();
   const Flow flow = to_server(53);
@@ -161,6 +180,91 @@ TEST_P(FlowTest, EventsTellOpenedDeniedAndClosed) {
   EXPECT_EQ(seen[1].reason, "no grant");
   EXPECT_EQ(seen[2].kind, FlowEvent::Kind::closed);
   EXPECT_EQ(seen[2].packets, 3u);
+}
+
+// Whoever is on the way may send one with a wrong sequence number, which the ends pass over.
+TEST_P(FlowTest, WhatPassesAfterARstIsToldToo) {
+  write();
+  const Flow flow = to_server(5432);
+  (void)in(tcp(flow, kSyn));
+  (void)out(tcp(flow.reversed(), kSyn | kAck));
+  (void)in(tcp(flow, kAck));
+  (void)out(tcp(flow.reversed(), kRst));
+  auto seen = events();
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[1].kind, FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[1].packets, 4u);
+  std::uint64_t bytes = 0;
+  const Packet segment = tcp(flow, kAck);
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(in(segment), accepted(1));
+    bytes += segment.size();
+  }
+  (void)in(tcp(flow, kRst));
+  bytes += tcp(flow, kRst).size();
+  EXPECT_TRUE(events().empty()) << "until it is over";
+  EXPECT_EQ(sweep(std::chrono::seconds(11)).flows_ended, 1u);
+  seen = events();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].kind, FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[0].packets, 41u);
+  EXPECT_EQ(seen[0].bytes, bytes);
+}
+
+TEST_P(FlowTest, WhatPassesAfterARstIsToldWhenTheFlowIsCutOrBeginsAnew) {
+  write();
+  const Flow flow = to_server(5432);
+  (void)in(tcp(flow, kSyn));
+  (void)in(tcp(flow, kRst));
+  (void)in(tcp(flow, kAck));
+  (void)events();
+  (void)in(tcp(flow, kSyn));
+  auto seen = events();
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].kind, FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[0].packets, 1u);
+  EXPECT_EQ(seen[1].kind, FlowEvent::Kind::opened);
+  (void)in(tcp(flow, kRst));
+  (void)in(tcp(flow, kAck));
+  (void)events();
+  principal(GetParam().client).class_id = ClassId(2);
+  update();
+  EXPECT_EQ(in(tcp(flow, kAck)), dropped("no grant"));
+  seen = events();
+  ASSERT_EQ(seen.size(), 2u);
+  EXPECT_EQ(seen[0].kind, FlowEvent::Kind::closed);
+  EXPECT_EQ(seen[0].packets, 1u);
+  EXPECT_EQ(seen[0].reason, "no grant");
+}
+
+TEST_P(FlowTest, AnOrderlyCloseIsToldOnceWithItsLastAck) {
+  write();
+  const Flow flow = to_server(5432);
+  (void)in(tcp(flow, kSyn));
+  (void)out(tcp(flow.reversed(), kSyn | kAck));
+  (void)in(tcp(flow, kAck));
+  (void)in(tcp(flow, kFin | kAck));
+  (void)out(tcp(flow.reversed(), kFin | kAck));
+  EXPECT_EQ(events().size(), 1u) << "opened";
+  (void)in(tcp(flow, kAck));
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].packets, 6u);
+  EXPECT_EQ(sweep(std::chrono::seconds(11)).flows_ended, 1u);
+  EXPECT_TRUE(events().empty());
+}
+
+TEST_P(FlowTest, ACloseWithoutItsLastAckIsToldByTheSweep) {
+  write();
+  const Flow flow = to_server(5432);
+  (void)in(tcp(flow, kSyn));
+  (void)in(tcp(flow, kFin | kAck));
+  (void)out(tcp(flow.reversed(), kFin | kAck));
+  (void)events();
+  EXPECT_EQ(sweep(std::chrono::seconds(11)).flows_ended, 1u);
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].packets, 3u);
 }
 
 TEST_P(FlowTest, BothFinsCloseOnce) {

@@ -1,6 +1,7 @@
 // What a process is told at bind(), connect() and sendto() on a host of several people (DATAPATH.md, "Session
 // addresses on shared hosts").
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -89,6 +90,18 @@ TEST_F(PeopleHooksTest, PeopleWithoutASessionHaveNoOverlay) {
   EXPECT_EQ(connects(kGuest, kV4.server, 8), EHOSTUNREACH) << "logged out";
 }
 
+TEST_F(PeopleHooksTest, WhosePeoplesUidsAreMayChange) {
+  ASSERT_EQ(connects(kSystemUid, kV4.server), 0) << "the device";
+  ASSERT_TRUE(filter_->set_people({{kSystemUid, kSystemUid}, {3000, 3999}}, state_));
+  EXPECT_EQ(connects(kSystemUid, kV4.server), EHOSTUNREACH) << "a person without a session";
+  EXPECT_EQ(connects(kAnn, kV4.server, 8), 0) << "her session stays";
+  update();
+  EXPECT_EQ(connects(kSystemUid, kV4.server), EHOSTUNREACH) << "also with the next state";
+  ASSERT_TRUE(filter_->set_people({{3000, 3999}}, state_));
+  EXPECT_EQ(connects(kSystemUid, kV4.server), 0);
+  EXPECT_EQ(connects(kGuest, kV4.server), EHOSTUNREACH);
+}
+
 TEST_F(PeopleHooksTest, ADatagramsSourceIsTheSendersOwn) {
   for (const auto& [server, ann, device] :
        {std::tuple(kV4.server, kAnnV4, kV4.client), std::tuple(kV6.server, kAnnV6, kV6.client)}) {
@@ -104,6 +117,32 @@ TEST_F(PeopleHooksTest, ADatagramsSourceIsTheSendersOwn) {
     EXPECT_EQ(as(kAnn, [&] { return send_to(SocketAddress(server, 7), ann, true); }), 0);
     EXPECT_EQ(as(kAnn, [&] { return send_to(SocketAddress(server, 7), bens, true); }), EADDRNOTAVAIL);
   }
+}
+
+// What docs/DATAPATH.md says of them: connect() asks for a way, and what no grant lets through is dropped
+// without a word unless the socket asked for errors.
+TEST_F(PeopleHooksTest, AConnectedDatagramWithoutAGrantIsDropped) {
+  for (const char* server : {kV4.server, kV6.server}) {
+    const auto before = counted("no grant");
+    const auto sends = [&](bool wants_errors) {
+      return as(kAnn, [&] {
+        const SocketAddress to(server, 1025);
+        const node::Descriptor socket(::socket(to.family(), SOCK_DGRAM, 0));
+        const bool v4 = to.family() == AF_INET;
+        const int on = wants_errors ? 1 : 0;
+        ::setsockopt(socket.get(), v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &on,
+                     sizeof on);
+        if (::connect(socket.get(), to.get(), to.size) != 0) return 1000 + errno;
+        return ::send(socket.get(), "x", 1, 0) == 1 ? 0 : errno;
+      });
+    };
+    EXPECT_EQ(sends(false), 0) << server;
+    EXPECT_EQ(sends(true), ENOBUFS) << server;
+    EXPECT_EQ(counted("no grant"), before + 2) << "by the filter, for each packet";
+  }
+  EXPECT_EQ(as(kGuest, [] { return connect_to(SocketAddress(kV4.server, 1025), SOCK_DGRAM); }), EHOSTUNREACH)
+      << "who has no session has no way";
+  EXPECT_EQ(counted("no session"), 0u);
 }
 
 TEST_F(PeopleHooksTest, AnAnswerIsNoQuestion) {
