@@ -16,7 +16,9 @@ namespace {
 constexpr std::uint32_t kNobodyUid = 65534;  ///< the kernel's overflow uid
 constexpr std::uint32_t kNoUid = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t kMaxAccountsBytes = 16u << 20;
-constexpr UidRange kUsualPeople{.first = 1000, .last = 60000};
+constexpr std::uint32_t kUsualFirstUid = 1000;
+/// systemd's: those before it, from 60001 on, are people of systemd-homed (systemd.io/UIDS-GIDS).
+constexpr UidRange kDynamicUids{.first = 60514, .last = 65535};
 
 /// As login.defs writes numbers: decimal, or octal behind 0, or hexadecimal behind 0x.
 std::optional<std::uint32_t> read_uid(std::string_view text, bool any_base = false) {
@@ -91,24 +93,23 @@ Result<UidRange> parse_uid_range(std::string_view text) {
                       "such as 1000-60000 or 1000");
 }
 
-Result<UidRange> uids_of_login_defs(std::string_view text, std::string_view file) {
-  UidRange out = kUsualPeople;
-  std::size_t at = 0;
+Result<std::vector<UidRange>> uids_of_login_defs(std::string_view text, std::string_view file) {
+  std::uint32_t first = kUsualFirstUid;
   CORDON_TRY(each_account_line(text, [&](std::string_view line, std::size_t number) -> Result<> {
-    const std::string_view key = next_account_word(line);
-    if (key != "UID_MIN" && key != "UID_MAX") return {};
-    at = number;
+    if (next_account_word(line) != "UID_MIN") return {};
     const std::string_view word = next_account_word(line);
     const auto value = read_uid(word, true);
-    if (!value)
+    if (!value || *value == 0 || *value == kNoUid)
       return fail(ErrorCode::invalid,
-                  fmt::format("{}:{}: {} is \"{}\", which is no uid", file, number, key, word),
+                  fmt::format("{}:{}: UID_MIN is \"{}\", which is nobody's uid", file, number, word),
                   accounts_mend(file));
-    (key == "UID_MIN" ? out.first : out.last) = *value;
+    first = *value;
     return {};
   }));
-  return checked_uids(out, fmt::format("{}:{}: UID_MIN {} to UID_MAX {}", file, at, out.first, out.last),
-                      accounts_mend(file));
+  std::vector<UidRange> out;
+  if (first < kDynamicUids.first) out.push_back({.first = first, .last = kDynamicUids.first - 1});
+  out.push_back({.first = std::max(first, kDynamicUids.last + 1), .last = kNoUid - 1});
+  return out;
 }
 
 Result<std::vector<UidRange>> uids_of_subuid(std::string_view text, std::string_view file) {
@@ -155,9 +156,9 @@ Result<std::vector<UidRange>> people_of_machine(const std::filesystem::path& log
                                                 const std::filesystem::path& subuid) {
   CORDON_ASSIGN(const std::string accounts, read_accounts(login_defs));
   CORDON_ASSIGN(const std::string subordinates, read_accounts(subuid));
-  CORDON_ASSIGN(const UidRange people, uids_of_login_defs(accounts, login_defs.string()));
+  CORDON_ASSIGN(const auto people, uids_of_login_defs(accounts, login_defs.string()));
   CORDON_ASSIGN(auto all, uids_of_subuid(subordinates, subuid.string()));
-  all.push_back(people);
+  all.insert(all.end(), people.begin(), people.end());
   return merged_uids(std::move(all));
 }
 

@@ -14,9 +14,10 @@ namespace cordon::node {
 /// "1000-60000" or "1000". Refused: 0 and 65534, which root and packets without a socket have.
 Result<UidRange> parse_uid_range(std::string_view text);
 
-/// UID_MIN to UID_MAX of login.defs(5); without them 1000 to 60000, as useradd(8) does. A value that is no
-/// number is an error with its line.
-Result<UidRange> uids_of_login_defs(std::string_view text, std::string_view file);
+/// From UID_MIN of login.defs(5) on, else from 1000 as useradd(8) does, whoever gives them out: a directory's
+/// users lie anywhere above. Not 60514 to 65535, where systemd has its dynamic users and nobody is. A value
+/// that is no number is an error with its line.
+Result<std::vector<UidRange>> uids_of_login_defs(std::string_view text, std::string_view file);
 /// The subordinate uids of subuid(5): one range for each line "owner:first:count".
 Result<std::vector<UidRange>> uids_of_subuid(std::string_view text, std::string_view file);
 

@@ -27,19 +27,28 @@ TEST(PeopleUids, ARangeIsReadStrictly) {
   EXPECT_FALSE(parse_uid_range("70000-4294967295"));
 }
 
-TEST(PeopleUids, LoginDefsSayFromWhereToWhere) {
-  EXPECT_EQ(uids_of_login_defs("", "login.defs"), (UidRange{1000, 60000})) << "as useradd does";
+TEST(PeopleUids, PeopleAreFromUidMinOnWhoeverGivesTheUids) {
+  using Ranges = std::vector<UidRange>;
+  constexpr UidRange kAbove{65536, 4294967294};
+  const auto people = uids_of_login_defs("", "login.defs").value();
+  EXPECT_EQ(people, (Ranges{{1000, 60513}, kAbove})) << "as useradd does";
+  for (const std::uint32_t person : {1000u, 60001u, 60513u, 70000u, 1106401104u, 4294967294u})
+    EXPECT_TRUE(is_among(people, person)) << person << ": an account, of systemd-homed, of a directory";
+  for (const std::uint32_t other : {0u, 33u, 999u, 61184u, 65519u, 65534u, 65535u, 4294967295u})
+    EXPECT_FALSE(is_among(people, other)) << other << ": a system account, dynamic, nobody's";
   EXPECT_EQ(
       uids_of_login_defs("# UID_MIN 5\n UID_MIN\t\t500 # here\nUID_MAX 0x1000\nSYS_UID_MIN 100\nMAIL_DIR /m",
                          "login.defs"),
-      (UidRange{500, 4096}));
-  EXPECT_EQ(uids_of_login_defs("UID_MIN \"02000\"\n", "login.defs"), (UidRange{1024, 60000}));
-  const std::string said = refusal(uids_of_login_defs("\nUID_MAX many\n", "/etc/login.defs"));
-  EXPECT_TRUE(said.starts_with("/etc/login.defs:2: UID_MAX is \"many\"")) << said;
+      (Ranges{{500, 60513}, kAbove}))
+      << "where useradd ends says nothing of a directory";
+  EXPECT_EQ(uids_of_login_defs("UID_MIN \"02000\"\n", "login.defs"), (Ranges{{1024, 60513}, kAbove}));
+  EXPECT_EQ(uids_of_login_defs("UID_MIN 62000\n", "f"), Ranges{kAbove});
+  EXPECT_EQ(uids_of_login_defs("UID_MIN 70000\n", "f"), (Ranges{{70000, 4294967294}}));
+  const std::string said = refusal(uids_of_login_defs("\nUID_MIN many\n", "/etc/login.defs"));
+  EXPECT_TRUE(said.starts_with("/etc/login.defs:2: UID_MIN is \"many\"")) << said;
   EXPECT_NE(said.find("people_uids"), std::string::npos) << "the mend";
-  EXPECT_NE(refusal(uids_of_login_defs("UID_MIN 70000\n", "f")).find("f:1:"), std::string::npos);
-  EXPECT_FALSE(uids_of_login_defs("UID_MIN\n", "f"));
-  EXPECT_FALSE(uids_of_login_defs("UID_MIN 0\n", "f"));
+  for (const char* wrong : {"UID_MIN\n", "UID_MIN 0\n", "UID_MIN 4294967295\n"})
+    EXPECT_NE(refusal(uids_of_login_defs(wrong, "f")).find("f:1:"), std::string::npos) << wrong;
 }
 
 TEST(PeopleUids, SubordinateUidsArePeoplesToo) {
@@ -55,14 +64,16 @@ TEST(PeopleUids, SubordinateUidsArePeoplesToo) {
 }
 
 TEST(PeopleUids, OfAMachineTheyAreOneList) {
-  test::TempDir directory;
+  cordon::test::TempDir directory;
   const auto defs = directory / "login.defs", subuid = directory / "subuid";
-  EXPECT_EQ(people_of_machine(defs, subuid).value(), (std::vector<UidRange>{{1000, 60000}}));
-  ASSERT_TRUE(write_file(defs, "UID_MAX 2000\n", 0644));
-  ASSERT_TRUE(write_file(subuid, "ben:165536:65536\nann:100000:65536\n", 0644));
+  EXPECT_EQ(people_of_machine(defs, subuid).value(),
+            (std::vector<UidRange>{{1000, 60513}, {65536, 4294967294}}));
+  ASSERT_TRUE(write_file(defs, "UID_MIN 200000\n", 0644));
+  ASSERT_TRUE(write_file(subuid, "ben:165536:100\nann:100000:65536\n", 0644));
   const auto all = people_of_machine(defs, subuid).value();
-  EXPECT_EQ(all, (std::vector<UidRange>{{1000, 2000}, {100000, 231071}})) << "those that touch are one";
-  EXPECT_EQ(in_words(all), "1000-2000, 100000-231071");
+  EXPECT_EQ(all, (std::vector<UidRange>{{100000, 165635}, {200000, 4294967294}}))
+      << "those that touch are one";
+  EXPECT_EQ(in_words(all), "100000-165635, 200000-4294967294");
   EXPECT_EQ(in_words({{7, 7}}), "7");
   EXPECT_EQ(in_words({}), "nobody");
 }
