@@ -216,6 +216,28 @@ bool takes_away(const Value* old, const Change& change) {
       *old, *change.value);
 }
 
+bool narrows(const NodeState& before, const Change& change) {
+  const auto* added = std::get_if<TargetKey>(&change.key);
+  if (added == nullptr || !change.value || before.entries.contains(change.key)) return false;
+  const Address& address = added->prefix.address;
+  // In the order of keys what lies between a prefix and another inside it lies inside it as well. So where
+  // the last key before doesn't hold the address, one that does is no longer than what they have in common.
+  for (TargetKey at = *added;;) {
+    auto found = before.entries.lower_bound(at);
+    if (found == before.entries.begin()) return false;
+    const auto* wider = std::get_if<TargetKey>(&(--found)->first);
+    if (wider == nullptr) return false;
+    if (wider->prefix.contains(address)) return true;
+    std::uint8_t common = 0;
+    const auto bit = [](const Address& of, unsigned i) { return of.bytes[i / 8] >> (7 - i % 8) & 1; };
+    while (common < at.prefix.bits && bit(wider->prefix.address, common) == bit(address, common)) ++common;
+    Address start = address;
+    for (unsigned i = common; i < 128; ++i)
+      start.bytes[i / 8] = static_cast<std::uint8_t>(start.bytes[i / 8] & ~(0x80 >> i % 8));
+    at = TargetKey{{.address = start, .bits = static_cast<std::uint8_t>(common + 1)}};
+  }
+}
+
 Bytes encode(const Key& key, const Value& value) {
   Bytes out;
   put_u8(out, static_cast<std::uint8_t>(key.index() + 1));

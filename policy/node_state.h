@@ -164,6 +164,10 @@ void apply(NodeState& state, const std::vector<Change>& changes);
 /// change is urgent and raises the epoch.
 bool takes_away(const Value* old, const Change& change);
 
+/// True when `change` adds a target inside a wider one of `before`, on which flows may stand that the
+/// narrower one's grants don't allow: it raises the epoch too, though it takes nothing from the wider one.
+bool narrows(const NodeState& before, const Change& change);
+
 /// The canonical bytes of an entry (grammar in node_state.cpp), and the digest of a state: the sum modulo
 /// 2^256 of SHA-256 over each entry's bytes.
 Bytes encode(const Key& key, const Value& value);

@@ -185,7 +185,7 @@ Result<ApplyReport> KernelFilter::update(const policy::NodeState& before,
     const policy::Value* old_value = old == before.entries.end() ? nullptr : &old->second;
     if (old_value != nullptr) add_entry(have, change.key, *old_value, base);
     if (change.value) add_entry(want, change.key, *change.value, base);
-    if (policy::takes_away(old_value, change)) raise_epoch = true;
+    if (policy::takes_away(old_value, change) || policy::narrows(before, change)) raise_epoch = true;
     if (is_small(change.key)) small_changes.push_back(change);
     if (const auto* rule = std::get_if<policy::RuleKey>(&change.key); rule != nullptr) {
       gone_rules_.erase(rule->rule);

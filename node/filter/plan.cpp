@@ -16,6 +16,7 @@ bool holds_flows(Table table) {
 
 Plan make_plan(Image have, Image want) {
   std::array<RowsDifference, kTables> by_table;
+  const bool had_targets = !have[Table::targets].empty();
   for (std::size_t i = 0; i < kTables; ++i)
     by_table[i] = difference(std::move(have.tables[i]), std::move(want.tables[i]));
   Plan plan;
@@ -25,7 +26,9 @@ Plan make_plan(Image have, Image want) {
       plan.removed += rows.size();
     else
       plan.written += rows.size();
-    if (kind != Step::Kind::add && holds_flows(table)) plan.takes_away = true;
+    // A target that comes may lie in a wider one.
+    const bool only_adds = kind == Step::Kind::add && !(table == Table::targets && had_targets);
+    if (!only_adds && holds_flows(table)) plan.takes_away = true;
     plan.steps.push_back(
         {.kind = kind, .table = table, .rows = std::move(rows), .before = std::move(before)});
   };
@@ -94,9 +97,6 @@ Plan rest(const Plan& plan) {
   return out;
 }
 
-Result<> check_capacity(const Image& want, const std::array<std::size_t, kTables>& capacity) {
-  for (std::size_t i = 0; i < kTables; ++i) {
-    if (capacity[i] == 0 || want.tables[i].size() <= capacity[i]) continue;
 namespace {
 
 std::string room_hint(Table table) {
@@ -107,6 +107,9 @@ std::string room_hint(Table table) {
 
 }  // namespace
 
+Result<> check_capacity(const Image& want, const std::array<std::size_t, kTables>& capacity) {
+  for (std::size_t i = 0; i < kTables; ++i) {
+    if (capacity[i] == 0 || want.tables[i].size() <= capacity[i]) continue;
     return fail(ErrorCode::exhausted,
                 fmt::format("the state has {} entries for map '{}', which holds {}", want.tables[i].size(),
                             map_name(static_cast<Table>(i)), capacity[i]),

@@ -18,7 +18,7 @@ struct Step {
 
 struct Plan {
   std::vector<Step> steps;
-  bool takes_away = false;  ///< some entry is overwritten or removed that a flow may stand on
+  bool takes_away = false;  ///< some entry is overwritten, removed or hidden that a flow may stand on
   std::size_t written = 0, removed = 0;
 };
 

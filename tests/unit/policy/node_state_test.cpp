@@ -156,6 +156,26 @@ bool loses(const Key& key, const Value& was, const Value& is) {
   return takes_away(&was, {.key = key, .value = is});
 }
 
+TEST(TakesAway, ATargetThatComesIntoAWiderOneNarrowsIt) {
+  const auto target = [](std::string_view prefix) { return TargetKey{Prefix::parse(prefix).value()}; };
+  NodeState state;
+  for (const char* prefix : {"10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "192.0.2.7", "2001:db8::/32",
+                             "2001:db8:1::/64", "2001:db8:2::/64"})
+    state.entries[target(prefix)] = TargetValue{.id = TargetId{1}};
+  const auto comes = [&](std::string_view prefix) {
+    return narrows(state, {.key = target(prefix), .value = TargetValue{.id = TargetId{2}}});
+  };
+  for (const char* inside : {"10.1.2.128/25", "10.1.2.3", "10.1.3.0/24", "10.200.0.1", "10.0.0.0/9",
+                             "2001:db8:1::/65", "2001:db8:1::5", "2001:db8:7::/48", "2001:db8:2::/63"})
+    EXPECT_TRUE(comes(inside)) << inside;
+  for (const char* outside : {"11.0.0.0/16", "9.255.255.255", "0.0.0.0/1", "192.0.2.6", "192.0.2.8",
+                              "192.0.2.0/24", "2001:db7::/32", "2001:db9::1", "::/0", "ff00::/8"})
+    EXPECT_FALSE(comes(outside)) << outside;
+  EXPECT_FALSE(comes("10.1.2.0/24")) << "it is there";
+  EXPECT_FALSE(narrows(state, {.key = target("10.1.2.3"), .value = std::nullopt}));
+  EXPECT_FALSE(narrows({}, {.key = target("10.1.2.3"), .value = TargetValue{}}));
+}
+
 TEST(TakesAway, Grants) {
   const GrantValue allow{.rule = RuleId{1}, .lease_s = 900}, deny{.rule = RuleId{2}, .deny = true};
   const Value was = allow, stop = deny;
