@@ -72,9 +72,7 @@ class SequenceTest : public FilterTest {
       flows_.insert_or_assign(q.ends(), q);
       return true;
     }
-    if (q.protocol != policy::kTcp || bare_syn || !allowed(q.reversed())) return false;
-    flows_.insert_or_assign(q.ends(), q.reversed());
-    return true;
+    return q.protocol == policy::kTcp && !bare_syn && allowed(q.reversed());  // an answer is not remembered
   }
 
   Question some_question() {
@@ -95,9 +93,12 @@ class SequenceTest : public FilterTest {
   void change_something() {
     policy::PrincipalValue& who =
         std::get<policy::PrincipalValue>(state_.entries.at(policy::PrincipalKey{host(chance(50), below(3))}));
-    switch (below(5)) {
+    switch (below(6)) {
       case 0:
         who.class_id = ClassId(1 + below(3));
+        break;
+      case 5:  // as a tag that moves
+        add_target(host(chance(50), below(3)).to_string(), 1 + below(2));
         break;
       case 1:
         who.isolated = chance(30);
