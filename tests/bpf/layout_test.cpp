@@ -2,8 +2,10 @@
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <bpf/libbpf.h>
 
 #include "node/filter/layout.h"
+#include "node/filter/map_layout.h"
 #include "tests/bpf/fixture.h"
 
 namespace cordon::test {
@@ -48,6 +50,66 @@ TEST_F(LayoutTest, EveryFieldStandsWhereTheKernelsProgramsReadIt) {
     }
     EXPECT_TRUE(found) << name;
   }
+}
+
+struct CloseObject {
+  void operator()(bpf_object* object) const { bpf_object__close(object); }
+};
+
+/// A row of a map as a version had it whose value was `before`, in today's layout.
+template <class Row, class Before>
+Row taken_over(const char* map, const std::vector<node::MapField>& fields, const Before& before) {
+  const auto programs = node::built_in_programs();
+  const std::unique_ptr<bpf_object, CloseObject> object(
+      bpf_object__open_mem(programs.data(), programs.size(), nullptr));
+  const auto now =
+      node::layout_of(bpf_object__find_map_by_name(object.get(), map), bpf_object__btf(object.get())).value();
+  node::MapLayout old = now;
+  old.value = fields;
+  old.value_size = sizeof before;
+  const auto conversion = node::RowConversion::between(old, now);
+  Row out{};
+  EXPECT_EQ(now.value_size, sizeof out);
+  if (conversion)
+    conversion->value(reinterpret_cast<const std::uint8_t*>(&before), reinterpret_cast<std::uint8_t*>(&out));
+  return out;
+}
+
+// Rows had one side, and settings no generation.
+TEST(Layout, WhatAVersionWithoutSidesHeldHolds) {
+  struct OldPrincipal {
+    std::uint64_t class_id = 7, deadlines[CORDON_DEADLINE_SLOTS] = {1, 2, 3, 4, 5, 6, 7, 8};
+    std::uint32_t flags = CORDON_PRINCIPAL_CHECK_OWNER, uid = 1000;
+  };
+  const auto principal = taken_over<cordon_principal>(
+      "principals", {{"class_id", 0, 8}, {"deadline_ns", 8, 64}, {"flags", 72, 4}, {"uid", 76, 4}},
+      OldPrincipal{});
+  EXPECT_EQ(principal.changed_in, 0u);
+  EXPECT_EQ(principal.now.class_id, 7u);
+  EXPECT_EQ(principal.now.deadline_ns[7], 8u);
+  EXPECT_EQ(principal.now.flags, CORDON_PRINCIPAL_CHECK_OWNER);
+  EXPECT_EQ(principal.now.uid, 1000u);
+  EXPECT_EQ(principal.before.class_id, 0u);
+
+  struct OldTarget {
+    std::uint32_t id = 9, flags = CORDON_TARGET_OBSERVE;
+  };
+  const auto target = taken_over<cordon_target>("targets", {{"id", 0, 4}, {"flags", 4, 4}}, OldTarget{});
+  EXPECT_EQ(target.changed_in, 0u);
+  EXPECT_EQ(target.now.id, 9u);
+  EXPECT_EQ(target.now.flags, CORDON_TARGET_OBSERVE);
+
+  struct OldSettings {
+    std::uint32_t epoch = 5, flags = CORDON_SETTINGS_READY;
+    std::uint64_t confirmed_ns = 11, node_lease_ns = 12;
+  };
+  const auto settings = taken_over<cordon_settings>(
+      "settings", {{"epoch", 0, 4}, {"flags", 4, 4}, {"confirmed_ns", 8, 8}, {"node_lease_ns", 16, 8}},
+      OldSettings{});
+  EXPECT_EQ(settings.epoch, 5u);
+  EXPECT_EQ(settings.flags, CORDON_SETTINGS_READY) << "generation 0";
+  EXPECT_EQ(settings.confirmed_ns, 11u);
+  EXPECT_EQ(settings.node_lease_ns, 12u);
 }
 
 }  // namespace layout_test

@@ -280,7 +280,7 @@ void disturb(WorldGen& gen, WorldBuilder& builder) {
       }
       break;
     case 4:
-      world.sessions.erase(session);
+      world.sessions.close(session);
       break;
     case 5:
       builder.session(session.value, fmt::format("u{}@acme.example", gen.number(4)), device.id.value);
