@@ -13,8 +13,8 @@ from hosts import patient
 class Stream:
     """A database stream (psql COPY) on a laptop, read here; remembers when each piece came (CLOCK_MONOTONIC)."""
 
-    # About 250 pieces of 9 kB a second, each sent as it is made.
-    SQL = "copy (select repeat('x', 9000), pg_sleep(0.004) from generate_series(1, 1000000)) to stdout"
+    # About 250 pieces of 9 kB a second (fewer where the machine needs patience), each sent as it is made.
+    SQL = f"copy (select repeat('x', 9000), pg_sleep({patient(0.004)}) from generate_series(1, 1000000)) to stdout"
 
     def __init__(self, lab, host, address, uid=None):
         self.process = lab.popen(host, "psql", "-h", address, "-U", "postgres", "-qAtc", self.SQL,
@@ -48,8 +48,8 @@ class Probe:
 
     def __init__(self, lab, host, address, rate=300, seconds=60):
         script = os.path.join(os.path.dirname(__file__), "probe.py")
-        self.process = lab.popen(host, "/usr/bin/python3", script, address, str(topology.PROBE_PORT), str(rate),
-                                 str(seconds), uid=topology.BY_NAME[host].uid, stdin=subprocess.PIPE,
+        self.process = lab.popen(host, "/usr/bin/python3", script, address, str(topology.PROBE_PORT),
+                                 str(rate / patient(1)), str(seconds), uid=topology.BY_NAME[host].uid, stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         select.select([self.process.stderr], [], [], patient(10))
         self.process.stderr.readline()

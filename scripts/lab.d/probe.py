@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 
-address, port, rate, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+address, port, rate, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 probe = socket.socket(family, socket.SOCK_DGRAM)
 probe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
