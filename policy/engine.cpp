@@ -65,7 +65,7 @@ const DeviceId& Engine::Update::device(std::size_t i) const {
   return parts_->population.device(nodes_[i], When::now).id;
 }
 
-std::shared_ptr<const std::vector<Change>> Engine::Update::changes(std::size_t i) const {
+std::shared_ptr<const NodeDelta> Engine::Update::changes(std::size_t i) const {
   return parts_->changes.of(nodes_[i]);
 }
 
@@ -84,7 +84,7 @@ NodeState Engine::state(const DeviceId& device) const {
   engine::Entries entries;
   view.collect(scope, entries);
   for (auto& [key, value] : entries.plain) state.entries.insert_or_assign(std::move(key), std::move(value));
-  for (const ClassGrants* grants : entries.classes)
+  for (const ClassPtr& grants : entries.classes)
     for (const auto& [key, value] : *grants) state.entries.insert_or_assign(key, value);
   return state;
 }

@@ -12,6 +12,7 @@
 
 #include "policy/compile.h"
 #include "policy/evaluate.h"
+#include "policy/node_delta.h"
 #include "policy/node_state.h"
 #include "policy/world.h"
 
@@ -42,8 +43,8 @@ class Engine {
     /// Nodes whose state is another now, each once; nodes that are no longer active aren't among them.
     std::size_t size() const { return nodes_.size(); }
     const DeviceId& device(std::size_t i) const;
-    /// What turns its last state into its new one: removals first, then upserts, each by key.
-    std::shared_ptr<const std::vector<Change>> changes(std::size_t i) const;
+    /// What turns its last state into its new one. It may be kept.
+    std::shared_ptr<const NodeDelta> changes(std::size_t i) const;
 
    private:
     friend class Engine;

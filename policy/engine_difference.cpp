@@ -10,8 +10,6 @@
 namespace cordon::policy::engine {
 namespace {
 
-constexpr std::size_t kGrantKind = Key(GrantKey{}).index();
-
 /// Where an entry stands, and the beginning of its key as numbers that are in the keys' order.
 struct Ranked {
   std::size_t kind;
@@ -69,54 +67,36 @@ std::vector<std::uint32_t> in_order(const std::vector<std::pair<Key, Value>>& en
   return places;
 }
 
-ClassId id_of(const ClassGrants* grants) {
+ClassId id_of(const ClassPtr& grants) {
   return grants->front().first.class_id;
 }
 
 /// Those that are only in the first, by their ids. A class is named by what it holds.
-std::vector<const ClassGrants*> only_in(std::vector<const ClassGrants*> these,
-                                        const std::vector<const ClassGrants*>& those) {
+std::vector<ClassPtr> only_in(const std::vector<ClassPtr>& these, const std::vector<ClassPtr>& those) {
   std::vector<ClassId> others;
-  for (const ClassGrants* grants : those) others.push_back(id_of(grants));
+  for (const ClassPtr& grants : those) others.push_back(id_of(grants));
   std::ranges::sort(others);
-  std::erase_if(these, [&](const ClassGrants* g) { return std::ranges::binary_search(others, id_of(g)); });
-  std::ranges::sort(these, {}, id_of);
-  const auto repeated = std::ranges::unique(these, {}, id_of);
-  these.erase(repeated.begin(), repeated.end());
-  return these;
-}
-
-/// `plain` is in order, and so are the classes: they are by direction, then class.
-void append_in_order(std::vector<Change>& out, std::vector<Change> plain,
-                     const std::vector<const ClassGrants*>& classes, bool go) {
-  const auto later = std::ranges::find_if(plain, [](const Change& c) { return c.key.index() > kGrantKind; });
-  out.insert(out.end(), std::move_iterator(plain.begin()), std::move_iterator(later));
-  for (const Direction direction : {Direction::ingress, Direction::egress})
-    for (const ClassGrants* grants : classes)
-      for (const auto& [key, value] : *grants)
-        if (key.direction == direction)
-          out.push_back({.key = key, .value = go ? std::nullopt : std::optional<Value>(value)});
-  out.insert(out.end(), std::move_iterator(later), std::move_iterator(plain.end()));
-}
-
-std::size_t entries_in(const std::vector<const ClassGrants*>& classes) {
-  std::size_t count = 0;
-  for (const ClassGrants* grants : classes) count += grants->size();
-  return count;
+  std::vector<ClassPtr> out;
+  for (const ClassPtr& grants : these)
+    if (!std::ranges::binary_search(others, id_of(grants))) out.push_back(grants);
+  std::ranges::sort(out, {}, id_of);
+  const auto repeated = std::ranges::unique(out, {}, id_of);
+  out.erase(repeated.begin(), repeated.end());
+  return out;
 }
 
 }  // namespace
 
-std::vector<Change> difference(Entries before, Entries now) {
+NodeDelta::Parts difference(Entries before, Entries now) {
   const auto was = in_order(before.plain);
   const auto is = in_order(now.plain);
-  std::vector<Change> removals, upserts;
+  std::vector<Change> changes, upserts;
   auto a = was.begin();
   auto b = is.begin();
   while (a != was.end() || b != is.end()) {
     const bool left = a != was.end();
     if (left && (b == is.end() || before.plain[*a].first < now.plain[*b].first)) {
-      removals.push_back({.key = std::move(before.plain[*a++].first), .value = std::nullopt});
+      changes.push_back({.key = std::move(before.plain[*a++].first), .value = std::nullopt});
       continue;
     }
     auto& [key, value] = now.plain[*b++];
@@ -125,13 +105,13 @@ std::vector<Change> difference(Entries before, Entries now) {
       upserts.push_back({.key = std::move(key), .value = std::move(value)});
     if (same_key) ++a;
   }
-  const auto gone = only_in(before.classes, now.classes);
-  const auto come = only_in(now.classes, before.classes);
-  std::vector<Change> out;
-  out.reserve(removals.size() + upserts.size() + entries_in(gone) + entries_in(come));
-  append_in_order(out, std::move(removals), gone, true);
-  append_in_order(out, std::move(upserts), come, false);
-  return out;
+  if (changes.empty())
+    changes = std::move(upserts);
+  else
+    changes.insert(changes.end(), std::move_iterator(upserts.begin()), std::move_iterator(upserts.end()));
+  return {.own = std::move(changes),
+          .gone = only_in(before.classes, now.classes),
+          .come = only_in(now.classes, before.classes)};
 }
 
 }  // namespace cordon::policy::engine

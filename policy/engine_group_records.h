@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "policy/engine_records.h"
-#include "policy/grant_class.h"
+#include "policy/node_delta.h"
 #include "policy/standing.h"
 
 namespace cordon::policy::engine {
@@ -61,7 +61,7 @@ class Counted {
 struct Link {
   std::vector<PortGrant> table;  ///< empty: nothing is granted
   ClassId ingress;               ///< the class that the target's nodes know
-  ClassGrants grants;            ///< of that class
+  ClassPtr grants;               ///< of that class; null: it has none
   std::vector<RuleId> rules;     ///< named in it
   std::uint32_t users = 0;       ///< principal groups
   const Pattern* key = nullptr;  ///< in the target group's links
@@ -93,7 +93,7 @@ struct TargetGroup {
 /// What a principal's own node knows it by.
 struct LocalClass {
   ClassId id;
-  ClassGrants grants;
+  ClassPtr grants;  ///< null: it has none
   std::vector<RuleId> rules;
 };
 

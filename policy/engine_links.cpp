@@ -126,8 +126,10 @@ Link GroupBook::make_link(const Pattern& pattern, const TargetGroup& to) const {
   }
   Link out;
   out.table = port_table(allows, forbids);
-  append_grants(out.grants, Direction::ingress, to.id, out.table);
-  out.ingress = name_class(out.grants);
+  ClassGrants grants;
+  append_grants(grants, Direction::ingress, to.id, out.table);
+  out.ingress = name_class(grants);
+  if (!grants.empty()) out.grants = std::make_shared<const ClassGrants>(std::move(grants));
   out.rules = rules_in(out.table);
   return out;
 }
@@ -138,15 +140,17 @@ const LocalClass& GroupBook::local_class(const PrincipalGroup& group, std::uint3
   for (const auto& [node, known] : cache)
     if (node == own) return *known;
   auto made = std::make_unique<LocalClass>();
+  ClassGrants grants;
   for (const auto& [number, link] : group.targets) {
     const TargetGroup& to = *targets_[number];
     if (!exists(to, when)) continue;
-    append_grants(made->grants, Direction::egress, to.id, link->table);
-    if (number == own) append_grants(made->grants, Direction::ingress, to.id, link->table);
+    append_grants(grants, Direction::egress, to.id, link->table);
+    if (number == own) append_grants(grants, Direction::ingress, to.id, link->table);
     made->rules.insert(made->rules.end(), link->rules.begin(), link->rules.end());
   }
   make_set(made->rules);
-  made->id = name_class(made->grants);
+  made->id = name_class(grants);
+  if (!grants.empty()) made->grants = std::make_shared<const ClassGrants>(std::move(grants));
   return *cache.emplace_back(own, std::move(made)).second;
 }
 

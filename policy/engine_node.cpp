@@ -151,7 +151,7 @@ void NodeView::collect(const Scope& scope, Entries& out) const {
   for (const RuleId rule : scope.rules) collect_rule(rule, out);
   if (!scope.whole_group) return;
   for (const auto& [key, value] : group().guards) out.plain.emplace_back(key, value);
-  each_source([&](const PrincipalGroup&, const Link& link) { out.classes.push_back(&link.grants); });
+  each_source([&](const PrincipalGroup&, const Link& link) { out.classes.push_back(link.grants); });
 }
 
 void NodeView::collect_own(Entries& out) const {
@@ -189,7 +189,7 @@ void NodeView::collect_own(Entries& out) const {
                  [&](const Address& address) { out.plain.emplace_back(PrincipalKey{address}, value); });
   });
   for (const LocalClass* held : local_classes())
-    if (!held->grants.empty()) out.classes.push_back(&held->grants);
+    if (held->grants) out.classes.push_back(held->grants);
 }
 
 void NodeView::collect_principal(std::uint32_t number, Entries& out) const {
@@ -238,7 +238,7 @@ void NodeView::collect_ingress_class(const ClassId& class_id, Entries& out) cons
   if (!group().classes.contains(class_id, when_, groups_.epoch())) return;
   // Named by content: any link of that name tells it.
   for (const auto& [pattern, link] : group().links)
-    if (link.ingress == class_id) return out.classes.push_back(&link.grants);
+    if (link.ingress == class_id) return out.classes.push_back(link.grants);
 }
 
 void NodeView::collect_rule(const RuleId& rule, Entries& out) const {

@@ -31,7 +31,7 @@ struct Scope {
 /// Entries of a node, in no order, some of them more than once.
 struct Entries {
   std::vector<std::pair<Key, Value>> plain;  ///< all but grants
-  std::vector<const ClassGrants*> classes;   ///< whole, each in the order of its keys
+  std::vector<ClassPtr> classes;             ///< whole
 };
 
 class NodeView {
@@ -41,6 +41,7 @@ class NodeView {
 
   bool active() const { return record_.group != kNone; }
   const TargetGroup& group() const { return groups_.targets(record_.group); }
+  std::uint32_t group_number() const { return record_.group; }
   /// Is the group among those that its principals reach, or that observe?
   bool reaches(std::uint32_t target_group) const;
   std::vector<std::uint32_t> reach() const;
@@ -79,7 +80,7 @@ class NodeView {
   mutable std::optional<std::vector<std::uint32_t>> reach_;  ///< worked out when asked for often
 };
 
-/// What turns one into the other: removals first, then upserts, each by key.
-std::vector<Change> difference(Entries before, Entries now);  // engine_difference.cpp
+/// What turns one into the other.
+NodeDelta::Parts difference(Entries before, Entries now);  // engine_difference.cpp
 
 }  // namespace cordon::policy::engine

@@ -17,7 +17,7 @@ class Changes {
   Changes(const World& world, const RuleBook& rules, GroupBook& groups, const Population& population)
       : world_(world), rules_(rules), groups_(groups), population_(population) {}
 
-  using Delta = std::shared_ptr<const std::vector<Change>>;
+  using Delta = std::shared_ptr<const NodeDelta>;
 
   /// After everything has settled: the nodes whose state is another now.
   std::vector<std::uint32_t> find();
@@ -39,6 +39,11 @@ class Changes {
     /// Once somebody asked; by the principal groups on the node, none when they make no difference.
     std::map<std::vector<std::uint32_t>, Delta> deltas;
   };
+  /// What another reach of its own principals changes at a node that stays in its target group.
+  struct OwnReach {
+    std::vector<RuleId> rules;           ///< that are named before or now
+    std::vector<std::uint32_t> targets;  ///< target groups that are reached before or now
+  };
   Mark& mark(std::uint32_t device);
   void mark_principal(std::uint32_t principal);
   void mark_here(std::uint32_t target_group, std::uint32_t principal);
@@ -55,8 +60,12 @@ class Changes {
   bool is_like_others(std::uint32_t device, const Shared& shared) const;
   bool may_reach(std::uint32_t device, std::uint32_t target_group) const;
   std::vector<std::uint32_t> groups_on(std::uint32_t device) const;
-  Scope scope_of(const NodeView& before, const NodeView& now, bool own) const;
-  void add_moved_reach(Scope& scope, const NodeView& before, const NodeView& now) const;
+  Scope scope_of(const NodeView& before, const NodeView& now) const;
+  const OwnReach& own_reach(std::uint32_t device, const NodeView& before, const NodeView& now) const;
+  void add_own(std::uint32_t device, const NodeView& before, const NodeView& now, Scope& scope,
+               std::vector<SharedChanges>& shared) const;
+  const SharedChanges& of_reach(std::uint32_t target_group, const NodeView& before,
+                                const NodeView& now) const;
 
   const World& world_;
   const RuleBook& rules_;
@@ -68,6 +77,9 @@ class Changes {
   std::vector<std::uint32_t> moved_devices_;    ///< as targets or peers
   std::vector<std::uint32_t> moved_in_groups_;  ///< the target groups they were or are in
   mutable std::unordered_map<std::uint32_t, Shared> shared_;
+  mutable std::map<std::vector<std::uint32_t>, OwnReach> own_reach_;  ///< by the groups of its principals
+  /// By the node's own target group and the one that comes within its reach or leaves it.
+  mutable std::map<std::array<std::uint32_t, 3>, SharedChanges> of_reach_;
   /// By principal groups before and now, each with the node's own target group.
   mutable std::map<std::array<std::uint32_t, 4>, bool> holds_differ_;
 };

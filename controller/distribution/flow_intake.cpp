@@ -43,7 +43,7 @@ FlowRecord FlowIntake::resolve(const DeviceId& node, const wire::Flow& flow, con
   FlowRecord out{.node = node, .kind = std::string(kind_name(flow.kind()))};
   // A node's clock may be wrong; what it says is kept only when it can be true.
   const Timestamp at = from_us(flow.at_us());
-  out.at = at > now - std::chrono::hours(24) && at < now + std::chrono::minutes(1) ? at : now;
+  out.at = at > now - kLatestReport && at < now + std::chrono::minutes(1) ? at : now;
   out.source = wire::decode_address(flow.source()).value_or(Address{});
   out.destination = wire::decode_address(flow.destination()).value_or(Address{});
   if (const auto* owner = book.find(out.source, out.at)) {

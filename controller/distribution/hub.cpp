@@ -169,7 +169,7 @@ bool Hub::may_observe(const DeviceId& reporter, const DeviceId& peer) {
 
 void Hub::endpoint_changed(const DeviceId& device, const DeviceId& told_by) {
   for (const auto& [other, session] : sessions_) {
-    if (other != device && other != told_by) session->tell_endpoint(device);
+    if (other != device && other != told_by && session->tell_endpoint(device)) to_pump_.insert(other);
   }
   pump_soon();
 }
@@ -195,13 +195,14 @@ void Hub::ended(NodeSession& session) {
 }
 
 NodeStatus& Hub::facts(const DeviceId& device) {
-  const auto [it, fresh] = facts_.try_emplace(device);
+  const bool fresh = facts_.try_emplace(device).second;
+  NodeStatus& facts = facts_.at(device);
   if (fresh) {
-    it->second.device = device;
+    facts.device = device;
     // It may hold leases that were confirmed just before this process started.
-    it->second.leases_end = started_ + services_.log.world().installation.node_lease;
+    facts.leases_end = started_ + services_.log.world().installation.node_lease;
   }
-  return it->second;
+  return facts;
 }
 
 void Hub::on_record(const Record& record, const policy::World& world) {
@@ -213,8 +214,10 @@ void Hub::on_record(const Record& record, const policy::World& world) {
   if (const auto* changed = as<kinds::WireguardKeyChanged>(kind)) rotation_->changed(changed->device);
   if (const auto* offered = as<kinds::WireguardKeyOffered>(kind)) {
     rotation_->changed(offered->device);
-    if (const auto session = sessions_.find(offered->device); session != sessions_.end())
+    if (const auto session = sessions_.find(offered->device); session != sessions_.end()) {
       session->second->tell_preshared();
+      to_pump_.insert(offered->device);
+    }
   }
   if (!self.value.empty()) rotation_->changed(self);
   if (const auto* opened = as<kinds::SessionOpened>(kind)) {
@@ -228,6 +231,7 @@ void Hub::on_record(const Record& record, const policy::World& world) {
     const auto session = sessions_.find(affected.device);
     if (session == sessions_.end()) continue;
     session->second->add(*affected.changes, record.revision);
+    to_pump_.insert(affected.device);
     if (session->second->feed().holding()) holding_.insert(affected.device);
   }
   if (const auto* removed = as<kinds::DeviceRemoved>(kind)) {
@@ -252,8 +256,12 @@ void Hub::pump_soon() {
     if (!self || self->stopped_) return;
     self->pump_queued_ = false;
     self->check_holds();
-    const auto sessions = self->sessions_;  // a session that fails takes itself out
-    for (const auto& [device, session] : sessions) session->pump();
+    for (const DeviceId& device : std::exchange(self->to_pump_, {})) {
+      const auto session = self->sessions_.find(device);
+      if (session == self->sessions_.end()) continue;
+      const auto keep = session->second;  // one that fails takes itself out
+      keep->pump();
+    }
     self->rotation_->run();
     self->watch_time();
   });
@@ -304,6 +312,7 @@ void Hub::check_holds() {
     if (std::ranges::any_of(ledger_->outstanding(*revision), waits_for)) continue;
     holding_.erase(source);
     session->second->release_hold();
+    to_pump_.insert(source);
     pump_soon();
   }
 }

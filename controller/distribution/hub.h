@@ -57,6 +57,7 @@ class Hub final : public Distribution,
   void ended(NodeSession& session);
 
   std::vector<NodeStatus> nodes() const override;
+  Told told() const override { return facts_; }
   std::vector<ReceiptStatus> receipts(Revision revision) const override;
   void wait_for(Revision revision, Seconds timeout,
                 std::function<void(std::vector<ReceiptStatus>)> done) override;
@@ -129,8 +130,9 @@ class Hub final : public Distribution,
   std::shared_ptr<NodeRequests> requests_;
   std::map<DeviceId, std::shared_ptr<NodeSession>> sessions_;
   std::set<DeviceId> away_;  ///< followed without a session: their leases may run still
-  std::map<DeviceId, NodeStatus> facts_;
+  Told facts_;
   std::set<DeviceId> holding_;
+  std::set<DeviceId> to_pump_;  ///< that may have something to be told
   std::list<Waiter> waiters_;
   std::deque<std::pair<SessionId, Revision>> opened_;  ///< the last sessions that people opened
   Timestamp started_{};

@@ -250,28 +250,28 @@ void NodeSession::answer(const wire::ToNode& message) {
   pump();
 }
 
-void NodeSession::note_peers(const std::vector<policy::Change>& changes, Revision revision) {
-  for (const policy::Change& change : changes) {
+void NodeSession::note_peers(const policy::NodeDelta& delta, Revision revision) {
+  delta.each_plain([&](const policy::Change& change) {
     const auto* peer = std::get_if<policy::PeerKey>(&change.key);
-    if (peer == nullptr) continue;
+    if (peer == nullptr) return;
     if (!change.value) {
       begins_.erase(peer->device);
       hub_.meetings().removed(device_, peer->device);
-      continue;
+      return;
     }
     added_.insert(peer->device);
     if (!feed_.concerns(change.key)) hub_.meetings().added(device_, peer->device, revision);
     if (knows_next_keys_) keyed_.insert(peer->device);
-  }
+  });
 }
 
-void NodeSession::add(const std::vector<policy::Change>& changes, Revision revision) {
-  note_peers(changes, revision);
-  if (knows_next_keys_) return feed_.add(changes, revision, session_now());
-  auto less = changes;
+void NodeSession::add(const policy::NodeDelta& delta, Revision revision) {
+  note_peers(delta, revision);
+  if (knows_next_keys_) return feed_.add(delta, revision, session_now());
+  auto less = delta.changes();
   for (policy::Change& change : less)
     if (change.value) forget_next_key(*change.value);
-  feed_.add(less, revision, session_now());
+  feed_.add(policy::NodeDelta(std::move(less)), revision, session_now());
 }
 
 void NodeSession::tell_preshared() {
@@ -305,8 +305,10 @@ void NodeSession::take_keys(const wire::TunnelKeys& keys) {
   hub_.rotation().told(device_, key_of(keys.public_key()), next);
 }
 
-void NodeSession::tell_endpoint(const DeviceId& peer) {
-  if (feed_.concerns(policy::PeerKey{peer})) moved_.insert(peer);
+bool NodeSession::tell_endpoint(const DeviceId& peer) {
+  const bool concerns = feed_.concerns(policy::PeerKey{peer});
+  if (concerns) moved_.insert(peer);
+  return concerns;
 }
 
 void NodeSession::begin_with(const DeviceId& peer) {

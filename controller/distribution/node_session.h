@@ -48,11 +48,12 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   /// The link wrote what it was given.
   void written();
 
-  void add(const std::vector<policy::Change>& changes, Revision revision);
+  void add(const policy::NodeDelta& delta, Revision revision);
   void release_hold() { feed_.release(); }
   /// Sends what may be sent now.
   void pump();
-  void tell_endpoint(const DeviceId& peer);
+  /// True: it has that peer, so there is something to be told.
+  bool tell_endpoint(const DeviceId& peer);
   /// The peer holds this node: the handshake is this end's to begin.
   void begin_with(const DeviceId& peer);
   /// Preshared keys with all its peers, ahead of all that comes.
@@ -76,7 +77,7 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   void answered(const wire::ToNode& message);
   bool next(wire::ToNode& out);
   bool next_preshared(wire::ToNode& out);
-  void note_peers(const std::vector<policy::Change>& changes, Revision revision);
+  void note_peers(const policy::NodeDelta& delta, Revision revision);
   void take_keys(const wire::TunnelKeys& keys);
   bool next_endpoints(std::set<DeviceId>& devices, wire::ToNode& out);
   void take_observation(const wire::PeerObservation& observation);

@@ -31,9 +31,9 @@ const Value* Outbox::held_value(const Key& key) const {
   return found == held_.entries.end() ? nullptr : &found->second;
 }
 
-Outbox::Added Outbox::add(const std::vector<policy::Change>& changes, Revision revision) {
+Outbox::Added Outbox::add(const policy::NodeDelta& delta, Revision revision) {
   Added added;
-  for (const policy::Change& change : changes) {
+  delta.each([&](const policy::Change& change) {
     const auto found = pending_.find(change.key);
     const bool first = found == pending_.end();
     const Value* old =
@@ -53,7 +53,7 @@ Outbox::Added Outbox::add(const std::vector<policy::Change>& changes, Revision r
       pending_.erase(change.key);
       added.overtaken = true;
     }
-  }
+  });
   return added;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "policy/node_delta.h"
 #include "policy/node_state.h"
 
 namespace cordon::controller {
@@ -36,7 +37,7 @@ class Outbox {
     bool overtaken =
         false;  ///< some change undid what the node was never told, so it won't be told of either
   };
-  Added add(const std::vector<policy::Change>& changes, Revision revision);
+  Added add(const policy::NodeDelta& delta, Revision revision);
 
   bool empty() const { return pending_.empty(); }
   bool has(Which which) const;

@@ -49,8 +49,8 @@ std::optional<StateFeed::Time> StateFeed::owes_since() const {
   return reductions_.front().since;
 }
 
-void StateFeed::add(const std::vector<policy::Change>& changes, Revision revision, Time now) {
-  const Outbox::Added added = outbox_.add(changes, revision);
+void StateFeed::add(const policy::NodeDelta& delta, Revision revision, Time now) {
+  const Outbox::Added added = outbox_.add(delta, revision);
   // Nothing that is still to be sent would ever prove this revision.
   greet_ = greet_ || added.overtaken;
   if (added.takes_away) {
@@ -59,7 +59,9 @@ void StateFeed::add(const std::vector<policy::Change>& changes, Revision revisio
     if (wants_whole_) whole_at_ = std::min(whole_at_, now);
   }
   newest_ = revision;
-  if (std::ranges::any_of(changes, starts_flows)) {
+  bool starts = false;
+  delta.each([&](const policy::Change& change) { starts = starts || starts_flows(change); });
+  if (starts) {
     if (!hold_until_) hold_until_ = now + limits_.hold;
     held_revision_ = revision;
   }

@@ -32,7 +32,7 @@ class StateFeed {
 
   /// `wanted` as of `revision`; `holds_it`: the node proved by its digest that it has it.
   void start(const policy::NodeState& wanted, bool holds_it, Revision revision, Time now);
-  void add(const std::vector<policy::Change>& changes, Revision revision, Time now);
+  void add(const policy::NodeDelta& delta, Revision revision, Time now);
 
   /// Writes the next message to `out`; false: nothing may be sent now.
   bool next(const SignedHead& head, Time now, wire::ToNode& out);

@@ -17,10 +17,10 @@ namespace cordon::controller {
 class StateSource {
  public:
   using StatePtr = std::shared_ptr<const policy::NodeState>;
-  using ChangesPtr = std::shared_ptr<const std::vector<policy::Change>>;
+  using DeltaPtr = std::shared_ptr<const policy::NodeDelta>;
   struct Affected {
     DeviceId device;
-    ChangesPtr changes;  ///< null for who isn't connected
+    DeltaPtr changes;  ///< null for who isn't connected
   };
 
   /// Follows every active device of `world`: after a restart any of them may hold leases still. The world

@@ -167,8 +167,7 @@ class Changing {
     } else if (!rules_.empty() && gen_.number(2) == 1) {
       rules_.erase(rules_.begin() + gen_.number(static_cast<std::uint32_t>(rules_.size())));
     } else {
-      rules_.push_back(gen_.rule(fmt::format("more-{}", gen_.number(3) + 10 * rules_.size()),
-                                 gen_.number(3) == 2 ? "forbid" : "allow"));
+      rules_.push_back(gen_.rule(fmt::format("more-{}", ++added_), gen_.number(3) == 2 ? "forbid" : "allow"));
     }
     std::string text;
     for (const std::string& stanza : definitions_) text += stanza;
@@ -194,7 +193,7 @@ class Changing {
   WorldBuilder builder_;
   World copy_;
   std::vector<std::string> definitions_, rules_;
-  int opened_ = 0;
+  int opened_ = 0, added_ = 0;
 };
 
 SetDigest advanced(SetDigest digest, const NodeState& state, const std::vector<policy::Change>& changes) {
