@@ -93,6 +93,10 @@ class Filter {
   /// Where the tunnel's peers are reached: while this host is isolated, WireGuard's data goes to and comes
   /// from these alone; handshakes that others begin are heard and answered.
   virtual Result<> set_peers(const std::vector<Endpoint>&) { return {}; }
+  /// In place of FilterConfig::controllers. Nobody who stays is shut out in between.
+  virtual Result<> set_controllers(const std::vector<Endpoint>&) { return {}; }
+  /// In place of FilterConfig::people, for a kernel that holds `held`.
+  virtual Result<> set_people(const std::vector<UidRange>&, const policy::NodeState&) { return {}; }
   /// True while this host is isolated, by what the kernel holds.
   virtual bool contained() const { return false; }
   /// True when a state of an earlier process decided at start (the daemon should not clear it).

@@ -88,21 +88,6 @@ void add_overlay(Image& image, const Prefix& prefix) {
   image[Table::targets].add(target_key(prefix), cordon_target{});
 }
 
-/// The longest prefix decides, so one source may have only one answer: an allow that covers a controller
-/// wins.
-void add_allow(Image& image, const ImageConfig& config) {
-  for (const Endpoint& controller : config.controllers) {
-    cordon_allow out{.source_port = controller.port, .pad = 0};
-    for (const Prefix& allow : config.underlay_allow)
-      if (allow.contains(controller.address)) out.source_port = 0;
-    for (const Endpoint& other : config.controllers)
-      if (other.address == controller.address && other.port != controller.port) out.source_port = 0;
-    image[Table::allow].add(target_key(Prefix::host(controller.address)), out);
-  }
-  for (const Prefix& prefix : config.underlay_allow)
-    image[Table::allow].add(target_key(prefix), cordon_allow{});
-}
-
 }  // namespace
 
 const char* map_name(Table table) {
@@ -176,6 +161,21 @@ void add_guards(Image& image, const policy::NodeState& state) {
     key.port[1] = static_cast<std::uint8_t>(guard.port);
     image[Table::guards].add(key, cordon_guard{.flags = guard.count_only ? CORDON_GUARD_COUNT_ONLY : 0});
   }
+}
+
+/// The longest prefix decides, so one source may have only one answer: an allow that covers a controller
+/// wins.
+void add_allow(Image& image, const ImageConfig& config) {
+  for (const Endpoint& controller : config.controllers) {
+    cordon_allow out{.source_port = controller.port, .pad = 0};
+    for (const Prefix& allow : config.underlay_allow)
+      if (allow.contains(controller.address)) out.source_port = 0;
+    for (const Endpoint& other : config.controllers)
+      if (other.address == controller.address && other.port != controller.port) out.source_port = 0;
+    image[Table::allow].add(target_key(Prefix::host(controller.address)), out);
+  }
+  for (const Prefix& prefix : config.underlay_allow)
+    image[Table::allow].add(target_key(prefix), cordon_allow{});
 }
 
 void make_unique(Image& image) {

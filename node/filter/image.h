@@ -41,6 +41,8 @@ Image make_image(const policy::NodeState& state, const TimeBase& base, const Ima
 void add_entry(Image& image, const policy::Key& key, const policy::Value& value, const TimeBase& base);
 /// The guard table; every guard matters to every row, so it is always made whole.
 void add_guards(Image& image, const policy::NodeState& state);
+/// The sources that the underlay guard always passes.
+void add_allow(Image& image, const ImageConfig& config);
 /// Of rows with equal keys the last stays.
 void make_unique(Image& image);
 

@@ -265,6 +265,31 @@ Result<> KernelFilter::set_peers(const std::vector<Endpoint>& endpoints) {
   return write_ends(objects_->map("underlay_ends"), policy::kUdp, endpoints);
 }
 
+Result<> KernelFilter::set_controllers(const std::vector<Endpoint>& controllers) {
+  config_.controllers = controllers;
+  CORDON_TRY(write_ends(objects_->map("underlay_ends"), policy::kTcp, controllers));
+  Image want = empty_image();
+  add_allow(want, image_config(config_));
+  return rewrite(Table::allow, std::move(want));
+}
+
+Result<> KernelFilter::set_people(const std::vector<UidRange>& people, const policy::NodeState& held) {
+  config_.people = people;
+  Image want = empty_image();
+  add_people(want, small_part(held), people);
+  return rewrite(Table::people, std::move(want));
+}
+
+Result<> KernelFilter::rewrite(Table table, Image want) {
+  make_unique(want);
+  Image have = empty_image();
+  CORDON_ASSIGN(have[table], map(table).read(have[table]));
+  const Plan plan = make_plan(std::move(have), std::move(want));
+  Writer writer(*this);
+  CORDON_TRY(run_plan(plan, settings_.generation() + 1, writer));
+  return {};
+}
+
 void KernelFilter::tighten(const HostImage& host) {
   const cordon_settings held = settings_.read();
   settings_.set_node_lease_ns(std::min<std::uint64_t>(held.node_lease_ns, host.node_lease_ns));

@@ -27,6 +27,8 @@ class KernelFilter final : public Filter {
                              const TimeBase& base, bool raise_epoch) override;
   Result<> confirm(BootNs confirmed) override;
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override;
+  Result<> set_controllers(const std::vector<Endpoint>& controllers) override;
+  Result<> set_people(const std::vector<UidRange>& people, const policy::NodeState& held) override;
   bool contained() const override { return host_.underlay_mode == CORDON_UNDERLAY_CONTAINED; }
   bool adopted() const override { return adopted_; }
   int events_fd() const override { return events_.fd(); }
@@ -66,14 +68,16 @@ class KernelFilter final : public Filter {
   /// Settings that are narrower, and host, of a state that can't be written as a whole.
   void tighten(const HostImage& host);
   Result<bool> verify(const Plan& plan, Written written, std::uint64_t generation) const;
+  /// Makes one table, which is small, hold these rows.
+  Result<> rewrite(Table table, Image want);
   void forget_rules(const std::vector<RuleId>& rules);
   Result<std::map<RuleId, Counter>> cached_rules() const;
+  /// Packets whose rule map `rule_counters` had no room for.
+  std::uint64_t counts_lost() const;
   Result<> sweep_when_due();
 
   FilterConfig config_;
   std::unique_ptr<Objects> objects_;
-  /// Packets whose rule map `rule_counters` had no room for.
-  std::uint64_t counts_lost() const;
   std::unique_ptr<Objects> other_;  ///< a second instance: one of the two is put first where the other is
   SettingsMap settings_;
   EventRing events_;
@@ -84,7 +88,7 @@ class KernelFilter final : public Filter {
   BootNs swept_ns_ = 0;
   std::set<RuleId> gone_rules_;  ///< whose counts may still come
   std::uint64_t lost_in_sweeps_ = 0;
+  std::uint64_t counts_lost_ = 0;  ///< as told last
 };
 
 }  // namespace cordon::node
-  std::uint64_t counts_lost_ = 0;  ///< as told last
