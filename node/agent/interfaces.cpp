@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "node/agent/mtu.h"
 
 namespace cordon::node {
 
@@ -15,22 +14,30 @@ Result<> Interfaces::set_up() {
 }
 
 Result<> Interfaces::refresh() {
+  guard();
+  return follow_mtu();
+}
+
+void Interfaces::guard() {
   const auto attached = attach_underlay();
   std::string alarm = attached ? "" : "underlay guard: " + attached.error().message();
   if (!alarm.empty() && alarm != alarm_) log::error("node.agent", "{}", alarm);
   alarm_ = std::move(alarm);
-  auto up = network_.set_up(tunnel_.ifindex(), tunnel_mtu());
+}
+
+Result<> Interfaces::follow_mtu() {
+  auto up = network_.set_up(tunnel_.ifindex(), mtu_.look(network_, reached()));
   if (!up) return std::unexpected(in_context(up.error(), "setting up " + config_.interface));
   return {};
 }
 
-std::uint32_t Interfaces::tunnel_mtu() const {
+std::set<Address> Interfaces::reached() const {
   std::set<Address> reached;
   for (const Endpoint& controller : config_.controllers) reached.insert(controller.address);
   if (const auto peers = tunnel_.peers())
     for (const PeerStatus& peer : *peers)
       if (peer.endpoint) reached.insert(peer.endpoint->address);
-  return overlay_mtu(network_, reached);
+  return reached;
 }
 
 std::vector<unsigned> underlay_of(const NodeConfig& config, const std::vector<Link>& links, bool contained) {
@@ -46,6 +53,8 @@ std::vector<unsigned> underlay_of(const NodeConfig& config, const std::vector<Li
 
 Result<> Interfaces::attach_underlay() {
   CORDON_ASSIGN(const auto links, network_.links());
+  links_.clear();
+  for (const Link& link : links) links_.insert(link.index);
   return filter_.attach_underlay(underlay_of(config_, links, filter_.contained()));
 }
 

@@ -1,8 +1,9 @@
 #pragma once
-// Tells that links, addresses or routes of this host changed. What changed is read back, not taken from
-// events: an overflow then costs nothing but a read.
+// Tells that links, addresses, rules or routes of this host changed. What changed is read back, not taken
+// from events: an overflow then costs nothing but a read.
 
 #include "base/result.h"
+#include "node/netlink/network.h"
 
 namespace cordon::node::netlink {
 
@@ -14,8 +15,8 @@ class Monitor {
   ~Monitor();
 
   int fd() const { return fd_; }
-  /// Empties the socket without waiting; true when anything was in it or was lost.
-  bool drain();
+  /// Empties the socket without waiting.
+  NetworkChanges drain();
 
  private:
   explicit Monitor(int fd) : fd_(fd) {}

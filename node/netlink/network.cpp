@@ -170,7 +170,7 @@ class KernelNetwork final : public Network {
   }
 
   int monitor_fd() const override { return monitor_.fd(); }
-  bool drain() override { return monitor_.drain(); }
+  NetworkChanges drain() override { return monitor_.drain(); }
 
  private:
   static Result<std::vector<Reply>> ask(Socket& socket, const Message& message, std::string_view asked) {

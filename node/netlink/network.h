@@ -60,6 +60,15 @@ struct PeopleRouting {
   bool operator==(const PeopleRouting&) const = default;
 };
 
+/// What the kernel told since the last time.
+struct NetworkChanges {
+  bool any = false;
+  bool links = false;  ///< came, went or changed, or something was lost
+  std::vector<unsigned>
+      links_here;  ///< indexes of those that came or changed; not all when something was lost
+  explicit operator bool() const { return any; }
+};
+
 class Network {
  public:
   virtual ~Network() = default;
@@ -90,7 +99,7 @@ class Network {
   /// Readable when links, addresses or routes changed; `drain` empties it and says whether anything changed
   /// (an overflow counts as a change).
   virtual int monitor_fd() const = 0;
-  virtual bool drain() = 0;
+  virtual NetworkChanges drain() = 0;
 };
 
 Result<std::unique_ptr<Network>> open_network();

@@ -84,6 +84,10 @@ class FakeFilter : public Filter {
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override {
     ends = endpoints;
     return {};
+    return ends_broken ? fail(ErrorCode::exhausted, "there is no room") : Result<>{};
+  }
+  Result<> set_controllers(const std::vector<Endpoint>& endpoints) override {
+    controllers = endpoints;
   }
   bool contained() const override { return held.settings() != nullptr && held.settings()->isolated; }
   bool adopted() const override { return false; }
@@ -113,7 +117,9 @@ class FakeFilter : public Filter {
 
   policy::NodeState held;
   std::vector<unsigned> underlay;
-  std::vector<Endpoint> ends;
+  std::vector<Endpoint> ends, controllers;
+  bool ends_broken = false;
+  std::vector<UidRange> people;
   std::vector<FlowEvent> events;
   std::size_t events_at_once = SIZE_MAX;
   std::map<Address, BootNs> packets;
@@ -244,7 +250,7 @@ class FakeNetwork : public Network {
     return which.size();
   }
   int monitor_fd() const override { return pipe.readable(); }
-  bool drain() override {
+  NetworkChanges drain() override {
     pipe.drain();
     return true;
   }

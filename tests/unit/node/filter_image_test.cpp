@@ -176,6 +176,29 @@ TEST(Guards, PrefixesSayWhatTheRangesSay) {
   }
 }
 
+TEST(Guards, NothingIsDroppedUnlessSomethingIsEnforced) {
+  policy::NodeState state;
+  policy::SettingsValue settings;
+  settings.underlay = policy::Underlay::open;
+  const auto mode = [&] {
+    state.entries[policy::SettingsKey{}] = settings;
+    return make_host(state, 0, 0).host.underlay_mode;
+  };
+  const auto guard = [&](std::uint16_t port, bool count_only) {
+    state.entries[policy::GuardKey{.protocol = 6, .ports = {port, port}}] =
+        policy::GuardValue{.count_only = count_only};
+  };
+  EXPECT_EQ(mode(), CORDON_UNDERLAY_OFF);
+  guard(443, true);
+  EXPECT_EQ(mode(), CORDON_UNDERLAY_COUNT);
+  guard(8080, false);
+  EXPECT_EQ(mode(), CORDON_UNDERLAY_GUARD);
+  settings.underlay = policy::Underlay::closed;
+  EXPECT_EQ(mode(), CORDON_UNDERLAY_CLOSED);
+  settings.isolated = true;
+  EXPECT_EQ(mode(), CORDON_UNDERLAY_CONTAINED);
+}
+
 TEST(Guards, AllPortsAreOnePrefix) {
   policy::NodeState state;
   state.entries[policy::GuardKey{.protocol = 0, .ports = {0, 65535}}] = policy::GuardValue{};

@@ -210,6 +210,14 @@ TEST(Plan, CapacityIsToldWithTheNumbers) {  // I11
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().code, ErrorCode::exhausted);
   EXPECT_THAT(checked.error().message(), testing::HasSubstr("2 entries for map 'targets', which holds 1"));
+  EXPECT_THAT(checked.error().hint, testing::HasSubstr("raise 'targets' in [filter.maps]"));
+  capacity = {};
+  capacity[static_cast<std::size_t>(Table::allow)] = 1;
+  ImageConfig config;
+  config.underlay_allow = {Prefix::parse("192.0.2.0/24").value(), Prefix::parse("198.51.100.0/24").value()};
+  const auto sources = check_capacity(make_image(small_state(), kBase, config), capacity);
+  ASSERT_FALSE(sources);
+  EXPECT_THAT(sources.error().hint, testing::HasSubstr("[underlay] allow")) << "a key that node.toml has";
 }
 
 }  // namespace filter_plan_test

@@ -212,6 +212,21 @@ TEST_F(NetworkTest, DestroysConnectedSocketsAndNoListener) {
 
     const int again = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     EXPECT_EQ(connect(again, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+TEST_F(NetworkTest, MonitorTellsWhichLinksCame) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  wait_until_quiet(*network_);
+  ASSERT_EQ(space_->in([] { return std::system("ip route add 203.0.113.0/24 dev d-net"); }), 0);
+  const NetworkChanges route = network_->drain();
+  EXPECT_TRUE(route.any);
+  EXPECT_FALSE(route.links);
+  EXPECT_TRUE(route.links_here.empty());
+  ASSERT_EQ(space_->in([] { return std::system("ip link add d-new type veth peer name d-peer"); }), 0);
+  const NetworkChanges link = network_->drain();
+  const unsigned fresh = space_->in([] { return if_nametoindex("d-new"); });
+  EXPECT_TRUE(link.links);
+  EXPECT_NE(std::ranges::find(link.links_here, fresh), link.links_here.end());
+}
+
     for (const int fd : {listener, client, server, again}) close(fd);
   });
 }

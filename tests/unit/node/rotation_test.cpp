@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "base/files.h"
-#include "node/agent/mtu.h"
 #include "proto/cordon.pb.h"
 #include "tests/unit/node/agent_fakes.h"
 #include "tests/unit/node/link_temporary.h"
@@ -161,35 +160,6 @@ TEST_F(RotationTest, ADamagedOrOpenPresharedFileIsRefused) {
   EXPECT_FALSE(PresharedKeys::open(file("preshared.keys")));
   ASSERT_TRUE(write_file(file("preshared.keys"), "", 0644));
   EXPECT_FALSE(PresharedKeys::open(file("preshared.keys")));
-}
-
-/// Routes by their destination's last byte.
-class RoutedNetwork : public test::FakeNetwork {
- public:
-  using FakeNetwork::FakeNetwork;
-  Result<std::uint32_t> route_mtu(const Address& to) const override {
-    ++asked;
-    const std::uint8_t last = to.raw().back();
-    if (last == 0) return fail(ErrorCode::io, "no route");
-    return std::uint32_t{1000u + last * 10u};
-  }
-  mutable int asked = 0;
-};
-
-TEST(OverlayMtu, IsTheLeastRoutesLess80AndAtLeast1280) {
-  test::Steps steps;
-  const RoutedNetwork network(steps);
-  const auto at = [](std::uint32_t last) { return Address::from_v4(0xc6336400u + last); };
-  EXPECT_EQ(overlay_mtu(network, {}), 1420u);
-  EXPECT_EQ(overlay_mtu(network, {at(0)}), 1420u) << "a route that isn't known";
-  EXPECT_EQ(overlay_mtu(network, {at(50), at(0), at(45)}), 1370u);
-  EXPECT_EQ(overlay_mtu(network, {at(36)}), 1280u);
-  EXPECT_EQ(overlay_mtu(network, {at(1)}), 1280u);
-  std::set<Address> many;
-  for (std::uint32_t n = 1; n < 200; ++n) many.insert(at(n));
-  network.asked = 0;
-  (void)overlay_mtu(network, many);
-  EXPECT_EQ(network.asked, 64);
 }
 
 }  // namespace rotation_test
