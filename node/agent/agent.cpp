@@ -26,6 +26,8 @@ constexpr std::size_t kFlowsAReport = 512;
 constexpr std::chrono::microseconds kTurnsPause{500};
 constexpr std::chrono::milliseconds kPeersGetReady{150};
 constexpr std::chrono::milliseconds kTurnsSlowPause{100}, kTurnsFast{5000};
+// What a tick takes a turning peer's packets would wait for in vain; a turn takes a fifth of a second.
+constexpr std::chrono::milliseconds kTickPutOff{20}, kTickPutOffMost{1000};
 
 std::filesystem::path state_path(const IdentityStore& store) {
   return store.directory() / "state.bin";
@@ -55,7 +57,7 @@ class Agent::Watches {
     if (ec) return fail_errno("can't wait on the kernel's events", ec.value());
     wait_events();
     wait_network();
-    wait_tick();
+    wait_tick(kTick);
     return {};
   }
 
@@ -83,11 +85,15 @@ class Agent::Watches {
 
   /// Peers that acked a moment ago may be busy with their disks yet: they get the time to watch.
   void settle_key_soon() {
+    key_waits_ = true;
     key_.expires_after(kPeersGetReady);
     key_.async_wait([this](boost::system::error_code ec) {
-      if (!ec) agent_.settle_key();
+      if (ec) return;
+      key_waits_ = false;
+      agent_.settle_key();
     });
   }
+  bool key_waits() const { return key_waits_; }
 
  private:
   void wait_events() {
@@ -106,13 +112,21 @@ class Agent::Watches {
       wait_network();
     });
   }
-  void wait_tick() {
-    tick_.expires_after(kTick);
+  void wait_tick(std::chrono::milliseconds pause) {
+    tick_.expires_after(pause);
     tick_.async_wait([this](boost::system::error_code ec) {
-      if (ec) return;
-      agent_.tick();
-      wait_tick();
+      if (!ec) tick_unless_a_peer_turns();
     });
+  }
+  void tick_unless_a_peer_turns() {
+    const bool turns = std::chrono::steady_clock::now() < turns_fast_until_ && agent_.applier_.turning();
+    if (turns && put_off_ < kTickPutOffMost) {
+      put_off_ += kTickPutOff;
+      return wait_tick(kTickPutOff);
+    }
+    put_off_ = {};
+    agent_.tick();
+    wait_tick(kTick);
   }
 
   Agent& agent_;
@@ -120,7 +134,8 @@ class Agent::Watches {
   asio::steady_timer tick_, turns_, key_;
   std::chrono::steady_clock::time_point turns_fast_until_{};
   std::chrono::steady_clock::duration turns_cost_{};
-  bool turns_watched_ = false;
+  bool turns_watched_ = false, key_waits_ = false;
+  std::chrono::milliseconds put_off_{};
 };
 
 void Agent::watch_turns(bool now) {
@@ -285,7 +300,7 @@ void Agent::settle_key() {
 void Agent::rotate_if_due() {
   Result<> done;
   if (rotation_.unsettled()) {
-    settle_key();
+    if (!watches_->key_waits()) settle_key();
   } else if (session_.connected() && controller_turns_keys_ && rotation_.due()) {
     done = rotation_.make_next();
     if (done) tell_keys();

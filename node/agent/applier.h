@@ -62,6 +62,7 @@ class Applier {
                               const std::set<DeviceId>& begin = {});
   /// Of the WireGuard key that the tunnel has, by the peers'. `now`: the peers that are there get theirs.
   Result<> use_preshared(PresharedByPeer preshared, bool now);
+  bool turning() const { return tunnel_peers_.turning(current_.peers); }
   /// Some peer is quiet or turns to another key: look_at_peers() is to be called soon again.
   bool restless() const { return tunnel_peers_.restless(current_.peers); }
   Result<> look_at_peers(BootNs now) { return tunnel_peers_.look(current_.peers, now); }

@@ -151,6 +151,7 @@ Result<> serve(const NodeConfig& config) {
 }
 
 Result<> run_now(const CommandOptions& options) {
+  take_precedence();
   CORDON_ASSIGN(const auto config, prepare(options));
   CORDON_TRY(require_modest_privileges());
   CORDON_TRY(lock_down());

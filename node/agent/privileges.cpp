@@ -7,6 +7,7 @@
 #include <pwd.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -164,6 +165,11 @@ Result<> become_user(const std::string& user, const Directories& directories) {
   // wireguard-go's sockets: one directory for all instances, all of one user.
   CORDON_TRY(make_directory("/var/run/wireguard", uid, gid, 0700));
   return change_user(uid, gid);
+}
+
+void take_precedence() {
+  constexpr int kNice = -10;
+  if (::getpriority(PRIO_PROCESS, 0) > kNice) ::setpriority(PRIO_PROCESS, 0, kNice);
 }
 
 std::vector<std::string> missing_capabilities() {

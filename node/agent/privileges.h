@@ -17,6 +17,11 @@ struct Directories {
 };
 Result<> become_user(const std::string& user, const Directories& directories);
 
+/// Served before what is ordinary, and wireguard-go too: what peers do takes milliseconds, and the daemon
+/// little. Started as root it takes that itself, else cordon-node.service gives it (Nice=); without it all
+/// works.
+void take_precedence();
+
 /// Which of the three capabilities this process lacks, by name; empty: none.
 std::vector<std::string> missing_capabilities();
 /// `forbidden` with the mend when this is root (the daemon is not to run as root), or a capability is

@@ -57,9 +57,12 @@ void TunnelPeers::forget() {
   anew_ = true;
 }
 
+bool TunnelPeers::turning(const States& states) const {
+  return std::ranges::any_of(states, [&](const auto& entry) { return pending(entry.first, entry.second); });
+}
+
 bool TunnelPeers::restless(const States& states) const {
-  return !old_.empty() || !quiet_.empty() ||
-         std::ranges::any_of(states, [&](const auto& entry) { return pending(entry.first, entry.second); });
+  return !old_.empty() || !quiet_.empty() || turning(states);
 }
 
 /// What is seen is asked of the tunnel, so a daemon that starts in the midst of a turn sees it too.

@@ -42,6 +42,8 @@ class TunnelPeers {
   /// makes none of them quiet.
   void forget();
 
+  /// Some peer is about to turn.
+  bool turning(const States& states) const;
   /// Some peer is quiet, about to turn, or turned within the last second: look() is to be called soon again.
   bool restless(const States& states) const;
   /// Looks for peers that turned, lets old keys go when their time is over, and begins with peers that were
