@@ -1,5 +1,6 @@
 #include "node/agent/agent.h"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -25,6 +26,7 @@ constexpr std::size_t kFlowsAReport = 512;
 // else only now and then.
 constexpr std::chrono::microseconds kTurnsPause{500};
 constexpr std::chrono::milliseconds kPeersGetReady{150};
+constexpr std::chrono::milliseconds kRefreshPause{100};
 constexpr std::chrono::milliseconds kTurnsSlowPause{100}, kTurnsFast{5000};
 // What a tick takes a turning peer's packets would wait for in vain; a turn takes a fifth of a second.
 constexpr std::chrono::milliseconds kTickPutOff{20}, kTickPutOffMost{1000};
@@ -44,6 +46,7 @@ class Agent::Watches {
         network_(agent.parts_.io),
         tick_(agent.parts_.io),
         turns_(agent.parts_.io),
+        refresh_(agent.parts_.io),
         key_(agent.parts_.io) {}
   ~Watches() {
     if (events_.is_open()) events_.release();
@@ -106,10 +109,29 @@ class Agent::Watches {
   void wait_network() {
     network_.async_wait(asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code ec) {
       if (ec) return;
-      if (agent_.parts_.network.drain())
-        if (const auto done = agent_.interfaces_.refresh(); !done)
-          log::warning(kAgentArea, "{}", done.error().message());
+      if (const NetworkChanges told = agent_.parts_.network.drain()) {
+        if (std::ranges::any_of(told.links_here, [&](unsigned i) { return !agent_.interfaces_.knows(i); }))
+          agent_.interfaces_.guard();
+        refresh_soon(told.links);
+      }
       wait_network();
+    });
+  }
+  /// Not with each of the changes that come by the hundred; a look that takes long comes more rarely.
+  void refresh_soon(bool links) {
+    refresh_links_ |= links;
+    if (std::exchange(refresh_queued_, true)) return;
+    refresh_.expires_at(next_refresh_);
+    refresh_.async_wait([this](boost::system::error_code ec) {
+      if (ec) return;
+      refresh_queued_ = false;
+      const auto begun = std::chrono::steady_clock::now();
+      Interfaces& interfaces = agent_.interfaces_;
+      const auto done = std::exchange(refresh_links_, false) ? interfaces.refresh() : interfaces.follow_mtu();
+      if (!done) log::warning(kAgentArea, "{}", done.error().message());
+      const auto ended = std::chrono::steady_clock::now();
+      next_refresh_ =
+          ended + std::max<std::chrono::steady_clock::duration>(kRefreshPause, 4 * (ended - begun));
     });
   }
   void wait_tick(std::chrono::milliseconds pause) {
@@ -131,7 +153,9 @@ class Agent::Watches {
 
   Agent& agent_;
   asio::posix::stream_descriptor events_, network_;
-  asio::steady_timer tick_, turns_, key_;
+  asio::steady_timer tick_, turns_, refresh_, key_;
+  std::chrono::steady_clock::time_point next_refresh_{};
+  bool refresh_queued_ = false, refresh_links_ = false;
   std::chrono::steady_clock::time_point turns_fast_until_{};
   std::chrono::steady_clock::duration turns_cost_{};
   bool turns_watched_ = false, key_waits_ = false;
@@ -248,8 +272,9 @@ void Agent::tick() {
   supervise_tunnel();
   follow_isolation();
   // Path MTUs that the kernel learns and peers that move are told by nobody.
-  if (!interfaces_.alarm().empty() || ticks_ % kTicksBetweenRefreshes == 0)
-    if (const auto done = interfaces_.refresh(); !done)
+  const bool all = !interfaces_.alarm().empty() || ticks_ % kTicksBetweenRefreshes == 0;
+  if (all || interfaces_.mtu_wants_more())
+    if (const auto done = all ? interfaces_.refresh() : interfaces_.follow_mtu(); !done)
       log::warning(kAgentArea, "{}", done.error().message());
   const auto fresh = filter_alarms_.found(parts_.filter.check(), parts_.clock.boot_ns());
   for (const std::string& line : fresh) log::error(kAgentArea, "filter: {}", line);
@@ -346,7 +371,7 @@ std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
   for (const std::string* alarm :
        {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(),
-        &guard_alarm_, &health_alarm_, &interfaces_.alarm(), &activity_.alarm()})
+        &guard_alarm_, &health_alarm_, &peers_alarm_, &interfaces_.alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))
     out.push_back("filter: " + line);

@@ -149,7 +149,8 @@ class Agent : private SessionHandler, private DeskBackend {
   BootNs confirmed_ = 0;      ///< 0: never by this process
   RecentAlarms filter_alarms_, tunnel_alarms_;
   bool tunnel_is_bare_ = false;  ///< made anew, and not set up since
-  std::string tunnel_alarm_, key_alarm_, link_alarm_, head_alarm_, guard_alarm_, health_alarm_;
+  std::string tunnel_alarm_, key_alarm_, link_alarm_, head_alarm_, guard_alarm_, health_alarm_,
+      peers_alarm_;
   unsigned ticks_ = 0;
   bool contained_ = false;  ///< as the interfaces were attached last
   std::uint64_t cuts_ = 0;  ///< StateKeeper::cuts() when sockets were looked at

@@ -35,10 +35,14 @@ void Agent::settle() {
 }
 
 void Agent::follow_isolation() {
-  if (!parts_.filter.contained()) return;
-  if (const auto told = applier_.follow_peers(); !told)
-    log::warning(kGuardArea, "can't see where the peers are: {}", told.error().message());
-  keep_guard();
+  std::string alarm;
+  if (parts_.filter.contained()) {
+    if (const auto told = applier_.follow_peers(); !told)
+      alarm = "this isolated host may not reach all its peers: " + told.error().message();
+    keep_guard();
+  }
+  if (!alarm.empty() && alarm != peers_alarm_) log::warning(kGuardArea, "{}", alarm);
+  peers_alarm_ = std::move(alarm);
 }
 
 void Agent::end_cut_sockets_soon() {
