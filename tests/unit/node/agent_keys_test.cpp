@@ -126,6 +126,26 @@ TEST_F(AgentKeys, TurnWhenTheControllerSaysSoAndAreToldEachTime) {
   EXPECT_NE(as_text(crypto::wireguard_public(store.load_keys()->wireguard)), first);
 }
 
+TEST_F(AgentKeys, TurnNoSoonerThanPeersAreReadyWhateverTheTickDoes) {
+  run([&](FakeLink& link) {
+    if (!welcome(link, true) || !told(link)) return;
+    // Together longer than two ticks are apart, so that one comes between an order and its turn.
+    for (int turn = 0; turn < 8; ++turn) {
+      order(link, "");
+      const auto made = told(link);
+      if (!made) return;
+      const auto begun = std::chrono::steady_clock::now();
+      order(link, made->next_public_key());
+      const auto turned = told(link);
+      if (!turned) return;
+      EXPECT_EQ(turned->public_key(), made->next_public_key());
+      EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(150));
+    }
+    done = true;
+  });
+  EXPECT_EQ(std::ranges::count(steps, "tunnel.turn"), 8);
+}
+
 TEST_F(AgentKeys, AreMadeWhenTheyHaveServedTheirTime) {
   config.rotate_keys = Seconds{0};
   run([&](FakeLink& link) {
