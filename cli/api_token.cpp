@@ -43,7 +43,7 @@ void add_api_token(CLI::App& program, Context& context) {
   create_command->add_option("--owner", asked->owner, "the user whom it dies with; default: root@local");
   create_command->add_option("--expires", asked->expires, "how long it lives, 90d at most")
       ->capture_default_str()
-      ->check(check_duration);
+      ->check(duration_up_to(std::chrono::days{90}));
   does(create_command, context, [&context, asked] { return create_api_token(context, *asked); });
 
   CLI::App* list_command =

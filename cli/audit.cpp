@@ -24,12 +24,29 @@ struct AuditOptions {
   std::string file, against;
 };
 
-/// What a payload says, in one line.
+/// A member of a payload for people; empty: it says nothing to them.
+std::string payload_text(const json::value& value) {
+  if (value.is_string()) return std::string(value.get_string());
+  if (value.is_null()) return "";
+  // No other number of a record is as large as a time in microseconds.
+  if (value.is_int64() && value.get_int64() > 1'000'000'000'000'000)
+    return local_time(from_us(value.get_int64()));
+  if (!value.is_array()) return json::serialize(value);
+  std::string out;
+  for (const json::value& item : value.get_array()) {
+    const std::string one = item.is_object() ? text(item.get_object(), "name") : payload_text(item);
+    out += fmt::format("{}{}", out.empty() ? "" : ",", one.empty() ? "..." : one);
+  }
+  return out;
+}
+
+/// What a payload says, in one line; `cordon --json audit list` has all of it.
 std::string summary(const json::object& record) {
   std::string out;
   for (const auto& member : part(record, "payload")) {
-    std::string value = member.value().is_string() ? std::string(member.value().get_string())
-                                                   : json::serialize(member.value());
+    std::string value =
+        std::string_view(member.key()).starts_with("sealed_") ? "" : payload_text(member.value());
+    if (value.empty()) continue;
     if (value.size() > 40) value = value.substr(0, 37) + "...";
     out += fmt::format("{}{}={}", out.empty() ? "" : " ", std::string_view(member.key()), value);
     if (out.size() > 100) break;
@@ -166,10 +183,12 @@ void add_audit(CLI::App& program, Context& context) {
 
   CLI::App* list_command =
       command(audit, "list", "who changed what, when", "cordon audit list --after 100 --limit 20");
-  list_command->add_option("--after", options->after, "records after this revision")->capture_default_str();
+  list_command->add_option("--after", options->after, "records after this revision")
+      ->capture_default_str()
+      ->check(whole_number(0));
   list_command->add_option("--limit", options->limit, "how many at most")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   does(list_command, context, [&context, options] { return list_audit(context, *options); });
 
   CLI::App* verify_command =

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <ostream>
 
 namespace cordon::cli {
@@ -29,9 +30,30 @@ CLI::App* family(CLI::App& parent, const std::string& name, const std::string& a
   return made;
 }
 
+Check whole_number(std::uint64_t least, std::uint64_t most) {
+  return [least, most](const std::string& text) -> std::string {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size() && value >= least && value <= most)
+      return "";
+    return most == INT64_MAX ? fmt::format("\"{}\" is not a whole number from {} on", text, least)
+                             : fmt::format("\"{}\" is not a whole number from {} to {}", text, least, most);
+  };
+}
+
+Check duration_up_to(Seconds most) {
+  return [most](const std::string& text) -> std::string {
+    const auto duration = parse_duration(text);
+    if (!duration) return check_duration(text);
+    return *duration <= most
+               ? ""
+               : fmt::format("\"{}\" is too long; give {} at most", text, format_duration(most));
+  };
+}
+
 std::string check_duration(const std::string& text) {
   const auto duration = parse_duration(text);
-  return duration ? "" : fmt::format("\"{}\" is not a duration, write 90s, 15m, 8h or 30d", text);
+  return duration ? "" : fmt::format("\"{}\" is not a duration; write 90s, 15m, 8h or 30d", text);
 }
 
 std::string check_wait(const std::string& text) {

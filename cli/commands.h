@@ -32,6 +32,9 @@ CLI::App* command(CLI::App& parent, const std::string& name, const std::string& 
 /// A command that only holds others.
 CLI::App* family(CLI::App& parent, const std::string& name, const std::string& about);
 /// Validators of options, for wrong usage to be told as such: empty, or what is wrong.
+using Check = std::function<std::string(const std::string&)>;
+Check whole_number(std::uint64_t least, std::uint64_t most = INT64_MAX);
+Check duration_up_to(Seconds most);
 std::string check_duration(const std::string& text);
 std::string check_wait(const std::string& text);
 std::string check_access(const std::string& text);

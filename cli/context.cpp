@@ -129,7 +129,7 @@ Result<Seconds> Wait::seconds() const {
   if (text.empty() || text == "0" || text == "0s") return Seconds{0};
   CORDON_ASSIGN(const Seconds wait, parse_duration(text));
   if (wait > Seconds{60})
-    return fail(ErrorCode::invalid, fmt::format("--wait {} is too long", text), "give 60s at most");
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" is too long", text), "give 60s at most");
   return wait;
 }
 
@@ -207,16 +207,33 @@ std::string joined(const json::object& object, std::string_view member, std::str
   return out;
 }
 
-std::string local_time(const json::object& object, std::string_view member) {
-  const auto at = parse_rfc3339(text(object, member));
-  if (!at) return "-";
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(std::chrono::floor<Seconds>(*at));
+std::string local_time(Timestamp at) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(std::chrono::floor<Seconds>(at));
   std::tm fields{};
   char buffer[32];
   if (localtime_r(&seconds, &fields) == nullptr ||
       std::strftime(buffer, sizeof(buffer), "%F %T", &fields) == 0)
     return "-";
   return buffer;
+}
+
+std::string local_time(const json::object& object, std::string_view member) {
+  const auto at = parse_rfc3339(text(object, member));
+  return at ? local_time(*at) : "-";
+}
+
+std::string with_local_times(std::string_view sentence) {
+  std::string out;
+  while (!sentence.empty()) {
+    const std::string_view word = sentence.substr(0, sentence.find_first_of(" ,;"));
+    const auto at = parse_rfc3339(word);
+    out += at ? local_time(*at) : word;
+    sentence.remove_prefix(word.size());
+    if (sentence.empty()) break;
+    out += sentence.front();
+    sentence.remove_prefix(1);
+  }
+  return out;
 }
 
 }  // namespace cordon::cli

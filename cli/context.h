@@ -83,5 +83,8 @@ const json::object& part(const json::object& object, std::string_view member);
 std::string joined(const json::object& object, std::string_view member, std::string_view by = ", ");
 /// An RFC 3339 member in local time, "2026-01-05 10:00:00"; "-" when it is null.
 std::string local_time(const json::object& object, std::string_view member);
+std::string local_time(Timestamp at);
+/// The same for each RFC 3339 time among the words of a sentence.
+std::string with_local_times(std::string_view sentence);
 
 }  // namespace cordon::cli

@@ -43,15 +43,16 @@ Result<int> show(Context& context, const std::string& id) {
   return kOk;
 }
 
-/// What "+settlement" and "-web" make of the tags that a device has.
+/// "+settlement" or "-web".
+bool is_tag_change(const std::string& typed) {
+  return typed.size() > 1 && (typed[0] == '+' || typed[0] == '-') && typed[1] != '-';
+}
+
+/// What changes make of the tags that a device has.
 Result<std::set<std::string>> changed_tags(std::set<std::string> tags,
                                            const std::vector<std::string>& changes) {
   for (const std::string& change : changes) {
-    const std::string tag = change.substr(std::min<std::size_t>(1, change.size()));
-    if (tag.empty() || tag.starts_with('-') || (change[0] != '+' && change[0] != '-')) {
-      return fail(ErrorCode::invalid, fmt::format("\"{}\" is no change of a tag", change),
-                  "+TAG gives the device a tag, -TAG takes it away");
-    }
+    const std::string tag = change.substr(1);
     if (change[0] == '+') {
       tags.insert(tag);
     } else if (tags.erase(tag) == 0) {
@@ -119,13 +120,15 @@ void add_device(CLI::App& program, Context& context) {
   tag_command->add_flag("--json", context.as_json, "print data as JSON");
   tag_command->footer(tag_command->get_footer() + "\n\n+TAG gives a tag, -TAG takes it away.");
   add_wait(tag_command, *wait);
-  does(tag_command, context, [&context, id, tag_command, wait]() -> Result<int> {
+  tag_command->callback([&context, id, tag_command, wait] {
     const std::vector<std::string> changes = tag_command->remaining();
-    if (changes.empty()) {
-      return fail(ErrorCode::invalid, "no tag is given",
-                  "such as `cordon device tag ledger +settlement -web`");
+    if (changes.empty()) throw CLI::ValidationError("no tag is given, such as +settlement or -web");
+    for (const std::string& change : changes) {
+      if (!is_tag_change(change))
+        throw CLI::ValidationError(
+            fmt::format("\"{}\" is no change of a tag; +TAG gives it, -TAG takes it away", change));
     }
-    return tag(context, *id, changes, *wait);
+    context.action = [&context, id, changes, wait] { return tag(context, *id, changes, *wait); };
   });
 
   const auto ownership = std::make_shared<std::string>();

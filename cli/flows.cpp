@@ -115,7 +115,7 @@ void add_flow_options(CLI::App* command, const std::shared_ptr<FlowOptions>& opt
   command->add_option("--device", options->device, "as source, destination or reporter");
   command->add_option("--limit", options->limit, "the last so many at most")
       ->capture_default_str()
-      ->check(CLI::Range(1, 100'000));
+      ->check(whole_number(1, 100'000));
   command->add_flag("--here", options->here, "what this device's own node saw, also without a controller");
 }
 

@@ -14,7 +14,7 @@ void add_isolation(CLI::App& program, Context& context) {
 
   CLI::App* isolate = command(
       program, "isolate",
-      "cuts a host off from the overlay at every node, and shows each ack; its underlay is not contained yet",
+      "cuts a host off at every node and by its own guard, and shows each ack; responders still reach it",
       "cordon isolate web --reason \"odd traffic\"\n"
       "cordon isolate web --wait 30s      # status 3: a connected node hasn't acked");
   isolate->add_option("HOST", *host, "the device")->required();

@@ -161,8 +161,7 @@ void add_policy_confirm(CLI::App& policy, Context& context) {
   CLI::App* made = command(policy, "confirm", "keeps the policy that waits for its confirmation",
                            "cordon policy confirm 17\n"
                            "cordon policy confirm        # whichever waits");
-  made->add_option("REVISION", asked->revision, "as `policy apply` told it")
-      ->check(CLI::Range(std::int64_t{1}, INT64_MAX));
+  made->add_option("REVISION", asked->revision, "as `policy apply` told it")->check(whole_number(1));
   add_wait(made, asked->wait);
   does(made, context, [&context, asked] { return confirm_policy(context, *asked); });
 }
@@ -175,7 +174,7 @@ void add_policy_rollback(CLI::App& policy, Context& context) {
                            "cordon policy rollback --reason \"the ledger lost its clients\"\n"
                            "cordon policy rollback 12 --confirm-within 10m");
   made->add_option("REVISION", asked->revision, "of an older policy, as `policy history` tells it")
-      ->check(CLI::Range(std::int64_t{1}, INT64_MAX));
+      ->check(whole_number(1));
   made->add_option("--reason", asked->reason, "for the audit trail");
   add_confirm_within(made, asked->confirm_within);
   add_wait(made, asked->wait);

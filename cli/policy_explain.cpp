@@ -27,7 +27,8 @@ Result<int> explain_policy(Context& context, const ExplainOptions& asked) {
     return exit;
   }
   for (const json::value& line : items(answer, "lines"))
-    if (line.is_string()) context.env.out << printable(std::string_view(line.get_string())) << '\n';
+    if (line.is_string())
+      context.env.out << printable(with_local_times(std::string_view(line.get_string()))) << '\n';
   return exit;
 }
 

@@ -77,7 +77,7 @@ void add_policy_history(CLI::App& policy, Context& context) {
               "cordon policy history\n"
               "cordon policy history --limit 100 --json");
   made->add_option("--limit", *limit, "how many at most")
-      ->check(CLI::Range(std::size_t{1}, std::size_t{100'000}))
+      ->check(whole_number(1, 100'000))
       ->capture_default_str();
   does(made, context, [&context, limit] {
     return print_list(context, context.list("/v1/policy/history", *limit),
@@ -94,9 +94,9 @@ void add_policy_diff(CLI::App& policy, Context& context) {
                            "cordon policy diff 0 12      # all of it");
   made->add_option("A", asked->a, "revision of the older; 0: no policy at all")
       ->required()
-      ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
+      ->check(whole_number(0));
   made->add_option("B", asked->b, "revision of the newer; left out: the one in force")
-      ->check(CLI::Range(std::int64_t{0}, INT64_MAX));
+      ->check(whole_number(0));
   does(made, context, [&context, asked] { return diff_policies(context, *asked); });
 }
 

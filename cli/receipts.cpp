@@ -28,7 +28,7 @@ void add_receipts(CLI::App& program, Context& context) {
   const auto wait = std::make_shared<Wait>();
   CLI::App* made = command(program, "receipts", "which nodes a revision concerns, and when each acked",
                            "cordon receipts 17\ncordon receipts 17 --wait 10s");
-  made->add_option("REVISION", *revision, "as every change tells it")->required()->check(CLI::PositiveNumber);
+  made->add_option("REVISION", *revision, "as every change tells it")->required()->check(whole_number(1));
   add_wait(made, *wait);
   does(made, context, [&context, revision, wait] { return receipts(context, *revision, *wait); });
 }

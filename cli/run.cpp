@@ -51,7 +51,9 @@ void print_error(Context& context, const Error& error) {
     shown += fmt::format("{}{}", shown.empty() ? "" : "\n  ", printable(line));
   }
   context.env.err << "cordon: " << shown;
-  if (!error.hint.empty()) context.env.err << "; " << printable(error.hint);
+  // What is said of several lines doesn't belong to the last.
+  const bool lines = what.find('\n') != std::string::npos;
+  if (!error.hint.empty()) context.env.err << (lines ? "\ncordon: " : "; ") << printable(error.hint);
   context.env.err << '\n';
 }
 

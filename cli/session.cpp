@@ -90,8 +90,9 @@ void add_session(CLI::App& program, Context& context) {
   signal_command->add_option("SESSION", of->session, "a session's id")->required();
   signal_command->add_option("NAME", of->name, "what was seen; one of the same name goes")->required();
   signal_command->add_option("--cost", of->cost, "percent of the behaviour score that it takes")
-      ->check(CLI::Range(1, 100));
-  signal_command->add_option("--for", of->lasts, "how long, such as 8h (default: as long as the session)");
+      ->check(whole_number(1, 100));
+  signal_command->add_option("--for", of->lasts, "how long, such as 8h (default: as long as the session)")
+      ->check(check_duration);
   signal_command->add_flag("--clear", of->clear, "it counts no more")->excludes("--cost")->excludes("--for");
   add_wait(signal_command, *wait);
   does(signal_command, context, [&context, of, wait] { return set_signal(context, *of, *wait); });

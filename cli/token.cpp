@@ -52,10 +52,12 @@ void add_token(CLI::App& program, Context& context) {
               "cordon token create --tags web --uses 5 --expires 8h\n"
               "cordon token create --tags web --approve --source 192.0.2.0/24    # no approval by hand");
   create_command->add_option("--tags", asked->tags, "tags that the device gets, by commas")->delimiter(',');
-  create_command->add_option("--uses", asked->uses, "how many devices")->capture_default_str();
-  create_command->add_option("--expires", asked->expires, "how long it lives: 90s, 15m, 8h, 30d")
+  create_command->add_option("--uses", asked->uses, "how many devices")
       ->capture_default_str()
-      ->check(check_duration);
+      ->check(whole_number(1, 10'000));
+  create_command->add_option("--expires", asked->expires, "how long it lives, 30d at most")
+      ->capture_default_str()
+      ->check(duration_up_to(std::chrono::days{30}));
   create_command->add_option("--ownership", asked->ownership, "company, personal, vendor or partner");
   create_command->add_option("--source", asked->source, "network that the device must enrol from");
   create_command->add_flag("--approve", asked->approve, "waive approval by hand; only with --source");

@@ -18,11 +18,7 @@ Result<int> why(Context& context, const std::string& target, const std::string& 
     context.print_json(answer);
     return allowed ? kOk : kFailed;
   }
-  context.env.out << printable(text(answer, "answer")) << '\n';
-  if (allowed) {
-    context.env.out << fmt::format("rule {}, until {}\n", printable(text(answer, "rule")),
-                                   local_time(answer, "deadline"));
-  }
+  context.env.out << printable(with_local_times(text(answer, "answer"))) << '\n';
   for (const json::value& mend : items(answer, "mends")) {
     if (mend.is_string()) context.env.out << "  - " << printable(std::string_view(mend.get_string())) << '\n';
   }

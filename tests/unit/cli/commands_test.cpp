@@ -100,6 +100,12 @@ TEST_F(Cli, WrongUsageIsTwoAndNamesTheMend) {
       {{"device", "lst"}, "cordon: unknown command or option \"lst\"; see `cordon device --help`\n"},
       {{"why", "ledger", "99x"},
        "cordon: PORT: \"99x\" is not a port; write 5432, tcp/5432 or udp/53; see `cordon why --help`\n"},
+      {{"audit", "list", "--limit", "0"},
+       "cordon: --limit: \"0\" is not a whole number from 1 on; see `cordon audit list --help`\n"},
+      {{"flows", "--limit", "100001"},
+       "cordon: --limit: \"100001\" is not a whole number from 1 to 100000; see `cordon flows --help`\n"},
+      {{"token", "create", "--expires", "31d"},
+       "cordon: --expires: \"31d\" is too long; give 30d at most; see `cordon token create --help`\n"},
   };
   for (const auto& [arguments, expected] : cases) {
     EXPECT_EQ(rig.run(arguments), kUsage);
@@ -186,12 +192,13 @@ TEST_F(Cli, ChangesTagsByWhatTheDeviceHas) {
   EXPECT_EQ(rig.bodies.back(), R"({"tags":[]})");
   EXPECT_EQ(rig.run({"device", "tag", "ledger", "-db"}), kFailed);
   EXPECT_EQ(rig.err.str(), "cordon: the device has no tag \"db\"; it has hr, web\n");
-  EXPECT_EQ(rig.run({"device", "tag", "ledger", "settlement"}), kFailed);
+  EXPECT_EQ(rig.run({"device", "tag", "ledger", "settlement"}), kUsage);
   EXPECT_EQ(
       rig.err.str(),
-      "cordon: \"settlement\" is no change of a tag; +TAG gives the device a tag, -TAG takes it away\n");
-  EXPECT_EQ(rig.run({"device", "tag", "ledger", "--waits"}), kFailed);
-  EXPECT_EQ(rig.run({"device", "tag", "ledger"}), kFailed);
+      "cordon: \"settlement\" is no change of a tag; +TAG gives it, -TAG takes it away; see `cordon device "
+      "tag --help`\n");
+  EXPECT_EQ(rig.run({"device", "tag", "ledger", "--waits"}), kUsage);
+  EXPECT_EQ(rig.run({"device", "tag", "ledger"}), kUsage);
 }
 
 TEST_F(Cli, SetsRightWhoseADeviceIs) {
@@ -274,9 +281,9 @@ TEST_F(Cli, WhyTakesPortsAsPeopleWriteThem) {
   }
   EXPECT_EQ(rig.out.str(), "no rule lets you\n  - log in\n");
   rig.node =
-      R"({"ok":true,"allowed":true,"rule":"traders","deadline":"2026-01-05T02:15:00Z","answer":"you may","mends":[]})";
+      R"({"ok":true,"allowed":true,"rule":"traders","deadline":"2026-01-05T02:15:00Z","answer":"you may until 2026-01-05T02:15:00.25Z, or so","mends":[]})";
   EXPECT_EQ(rig.run({"why", "ledger", "5432"}), kOk);
-  EXPECT_EQ(rig.out.str(), "you may\nrule traders, until 2026-01-05 02:15:00\n");
+  EXPECT_EQ(rig.out.str(), "you may until 2026-01-05 02:15:00, or so\n");
 }
 
 TEST_F(Cli, StatusOfADeviceWithoutASession) {
@@ -294,6 +301,17 @@ TEST_F(Cli, StatusOfADeviceWithoutASession) {
             "ALARM        filter detached\n"
             "\n"
             "nothing may be reached now\n");
+}
+
+TEST_F(Cli, AuditListTellsPayloadsAsPeopleReadThem) {
+  rig.api["GET /v1/audit?after=0&limit=100"] = {
+      200,
+      R"({"items":[{"revision":2,"at":"2026-01-05T02:15:00Z","actor_name":"root@local","kind":"policy applied","payload":)"
+      R"({"confirm_by":1767579600000000,"files":[{"name":"a.toml","text":"..."},{"name":"b.toml"}],"note":null,"sealed_name":"x","tags":["db","web"],"uses":3}}],"next":null})"};
+  ASSERT_EQ(rig.run({"audit", "list"}), kOk) << rig.err.str() << rig.calls.back();
+  EXPECT_NE(rig.out.str().find("  confirm_by=2026-01-05 02:20:00 files=a.toml,b.toml tags=db,web uses=3\n"),
+            std::string::npos)
+      << rig.out.str();
 }
 
 TEST_F(Cli, AuditVerifyTellsTheFaultAndTheCheckpoint) {

@@ -215,9 +215,11 @@ TEST_F(CliPolicy, ApplyRefusesOddTimesAndShowsWhyItWasRefused) {
   EXPECT_TRUE(rig.calls.empty());
   rig.api["POST /v1/policy/apply"] = {
       422,
-      R"({"status":422,"detail":"the policy fails 1 of its 2 tests\na.toml:9:1: error: test \"x\"","hint":""})"};
+      R"({"status":422,"detail":"the policy fails 1 of its 2 tests\na.toml:9:1: error: test \"x\"","hint":"nothing changed"})"};
   EXPECT_EQ(rig.run({"policy", "apply", path()}), kFailed);
-  EXPECT_EQ(rig.err.str(), "cordon: the policy fails 1 of its 2 tests\n  a.toml:9:1: error: test \"x\"\n");
+  EXPECT_EQ(rig.err.str(),
+            "cordon: the policy fails 1 of its 2 tests\n  a.toml:9:1: error: test \"x\"\ncordon: nothing "
+            "changed\n");
 }
 
 TEST_F(CliPolicy, ConfirmKeepsTheOneNamedOrTheOneThatWaits) {
