@@ -13,7 +13,7 @@ namespace cordon::node {
 
 class OverlayMtu {
  public:
-  /// Each is a question to the kernel, of some 10 us.
+  /// Each is a question to the kernel, of some 30 us.
   static constexpr std::size_t kRoutesALook = 256;
 
   /// The least MTU of the routes to `reached` (those that lead nowhere are passed over), less the 80 bytes of
