@@ -222,7 +222,12 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
                 desk_.take(request, caller, std::move(reply));
               }),
       watches_(std::make_unique<Watches>(*this)),
-      sockets_(parts_.io) {
+      sockets_(parts_.io, parts_.network, [this]() -> std::optional<SocketJudgement> {
+        if (!time_.known()) return std::nullopt;
+        return SocketJudgement{.state = states_.state(),
+                               .now = time_.base().to_utc(parts_.clock.boot_ns()),
+                               .controllers = parts_.config.controllers};
+      }) {
   stand(identity_);
 }
 
@@ -279,6 +284,7 @@ void Agent::tick() {
   const auto fresh = filter_alarms_.found(parts_.filter.check(), parts_.clock.boot_ns());
   for (const std::string& line : fresh) log::error(kAgentArea, "filter: {}", line);
   if (!fresh.empty()) session_.beat();  // told at once
+  sockets_.tick();
   activity_.look(parts_.filter, states_.state(), parts_.clock.boot_ns());
   renew_if_due();
   rotate_if_due();

@@ -22,6 +22,7 @@
 #include "node/agent/recent_alarms.h"
 #include "node/agent/renewal.h"
 #include "node/agent/rotation.h"
+#include "node/agent/socket_cutter.h"
 #include "node/agent/state_keeper.h"
 #include "node/agent/state_saver.h"
 #include "node/agent/time_keeper.h"
@@ -91,9 +92,6 @@ class Agent : private SessionHandler, private DeskBackend {
   void settle();
   /// While this host is isolated: peers that moved are found.
   void follow_isolation();
-  /// Once for all that was cut until then: what is acknowledged doesn't wait for it.
-  void end_cut_sockets_soon();
-  void end_cut_sockets();
   void report_checks(wire::Heartbeat& heartbeat);
   void observe_time(BootNs sent, Timestamp controller_time);
   void heartbeat_answered(const wire::ToNode& message);
@@ -154,8 +152,7 @@ class Agent : private SessionHandler, private DeskBackend {
   unsigned ticks_ = 0;
   bool contained_ = false;  ///< as the interfaces were attached last
   std::uint64_t cuts_ = 0;  ///< StateKeeper::cuts() when sockets were looked at
-  boost::asio::steady_timer sockets_;
-  bool sockets_due_ = false;
+  SocketCutter sockets_;
 };
 
 }  // namespace cordon::node

@@ -3,7 +3,6 @@
 
 #include "base/log.h"
 #include "node/agent/agent.h"
-#include "node/agent/cut_sockets.h"
 
 namespace cordon::node {
 namespace {
@@ -31,7 +30,7 @@ void Agent::settle() {
   if (contained != std::exchange(contained_, contained))
     if (const auto done = interfaces_.refresh(); !done)
       log::warning(kGuardArea, "{}", done.error().message());
-  if (states_.cuts() != std::exchange(cuts_, states_.cuts())) end_cut_sockets_soon();
+  if (states_.cuts() != std::exchange(cuts_, states_.cuts())) sockets_.cut();
 }
 
 void Agent::follow_isolation() {
@@ -43,26 +42,6 @@ void Agent::follow_isolation() {
   }
   if (!alarm.empty() && alarm != peers_alarm_) log::warning(kGuardArea, "{}", alarm);
   peers_alarm_ = std::move(alarm);
-}
-
-void Agent::end_cut_sockets_soon() {
-  if (std::exchange(sockets_due_, true)) return;
-  sockets_.expires_after(std::chrono::seconds(0));
-  sockets_.async_wait([this](boost::system::error_code ec) {
-    if (ec) return;
-    sockets_due_ = false;
-    end_cut_sockets();
-  });
-}
-
-void Agent::end_cut_sockets() {
-  if (!time_.known()) return;
-  const Timestamp now = time_.base().to_utc(parts_.clock.boot_ns());
-  const auto sockets = parts_.network.connected_sockets();
-  if (!sockets) return log::warning(kGuardArea, "{}", sockets.error().message());
-  const auto ended =
-      parts_.network.destroy(cut_sockets(*sockets, states_.state(), now, parts_.config.controllers));
-  if (!ended) log::warning(kGuardArea, "{}", ended.error().message());
 }
 
 }  // namespace cordon::node

@@ -1,7 +1,6 @@
 #include "node/agent/cut_sockets.h"
 
 #include <algorithm>
-#include <set>
 
 #include "policy/compile.h"
 
@@ -50,18 +49,23 @@ bool is_dhcp(const HostSocket& socket) {
 
 }  // namespace
 
-std::vector<HostSocket> cut_sockets(const std::vector<HostSocket>& sockets, const policy::NodeState& state,
-                                    Timestamp now, const std::vector<Endpoint>& controllers) {
+std::set<Endpoint> own_ends(std::span<const HostSocket> sockets) {
+  std::set<Endpoint> out;
+  for (const HostSocket& socket : sockets) out.insert(socket.local);
+  return out;
+}
+
+std::vector<HostSocket> cut_sockets(std::span<const HostSocket> sockets, const std::set<Endpoint>& here,
+                                    const policy::NodeState& state, Timestamp now,
+                                    const std::vector<Endpoint>& controllers) {
   std::vector<HostSocket> out;
   const policy::SettingsValue* settings = state.settings();
   if (settings == nullptr) return out;
-  std::set<Endpoint> own;
-  for (const HostSocket& socket : sockets) own.insert(socket.local);
   const std::set<Address> held = own_addresses(state);
   const auto is_cut = [&](const HostSocket& socket) {
     // Left behind by a session that ended.
     if (in_overlay(*settings, socket.local.address) && !held.contains(socket.local.address)) return true;
-    if (own.contains(socket.remote)) return false;  // its other end is one of these
+    if (here.contains(socket.remote)) return false;  // its other end is one of these
     if (in_overlay(*settings, socket.local.address) || in_overlay(*settings, socket.remote.address))
       return (settings->isolated || socket.protocol == policy::kTcp) && !flow_is_allowed(socket, state, now);
     if (!settings->isolated || stays_here(socket) || is_dhcp(socket)) return false;

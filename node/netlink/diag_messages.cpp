@@ -23,15 +23,60 @@ Result<Address> address_from(std::uint8_t family, const std::uint32_t (&words)[4
   return Address::from_bytes({reinterpret_cast<const std::uint8_t*>(words), family == AF_INET ? 4u : 16u});
 }
 
+/// A comparison of sock_diag's bytecode as it lies in memory: the op, where to compare, with what.
+Bytes compare_end(std::uint8_t code, const Prefix& prefix) {
+  const ByteView raw = prefix.address.raw();
+  inet_diag_hostcond with{};
+  with.family = prefix.address.is_v4() ? AF_INET : AF_INET6;
+  with.prefix_len = static_cast<std::uint8_t>(prefix.length());
+  with.port = -1;  // any
+  const inet_diag_bc_op op{.code = code, .yes = 0, .no = 0};
+  Bytes out(sizeof op + sizeof with);
+  std::memcpy(out.data(), &op, sizeof op);
+  std::memcpy(out.data() + sizeof op, &with, sizeof with);
+  out.insert(out.end(), raw.begin(), raw.end());
+  return out;
+}
+
+/// "Any of them": behind each comparison but the last a jump to the end. A program that ends there takes the
+/// socket; one that goes past the end doesn't.
+Bytes any_comparison(std::vector<Bytes> comparisons) {
+  Bytes out;
+  while (!comparisons.empty()) {  // from the last: jumps go forward
+    Bytes next = std::move(comparisons.back());
+    comparisons.pop_back();
+    inet_diag_bc_op op{};
+    std::memcpy(&op, next.data(), sizeof op);
+    op.yes = static_cast<std::uint8_t>(next.size());
+    op.no = static_cast<std::uint16_t>(next.size() + sizeof op);
+    std::memcpy(next.data(), &op, sizeof op);
+    if (!out.empty()) {
+      const inet_diag_bc_op jump{.code = INET_DIAG_BC_JMP,
+                                 .yes = sizeof jump,
+                                 .no = static_cast<std::uint16_t>(sizeof jump + out.size())};
+      const auto* bytes = reinterpret_cast<const std::uint8_t*>(&jump);
+      next.insert(next.end(), bytes, bytes + sizeof jump);
+    }
+    next.insert(next.end(), out.begin(), out.end());
+    out = std::move(next);
+  }
+  return out;
+}
+
 }  // namespace
 
-Message diag_dump(std::uint8_t family, std::uint8_t protocol) {
+Message diag_dump(std::uint8_t family, std::uint8_t protocol, const std::vector<Prefix>& within) {
   Message message(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP);
   inet_diag_req_v2 header{};
   header.sdiag_family = family;
   header.sdiag_protocol = protocol;
   header.idiag_states = protocol == IPPROTO_TCP ? kTcpConnected : bit(TCP_ESTABLISHED);
   message.put_header(header);
+  std::vector<Bytes> comparisons;
+  for (const Prefix& prefix : within)
+    for (const auto code : {INET_DIAG_BC_S_COND, INET_DIAG_BC_D_COND})
+      comparisons.push_back(compare_end(static_cast<std::uint8_t>(code), prefix));
+  if (!comparisons.empty()) message.put(INET_DIAG_REQ_BYTECODE, any_comparison(std::move(comparisons)));
   return message;
 }
 

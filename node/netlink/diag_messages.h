@@ -2,6 +2,7 @@
 // sock_diag(7) for TCP and UDP: find connected sockets, destroy them.
 
 #include <cstdint>
+#include <vector>
 
 #include "base/address.h"
 #include "node/netlink/message.h"
@@ -25,7 +26,8 @@ struct DiagPattern {
 };
 
 /// Connected ones only: never a listener, never a UDP socket that is open to all (WireGuard's is such a one).
-Message diag_dump(std::uint8_t family, std::uint8_t protocol);
+/// The kernel leaves out those of which no end lies in `within`, unless that is empty.
+Message diag_dump(std::uint8_t family, std::uint8_t protocol, const std::vector<Prefix>& within);
 Message diag_destroy(const DiagSocket& socket);
 Result<DiagSocket> parse_diag(ByteView payload, std::uint8_t protocol);
 bool matches(const DiagPattern& pattern, const DiagSocket& socket);

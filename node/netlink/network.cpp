@@ -131,11 +131,11 @@ class KernelNetwork final : public Network {
     return gone;
   }
 
-  Result<std::vector<HostSocket>> connected_sockets() const override {
+  Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>& within) const override {
     std::vector<HostSocket> out;
     for (std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
       for (std::uint8_t family : {AF_INET, AF_INET6}) {
-        auto replies = diag_.query(netlink::diag_dump(family, protocol));
+        auto replies = diag_.query(netlink::diag_dump(family, protocol, within));
         if (!replies && replies.error().number == ENOENT) continue;  // no such protocol in this kernel
         if (!replies) return std::unexpected(to_error(replies.error(), "listing sockets"));
         for (const Reply& reply : *replies) {
@@ -231,7 +231,7 @@ class KernelNetwork final : public Network {
 
   Result<std::size_t> destroy_matching(const netlink::DiagPattern& pattern, std::uint8_t family,
                                        std::uint8_t protocol) {
-    auto replies = diag_.query(netlink::diag_dump(family, protocol));
+    auto replies = diag_.query(netlink::diag_dump(family, protocol, {}));
     if (!replies) {
       if (replies.error().number == ENOENT) return 0;  // no such protocol in this kernel
       return std::unexpected(to_error(replies.error(), "listing sockets"));

@@ -90,9 +90,10 @@ class Network {
   virtual Result<std::size_t> destroy_sockets(const Address& local, const Address& remote,
                                               std::uint8_t protocol, std::uint16_t local_port,
                                               std::uint16_t remote_port) = 0;
-  /// All connected TCP and UDP sockets; no listener, no UDP socket that is open to all (WireGuard's is such a
-  /// one).
-  virtual Result<std::vector<HostSocket>> connected_sockets() const = 0;
+  /// Connected TCP and UDP sockets of which one end lies in `within` (none named: all); no listener, no UDP
+  /// socket that is open to all (WireGuard's is such a one). Any thread may ask, one at a time and not while
+  /// another destroys.
+  virtual Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>& within) const = 0;
   /// Destroys these (SOCK_DESTROY): whoever waits on one is told at once. How many were still there; the
   /// first that can't be is an error, after the others were tried.
   virtual Result<std::size_t> destroy(const std::vector<HostSocket>& sockets) = 0;

@@ -242,7 +242,9 @@ class FakeNetwork : public Network {
                                          : fmt::format("network.destroy to {}", remote.to_string()));
     return std::size_t{1};
   }
-  Result<std::vector<HostSocket>> connected_sockets() const override { return sockets; }
+  Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>&) const override {
+    return sockets;
+  }
   Result<std::size_t> destroy(const std::vector<HostSocket>& which) override {
     for (const HostSocket& socket : which)
       steps_.push_back(

@@ -36,7 +36,8 @@ bool is_cut(const HostSocket& which, const policy::NodeState& state,
             const std::vector<HostSocket>& others = {}) {
   auto all = others;
   all.push_back(which);
-  const auto cut = cut_sockets(all, state, kNow, {Endpoint::parse("198.51.100.1:7443").value()});
+  const auto cut =
+      cut_sockets(all, own_ends(all), state, kNow, {Endpoint::parse("198.51.100.1:7443").value()});
   return std::ranges::any_of(
       cut, [&](const HostSocket& each) { return each.local == which.local && each.remote == which.remote; });
 }

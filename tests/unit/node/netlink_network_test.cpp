@@ -92,6 +92,17 @@ class NetworkTest : public testing::Test {
     });
   }
 
+  /// The sockets that are connected to this.
+  std::vector<HostSocket> connected_to(std::uint8_t protocol, std::string_view remote, std::uint16_t port,
+                                       const std::vector<Prefix>& within = {}) {
+    std::vector<HostSocket> out;
+    const auto all = network_->connected_sockets(within).value();
+    for (const HostSocket& socket : all)
+      if (socket.protocol == protocol && socket.remote == Endpoint{address(remote), port})
+        out.push_back(socket);
+    return out;
+  }
+
   std::unique_ptr<TestNamespace> space_;
   std::unique_ptr<Network> network_;
   unsigned index_ = 0;
@@ -177,12 +188,44 @@ TEST_F(NetworkTest, RouteMtuIsTheLinksOrTheRoutesOwn) {
   EXPECT_NE(none.error().message().find("203.0.113.1"), std::string::npos);
 }
 
+TEST_F(NetworkTest, ARouteThatSomebodyPutInPlaceOfOursIsReplaced) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false}, {prefix("fd12::1"), false}}));
+  const std::vector<Route> wanted{{prefix("100.64.0.0/10"), address("100.64.0.1")},
+                                  {prefix("fd12::/48"), address("fd12::1")}};
+  ASSERT_TRUE(network_->set_routes(index_, wanted));
+  for (const char* command : {"ip route replace 100.64.0.0/10 dev d-net proto static",
+                              "ip -6 route replace fd12::/48 dev d-net proto static metric 1024"})
+    ASSERT_EQ(space_->in([&] { return std::system(command); }), 0) << command;
+  const std::uint64_t before = network_->written();
+  const auto set = network_->set_routes(index_, wanted);
+  ASSERT_TRUE(set) << set.error().message();
+  EXPECT_EQ(network_->written() - before, 2u);
+  EXPECT_TRUE(writes_nothing([&] { return network_->set_routes(index_, wanted); }));
+  EXPECT_EQ(chosen("100.64.7.7"), address("100.64.0.1"));
+}
+
 TEST_F(NetworkTest, MonitorTellsChanges) {
   ASSERT_TRUE(network_->set_up(index_, 0));
   wait_until_quiet(*network_);
   ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false}}));
   EXPECT_TRUE(network_->drain());
   EXPECT_TRUE(writes_nothing([]() -> Result<> { return {}; }));
+}
+
+TEST_F(NetworkTest, MonitorTellsWhichLinksCame) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  wait_until_quiet(*network_);
+  ASSERT_EQ(space_->in([] { return std::system("ip route add 203.0.113.0/24 dev d-net"); }), 0);
+  const NetworkChanges route = network_->drain();
+  EXPECT_TRUE(route.any);
+  EXPECT_FALSE(route.links);
+  EXPECT_TRUE(route.links_here.empty());
+  ASSERT_EQ(space_->in([] { return std::system("ip link add d-new type veth peer name d-peer"); }), 0);
+  const NetworkChanges link = network_->drain();
+  const unsigned fresh = space_->in([] { return if_nametoindex("d-new"); });
+  EXPECT_TRUE(link.links);
+  EXPECT_NE(std::ranges::find(link.links_here, fresh), link.links_here.end());
 }
 
 TEST_F(NetworkTest, DestroysConnectedSocketsAndNoListener) {
@@ -199,35 +242,47 @@ TEST_F(NetworkTest, DestroysConnectedSocketsAndNoListener) {
     ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
     const int server = accept(listener, nullptr, nullptr);
 
-    EXPECT_FALSE(network_->destroy_sockets({}, {}, 6, 0, 0))
-        << "without an address that would be all of them";
-    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.2"), 6, 0, 0), 0u);
-    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.1"), 17, 0, 0), 0u);
-    const auto gone = network_->destroy_sockets({}, address("127.0.0.1"), 6, 0, ntohs(at.sin_port));
-    ASSERT_TRUE(gone) << gone.error().message();
-    EXPECT_EQ(*gone, 1u);
+    const auto sockets = connected_to(IPPROTO_TCP, "127.0.0.1", ntohs(at.sin_port));
+    ASSERT_EQ(sockets.size(), 1u) << "the client, and no listener";
+    EXPECT_EQ(network_->destroy(sockets), 1u);
+    EXPECT_EQ(network_->destroy(sockets), 0u) << "it is gone";
     char byte;
     EXPECT_EQ(recv(client, &byte, 1, 0), -1);
     EXPECT_EQ(errno, ECONNABORTED);
 
     const int again = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     EXPECT_EQ(connect(again, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
-TEST_F(NetworkTest, MonitorTellsWhichLinksCame) {
-  ASSERT_TRUE(network_->set_up(index_, 0));
-  wait_until_quiet(*network_);
-  ASSERT_EQ(space_->in([] { return std::system("ip route add 203.0.113.0/24 dev d-net"); }), 0);
-  const NetworkChanges route = network_->drain();
-  EXPECT_TRUE(route.any);
-  EXPECT_FALSE(route.links);
-  EXPECT_TRUE(route.links_here.empty());
-  ASSERT_EQ(space_->in([] { return std::system("ip link add d-new type veth peer name d-peer"); }), 0);
-  const NetworkChanges link = network_->drain();
-  const unsigned fresh = space_->in([] { return if_nametoindex("d-new"); });
-  EXPECT_TRUE(link.links);
-  EXPECT_NE(std::ranges::find(link.links_here, fresh), link.links_here.end());
+    for (const int fd : {listener, client, server, again}) close(fd);
+  });
 }
 
-    for (const int fd : {listener, client, server, again}) close(fd);
+TEST_F(NetworkTest, TheKernelListsWhatHasAnEndInThePrefixes) {
+  space_->in([&] {
+    std::vector<int> fds;
+    const auto connect_to = [&](const char* to, std::uint16_t port) {
+      sockaddr_in6 at{};
+      at.sin6_family = AF_INET6;
+      at.sin6_port = htons(port);
+      inet_pton(AF_INET6, to, &at.sin6_addr);
+      fds.push_back(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+      ASSERT_EQ(connect(fds.back(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0) << std::strerror(errno);
+    };
+    connect_to("::ffff:127.1.2.3", 1001);  // of a v4-mapped socket
+    connect_to("::ffff:127.2.2.3", 1002);
+    connect_to("::1", 1003);
+    const auto listed = [&](const std::vector<Prefix>& within) {
+      std::set<std::uint16_t> ports;
+      const auto all = network_->connected_sockets(within).value();
+      for (const HostSocket& each : all) ports.insert(each.remote.port);
+      return ports;
+    };
+    using Ports = std::set<std::uint16_t>;
+    EXPECT_EQ(listed({}), (Ports{1001, 1002, 1003}));
+    EXPECT_EQ(listed({prefix("127.1.0.0/16")}), Ports{1001}) << "where it goes to";
+    EXPECT_EQ(listed({prefix("127.1.0.0/16"), prefix("::1")}), (Ports{1001, 1003}));
+    EXPECT_EQ(listed({prefix("127.0.0.1")}), (Ports{1001, 1002})) << "where it comes from";
+    EXPECT_EQ(listed({prefix("100.64.0.0/10"), prefix("fd00::/8")}), Ports{});
+    for (const int fd : fds) close(fd);
   });
 }
 
@@ -243,8 +298,8 @@ TEST_F(NetworkTest, DestroysConnectedUdpAndMappedSockets) {
     any.sin_family = AF_INET;
     ASSERT_EQ(bind(open_to_all, reinterpret_cast<sockaddr*>(&any), sizeof any), 0);
     ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
-    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.1"), 0, 0, 9999), 1u);
-    EXPECT_EQ(network_->destroy_sockets({}, address("127.0.0.1"), 0, 0, 9999), 0u);
+    EXPECT_EQ(network_->destroy(connected_to(IPPROTO_UDP, "127.0.0.1", 9999)), 1u);
+    EXPECT_TRUE(connected_to(IPPROTO_UDP, "127.0.0.1", 9999).empty());
     close(client);
     close(open_to_all);
   });
