@@ -336,8 +336,8 @@ std::string use_tunnel(const TunnelConfig& config, const WireguardKey& key, cons
   note((*network)->set_up(link, 1420));
   note((*network)->set_addresses(link, {{prefix("100.64.0.1"), false}, {prefix("fd12::1"), true}}));
   note((*network)->set_routes(link, {{prefix("100.64.0.0/10"), address("100.64.0.1")}}));
-  const auto destroyed = (*network)->destroy_sockets({}, address("100.64.0.9"), 0, 0, 0);
-  if (!destroyed && refused.empty()) refused = destroyed.error().message();
+  const auto sockets = (*network)->connected_sockets({prefix("100.64.0.0/10")});
+  if (!sockets && refused.empty()) refused = sockets.error().message();
   const auto restarted = tunnel->supervise();
   if (refused.empty() && (!restarted || *restarted)) refused = "it isn't alive";
   note(tunnel->remove());
