@@ -41,7 +41,9 @@ class ShortestEdit {
   bool find(std::vector<Edit>& edits) {
     const int most = std::min(n_ + m_, kMostEdits);
     std::vector<int> furthest(2 * static_cast<std::size_t>(most) + 3, 0);
-    const auto at = [&](int k) -> int& { return furthest[static_cast<std::size_t>(std::ptrdiff_t{k} + most + 1)]; };
+    const auto at = [&](int k) -> int& {
+      return furthest[static_cast<std::size_t>(std::ptrdiff_t{k} + most + 1)];
+    };
     for (int d = 0; d <= most; ++d) {
       for (int k = -d; k <= d; k += 2) {
         int x = k == -d || (k != d && at(k - 1) < at(k + 1)) ? at(k + 1) : at(k - 1) + 1;

@@ -18,8 +18,9 @@ struct ParseResult {
 
 /// Merges the files and checks every name, type and value. One syntax error a file, every error of meaning in
 /// all files. Never throws; work and memory are bounded by the text's size.
-/// `zones` tells which time zones there are. A text that a release accepted stays accepted: a controller's start
-/// reads every policy of its log again. What else is to be refused is refused beside this (bound_tests.h).
+/// `zones` tells which time zones there are. A text that a release accepted stays accepted: a controller's
+/// start reads every policy of its log again. What else is to be refused is refused beside this
+/// (bound_tests.h).
 ParseResult parse(const std::vector<SourceFile>& files, const TimeZones& zones);
 
 }  // namespace cordon::policy

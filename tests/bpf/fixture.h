@@ -51,8 +51,7 @@ class FilterTest : public testing::Test {
 
   static node::FilterConfig config_at(const std::filesystem::path& pins);
   /// What runs a packet through a program of the filter; `ingress_ifindex` as if it came from there.
-  Verdict run(const char* program, const Packet& packet, unsigned ingress_ifindex = 0,
-              unsigned gso_size = 0);
+  Verdict run(const char* program, const Packet& packet, unsigned ingress_ifindex = 0, unsigned gso_size = 0);
   /// Only whether it is accepted: for floods, where reading all counters each time would take too long.
   bool accepts(const char* program, const Packet& packet);
   /// Runs the kernel's sweep as if so much time had passed.

@@ -83,7 +83,7 @@ TEST_F(ExplainTest, ARangeIsAnsweredInItsParts) {
           "\"admin\" allows it until 2026-01-05T10:15:00Z",
           "trader@acme.example on laptop may not reach settlement tcp/7080 at ledger-1 and 1 like it: rule "
           "\"never\" forbids it",
-                   "  \"admin\" holds too",
+          "  \"admin\" holds too",
           "trader@acme.example on laptop may reach settlement tcp/7081-7100 at ledger-1 and 1 like it: rule "
           "\"admin\" allows it until 2026-01-05T10:15:00Z"}));
 }
