@@ -113,7 +113,9 @@ void Changes::add_own(std::uint32_t device, const NodeView& before, const NodeVi
   const OwnReach& reach = own_reach(device, before, now);
   append_all(scope.rules, reach.rules);
   // Where devices moved, or principals changed what they may do here, members may stand in the scope already.
-  const bool alone = scope.targets.empty() && scope.peers.empty();
+  // For a node or two it isn't worth while to work groups out one by one.
+  constexpr std::size_t kFew = 2;
+  const bool alone = marked_.size() > kFew && scope.targets.empty() && scope.peers.empty();
   for (const std::uint32_t group : reach.targets) {
     if (alone && group != now.group_number()) {
       const SharedChanges& changes = of_reach(group, before, now);
