@@ -31,9 +31,9 @@ from = { groups = ["traders"] }
 to = ["settlement/ledger"]
 )";
 
-/// Whose its two addresses were is kept to name late flow reports (address_book.h), up to a million; here by
-/// two hubs, the rig's own too.
-constexpr std::ptrdiff_t kNamesOfASession = 640;
+/// Whose its two addresses were is kept for a day after its end, to name late flow reports (address_book.h);
+/// here by two hubs, the rig's own too.
+constexpr std::ptrdiff_t kNamesOfASession = 1'200;
 
 /// Goes on an hour now and then: what is kept for a time on purpose (addresses until the leases are over)
 /// goes.
