@@ -3,6 +3,7 @@
 
 #include "proto/checks.h"
 #include "proto/codec.h"
+#include "proto/features.h"
 
 namespace cordon::wire {
 namespace {
@@ -114,6 +115,22 @@ Result<> check_body(const Endpoints& m) {
   return {};
 }
 
+Result<> check_body(const Controllers& m) {
+  CORDON_TRY(check_count("controllers", m.endpoints_size(), kMostControllers));
+  if (m.endpoints().empty()) return refuse("controllers", "names none");
+  for (const auto& each : m.endpoints()) {
+    CORDON_ASSIGN(const auto endpoint, decode_endpoint(each));
+    if (endpoint.port == 0 || endpoint.address.is_unspecified())
+      return refuse("controllers endpoint", "is nowhere");
+  }
+  CORDON_TRY(check_length("controllers signature", m.signature(), kLongestSignature));
+  return check_length("controllers signer_pem", m.signer_pem(), kLongestPem);
+}
+
+Result<> check_body(const FlowAck&) {
+  return {};
+}
+
 Result<> check_body(const KeyOrder& m) {
   return check_optional_bytes("key_order turn_to", m.turn_to(), kKeyBytes);
 }
@@ -184,6 +201,10 @@ Result<> check(const ToNode& message) {
       return check_body(message.preshared_keys());
     case ToNode::kKeyTurns:
       return check_body(message.key_turns());
+    case ToNode::kControllers:
+      return check_body(message.controllers());
+    case ToNode::kFlowAck:
+      return check_body(message.flow_ack());
     case ToNode::BODY_NOT_SET:
       break;
   }

@@ -12,7 +12,11 @@ inline constexpr std::string_view kFeatureState1 =
 inline constexpr std::string_view kFeatureActivity1 = "activity/1";  ///< Heartbeat.sessions
 /// Peer.next_public_key, TunnelKeys, KeyOrder, KeyTurns and PresharedKeys.
 inline constexpr std::string_view kFeatureKeys1 = "keys/1";
-inline constexpr std::array kFeatures = {kFeatureState1, kFeatureActivity1, kFeatureKeys1};
+inline constexpr std::string_view kFeatureControllers1 = "controllers/1";  ///< Controllers
+inline constexpr std::string_view kFeatureFlows1 = "flows/1";  ///< FlowReport.sequence and FlowAck
+inline constexpr std::array kFeatures = {kFeatureState1, kFeatureActivity1, kFeatureKeys1,
+                                         kFeatureControllers1, kFeatureFlows1};
 inline constexpr std::size_t kMostToldSessions = 4096;  ///< in one heartbeat
+inline constexpr std::size_t kMostControllers = 32;     ///< endpoints of controllers
 
 }  // namespace cordon::wire

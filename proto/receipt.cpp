@@ -39,6 +39,17 @@ Bytes head_text(Revision revision, const Sha256& hash) {
   return out;
 }
 
+Bytes controllers_text(Timestamp at, const std::vector<cordon::Endpoint>& endpoints) {
+  Bytes out;
+  put_text(out, "cordon controllers 1");
+  put_time(out, at);
+  for (const cordon::Endpoint& endpoint : endpoints) {
+    out.insert(out.end(), endpoint.address.bytes.begin(), endpoint.address.bytes.end());
+    put_u16(out, endpoint.port);
+  }
+  return out;
+}
+
 Bytes enrol_poll_text(const DeviceId& device, Timestamp at) {
   Bytes out;
   put_text(out, "cordon enrol poll");

@@ -4,6 +4,7 @@
 #include <functional>
 #include <set>
 
+#include "proto/features.h"
 #include "tests/unit/proto/samples.h"
 
 namespace cordon::wire {
@@ -214,6 +215,18 @@ TEST(Messages, ToNodeFieldsOutOfRangeAreRefusedByName) {
           {ToNode::kPresharedKeys, "preshared_keys key",
            [](auto& m) { m.mutable_preshared_keys()->mutable_keys(0)->set_key(std::string(33, 'x')); }},
           {ToNode::kKeyTurns, "key_turns device", [](auto& m) { m.mutable_key_turns()->add_devices("A"); }},
+          {ToNode::kControllers, "names none", [](auto& m) { m.mutable_controllers()->clear_endpoints(); }},
+          {ToNode::kControllers, "controllers endpoint",
+           [](auto& m) { m.mutable_controllers()->mutable_endpoints(0)->set_port(0); }},
+          {ToNode::kControllers, "controllers endpoint",
+           [](auto& m) { m.mutable_controllers()->mutable_endpoints(0)->set_address(std::string(4, '\0')); }},
+          {ToNode::kControllers, "controllers",
+           [](auto& m) {
+             while (m.controllers().endpoints_size() <= static_cast<int>(kMostControllers))
+               *m.mutable_controllers()->add_endpoints() = m.controllers().endpoints(0);
+           }},
+          {ToNode::kControllers, "controllers signature",
+           [&](auto& m) { m.mutable_controllers()->set_signature(long_text); }},
           {ToNode::kGoodbye, "goodbye reason", [&](auto& m) { m.mutable_goodbye()->set_reason(long_text); }},
           {ToNode::kPart, "part entries",
            [](auto& m) {

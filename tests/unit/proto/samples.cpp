@@ -110,6 +110,7 @@ void add_requests(std::vector<ToController>& out) {
   keys.set_next_public_key(std::string(32, '\x12'));
   FlowReport& flows = *out.emplace_back().mutable_flows();
   flows.set_lost(1);
+  flows.set_sequence(12);
   Flow& flow = *flows.add_flows();
   flow.set_kind(Flow::DENIED);
   flow.set_source(std::string(4, '\x0a'));
@@ -164,6 +165,12 @@ void add_session(std::vector<ToNode>& out) {
   pair.set_peer(std::string(32, '\x12'));
   pair.set_key(std::string(32, '\x13'));
   out.emplace_back().mutable_key_turns()->add_devices("trader");
+  Controllers& controllers = *out.emplace_back().mutable_controllers();
+  fill(controllers.add_endpoints());
+  controllers.set_at_us(5);
+  controllers.set_signature("signature");
+  controllers.set_signer_pem("leaf");
+  out.emplace_back().mutable_flow_ack()->set_sequence(12);
   out.emplace_back().mutable_goodbye()->set_reason("removed");
 }
 

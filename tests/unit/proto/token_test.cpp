@@ -74,6 +74,15 @@ TEST(SignedText, GoldenBytes) {
                                                                   "00"
                                                                   "0000000000000007" +
                                                                   aa);
+  EXPECT_EQ(to_hex(controllers_text(from_us(3), {cordon::Endpoint::parse("192.0.2.1:7443").value(),
+                                                 cordon::Endpoint::parse("[2001:db8::1]:7443").value()})),
+            to_hex(as_bytes("cordon controllers 1")) +
+                "00"
+                "0000000000000003"
+                "00000000000000000000ffffc0000201"
+                "1d13"
+                "20010db8000000000000000000000001"
+                "1d13");
   EXPECT_EQ(to_hex(enrol_poll_text(DeviceId("web"), from_us(3))), to_hex(as_bytes("cordon enrol poll")) +
                                                                       "00"
                                                                       "776562"
