@@ -21,12 +21,11 @@ constexpr std::string_view kAgentArea = "node.agent";
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr unsigned kTicksBetweenSaves = 5;
 constexpr unsigned kTicksBetweenRefreshes = 10;
-constexpr std::size_t kFlowsAReport = 512;
 // Peers that turn are looked at more than once a millisecond while the controller says that they do so now,
 // else only now and then.
 constexpr std::chrono::microseconds kTurnsPause{500};
 constexpr std::chrono::milliseconds kPeersGetReady{150};
-constexpr std::chrono::milliseconds kRefreshPause{100};
+constexpr std::chrono::milliseconds kLookPause{300}, kRefreshPause{100};
 constexpr std::chrono::milliseconds kTurnsSlowPause{100}, kTurnsFast{5000};
 // What a tick takes a turning peer's packets would wait for in vain; a turn takes a fifth of a second.
 constexpr std::chrono::milliseconds kTickPutOff{20}, kTickPutOffMost{1000};
@@ -46,6 +45,7 @@ class Agent::Watches {
         network_(agent.parts_.io),
         tick_(agent.parts_.io),
         turns_(agent.parts_.io),
+        look_(agent.parts_.io),
         refresh_(agent.parts_.io),
         key_(agent.parts_.io) {}
   ~Watches() {
@@ -113,11 +113,12 @@ class Agent::Watches {
         if (std::ranges::any_of(told.links_here, [&](unsigned i) { return !agent_.interfaces_.knows(i); }))
           agent_.interfaces_.guard();
         refresh_soon(told.links);
+        look_soon();
       }
       wait_network();
     });
   }
-  /// Not with each of the changes that come by the hundred; a look that takes long comes more rarely.
+  /// As look_soon.
   void refresh_soon(bool links) {
     refresh_links_ |= links;
     if (std::exchange(refresh_queued_, true)) return;
@@ -132,6 +133,19 @@ class Agent::Watches {
       const auto ended = std::chrono::steady_clock::now();
       next_refresh_ =
           ended + std::max<std::chrono::steady_clock::duration>(kRefreshPause, 4 * (ended - begun));
+    });
+  }
+  /// Not with each of the changes that come by the hundred; a look that takes long comes more rarely.
+  void look_soon() {
+    if (std::exchange(look_queued_, true)) return;
+    look_.expires_at(next_look_);
+    look_.async_wait([this](boost::system::error_code ec) {
+      if (ec) return;
+      look_queued_ = false;
+      const auto begun = std::chrono::steady_clock::now();
+      agent_.keep_network();
+      const auto ended = std::chrono::steady_clock::now();
+      next_look_ = ended + std::max<std::chrono::steady_clock::duration>(kLookPause, 4 * (ended - begun));
     });
   }
   void wait_tick(std::chrono::milliseconds pause) {
@@ -153,9 +167,9 @@ class Agent::Watches {
 
   Agent& agent_;
   asio::posix::stream_descriptor events_, network_;
-  asio::steady_timer tick_, turns_, refresh_, key_;
-  std::chrono::steady_clock::time_point next_refresh_{};
-  bool refresh_queued_ = false, refresh_links_ = false;
+  asio::steady_timer tick_, turns_, look_, refresh_, key_;
+  std::chrono::steady_clock::time_point next_look_{}, next_refresh_{};
+  bool look_queued_ = false, refresh_queued_ = false, refresh_links_ = false;
   std::chrono::steady_clock::time_point turns_fast_until_{};
   std::chrono::steady_clock::duration turns_cost_{};
   bool turns_watched_ = false, key_waits_ = false;
@@ -190,8 +204,11 @@ Result<std::unique_ptr<Agent>> Agent::open(AgentParts parts) {
 
 Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, PresharedKeys preshared)
     : parts_(std::move(parts)),
+      people_(parts_.config.people_uids.value_or(std::vector<UidRange>{})),
+      people_watch_(parts_.people),
       keys_(std::move(keys)),
       identity_(std::move(identity)),
+      controllers_(Controllers::open(parts_.config.controllers, parts_.store)),
       heads_(std::move(heads)),
       preshared_(std::move(preshared)),
       rotation_({.store = parts_.store,
@@ -200,8 +217,7 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
                  .every = parts_.config.rotate_keys,
                  .early = parts_.uniform()},
                 keys_, preshared_),
-      applier_(parts_.filter, parts_.tunnel, parts_.network,
-               parts_.config.people_uids.value_or(std::vector<UidRange>{})),
+      applier_(parts_.filter, parts_.tunnel, parts_.network, people_),
       states_(applier_, heads_, time_, parts_.clock),
       saver_(parts_.io, state_path(parts_.store),
              [this] {
@@ -213,9 +229,11 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
       interfaces_(parts_.config, parts_.filter, parts_.tunnel, parts_.network),
       guard_file_(parts_.store.directory()),
       renewal_(parts_.store, keys_.device, parts_.clock),
+      flows_(parts_.clock.boot_ns()),
       history_(parts_.clock.boot_ns()),
-      session_(parts_.io, {.controllers = parts_.config.controllers, .limits = parts_.limits}, parts_.clock,
-               parts_.uniform, *this),
+      session_(parts_.io,
+               {.controllers = controllers_.tried(parts_.filter.contained()), .limits = parts_.limits},
+               parts_.clock, parts_.uniform, *this),
       desk_(parts_.io, {}, *this),
       server_(parts_.io, {},
               [this](local::Request request, local::Caller caller, std::function<void(std::string)> reply) {
@@ -226,7 +244,7 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
         if (!time_.known()) return std::nullopt;
         return SocketJudgement{.state = states_.state(),
                                .now = time_.base().to_utc(parts_.clock.boot_ns()),
-                               .controllers = parts_.config.controllers};
+                               .controllers = controllers_.allowed()};
       }) {
   stand(identity_);
 }
@@ -276,6 +294,8 @@ void Agent::stop() {
 void Agent::tick() {
   supervise_tunnel();
   follow_isolation();
+  follow_people();
+  if (!network_alarm_.empty()) keep_network();
   // Path MTUs that the kernel learns and peers that move are told by nobody.
   const bool all = !interfaces_.alarm().empty() || ticks_ % kTicksBetweenRefreshes == 0;
   if (all || interfaces_.mtu_wants_more())
@@ -350,18 +370,15 @@ void Agent::take_events() {
     history_.add(event, at, states_.state(), states_.applied(), now);
   });
   desk_.flows_came();
-  if (flows_.size() >= kFlowsAReport) send_flows();
+  if (flows_.size() >= FlowBuffer::kAReport) send_flows();
 }
 
 void Agent::send_flows() {
   if (!time_.known()) return;
-  for (std::size_t due = flows_.due(parts_.clock.boot_ns()); due > 0 && session_.connected();) {
-    const std::size_t now = std::min(due, kFlowsAReport);
-    wire::ToController message;
-    flows_.take(now, time_.base(), parts_.filter.events_lost(), *message.mutable_flows());
+  wire::ToController message;
+  while (session_.connected() && flows_.next(parts_.clock.boot_ns(), time_.base(),
+                                             parts_.filter.events_lost(), *message.mutable_flows()))
     session_.send(message);
-    due -= now;
-  }
 }
 
 void Agent::save_head() {
@@ -370,19 +387,23 @@ void Agent::save_head() {
 }
 
 bool Agent::is_person(std::uint32_t uid) const {
-  return parts_.config.people_uids && is_among(*parts_.config.people_uids, uid);
+  return is_among(people_, uid);
 }
 
 std::vector<std::string> Agent::alarms() const {
   std::vector<std::string> out;
   for (const std::string* alarm :
        {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(),
-        &guard_alarm_, &health_alarm_, &peers_alarm_, &interfaces_.alarm(), &activity_.alarm()})
+        &guard_alarm_, &health_alarm_, &controllers_alarm_, &network_alarm_, &people_alarm_, &peers_alarm_,
+        &interfaces_.alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
+  if (std::string alarm = controllers_.alarm(); !alarm.empty()) out.push_back(std::move(alarm));
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))
     out.push_back("filter: " + line);
   for (const std::string& line : tunnel_alarms_.standing(parts_.clock.boot_ns()))
     out.push_back("tunnel: " + line);
+  for (const std::string& line : network_alarms_.standing(parts_.clock.boot_ns()))
+    out.push_back("network: " + line);
   return out;
 }
 

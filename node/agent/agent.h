@@ -12,12 +12,14 @@
 #include "node/agent/activity.h"
 #include "node/agent/applier.h"
 #include "node/agent/config.h"
+#include "node/agent/controllers.h"
 #include "node/agent/desk.h"
 #include "node/agent/flow_buffer.h"
 #include "node/agent/flow_history.h"
 #include "node/agent/guard_file.h"
 #include "node/agent/identity.h"
 #include "node/agent/interfaces.h"
+#include "node/agent/people_watch.h"
 #include "node/agent/preshared.h"
 #include "node/agent/recent_alarms.h"
 #include "node/agent/renewal.h"
@@ -43,7 +45,8 @@ struct AgentParts {
   const Clock& clock;
   std::function<double()> uniform;  ///< for jitter
   SessionLimits limits{};
-  std::string boot_id;  ///< of the kernel
+  std::string boot_id;   ///< of the kernel
+  PeopleWatch people{};  ///< where the machine's accounts are
 };
 
 class Agent : private SessionHandler, private DeskBackend {
@@ -92,11 +95,16 @@ class Agent : private SessionHandler, private DeskBackend {
   void settle();
   /// While this host is isolated: peers that moved are found.
   void follow_isolation();
+  /// After addresses, rules or routes of this host changed.
+  void keep_network();
+  /// The machine's accounts, when node.toml doesn't say whose uids are people's.
+  void follow_people();
   void report_checks(wire::Heartbeat& heartbeat);
   void observe_time(BootNs sent, Timestamp controller_time);
   void heartbeat_answered(const wire::ToNode& message);
   void take_state(const wire::ToNode& message);
   void endpoints_told(const wire::ToNode& message);
+  void controllers_told(const wire::ToNode& message);
   void renewed(const wire::ToNode& message);
   void key_ordered(const wire::ToNode& message);
   void preshared_told(const wire::ToNode& message);
@@ -118,8 +126,11 @@ class Agent : private SessionHandler, private DeskBackend {
   class Watches;
 
   AgentParts parts_;
+  std::vector<UidRange> people_;
+  PeopleWatch people_watch_;
   Keys keys_;
   Identity identity_;
+  Controllers controllers_;
   HeadMemory heads_;
   PresharedKeys preshared_;
   Rotation rotation_;
@@ -145,10 +156,10 @@ class Agent : private SessionHandler, private DeskBackend {
   std::chrono::milliseconds told_interval_{10'000};
   std::deque<BootNs> beats_;  ///< sent in this session and not answered
   BootNs confirmed_ = 0;      ///< 0: never by this process
-  RecentAlarms filter_alarms_, tunnel_alarms_;
+  RecentAlarms filter_alarms_, tunnel_alarms_, network_alarms_;
   bool tunnel_is_bare_ = false;  ///< made anew, and not set up since
   std::string tunnel_alarm_, key_alarm_, link_alarm_, head_alarm_, guard_alarm_, health_alarm_,
-      peers_alarm_;
+      controllers_alarm_, network_alarm_, people_alarm_, peers_alarm_;
   unsigned ticks_ = 0;
   bool contained_ = false;  ///< as the interfaces were attached last
   std::uint64_t cuts_ = 0;  ///< StateKeeper::cuts() when sockets were looked at

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "node/agent/agent.h"
+#include "node/agent/people.h"
 
 namespace cordon::node {
 namespace {
@@ -27,9 +28,11 @@ void Agent::keep_guard() {
 
 void Agent::settle() {
   const bool contained = parts_.filter.contained();
-  if (contained != std::exchange(contained_, contained))
+  if (contained != std::exchange(contained_, contained)) {
+    session_.set_controllers(controllers_.tried(contained));
     if (const auto done = interfaces_.refresh(); !done)
       log::warning(kGuardArea, "{}", done.error().message());
+  }
   if (states_.cuts() != std::exchange(cuts_, states_.cuts())) sockets_.cut();
 }
 
@@ -42,6 +45,35 @@ void Agent::follow_isolation() {
   }
   if (!alarm.empty() && alarm != peers_alarm_) log::warning(kGuardArea, "{}", alarm);
   peers_alarm_ = std::move(alarm);
+}
+
+void Agent::keep_network() {
+  if (tunnel_is_bare_) return;  // it is set up as a whole
+  const auto found = applier_.keep_network();
+  network_alarm_ = found ? "" : "network: can't look after addresses and routes: " + found.error().message();
+  if (!found) return;
+  const auto fresh = network_alarms_.found(*found, parts_.clock.boot_ns());
+  for (const std::string& line : fresh) log::error(kGuardArea, "network: {}", line);
+  if (!fresh.empty()) session_.beat();  // told at once
+}
+
+void Agent::follow_people() {
+  if (!parts_.config.people_of_machine || !states_.holds()) return;
+  auto people = people_watch_.look(people_);
+  Result<> done = people ? Result<>{} : Result<>(std::unexpected(people.error()));
+  if (people && *people) {
+    // Whoever is a person now loses the device's way before anything else happens to him.
+    done = parts_.filter.set_people(**people, states_.state());
+    if (done) done = applier_.set_people(**people);
+    if (done) {
+      people_ = std::move(**people);
+      log::info(kGuardArea, "people are the uids {} now", in_words(people_));
+    }
+  }
+  if (done) people_watch_.taken();
+  const std::string alarm = done ? "" : "whose uids are people's: " + done.error().message();
+  if (!done && alarm != people_alarm_) log::error(kGuardArea, "{}", alarm);
+  people_alarm_ = alarm;
 }
 
 }  // namespace cordon::node

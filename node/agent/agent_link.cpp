@@ -138,8 +138,11 @@ void Agent::connected(const wire::Welcome& welcome, BootNs sent_boot_ns) {
   beats_.clear();
   told_rules_.clear();
   states_.begin_session();
-  controller_turns_keys_ =
-      std::ranges::find(welcome.features(), wire::kFeatureKeys1) != welcome.features().end();
+  const auto knows = [&](std::string_view feature) {
+    return std::ranges::find(welcome.features(), feature) != welcome.features().end();
+  };
+  controller_turns_keys_ = knows(wire::kFeatureKeys1);
+  flows_.begin_session(knows(wire::kFeatureFlows1));
   observe_time(sent_boot_ns, from_us(welcome.controller_time_us()));
   if (welcome.has_head()) states_.take_head(welcome.head());
   log::info(kLinkArea, "session with {}", controller_);
@@ -175,6 +178,11 @@ void Agent::received(const wire::ToNode& message) {
       return heartbeat_answered(message);
     case wire::ToNode::kEndpoints:
       return endpoints_told(message);
+    case wire::ToNode::kControllers:
+      return controllers_told(message);
+    case wire::ToNode::kFlowAck:
+      flows_.acked(message.flow_ack().sequence());
+      return send_flows();
     case wire::ToNode::kRenewed:
       return renewed(message);
     case wire::ToNode::kKeyOrder:
@@ -230,6 +238,17 @@ void Agent::endpoints_told(const wire::ToNode& message) {
   const wire::Endpoints& told = message.endpoints();
   const auto set = applier_.set_endpoint_hints(decode(told), to_begin_with(told));
   if (!set) log::warning(kLinkArea, "can't use the peers' endpoints: {}", set.error().message());
+}
+
+void Agent::controllers_told(const wire::ToNode& message) {
+  const Standing& standing = states_.standing();
+  Result<> done =
+      controllers_.take(message.controllers(), session_.controller(),
+                        {.roots_pem = standing.roots_pem, .domain = standing.domain}, parts_.clock.now());
+  if (done) done = parts_.filter.set_controllers(controllers_.allowed());
+  session_.set_controllers(controllers_.tried(parts_.filter.contained()));
+  controllers_alarm_ = done ? "" : "the controllers' addresses: " + done.error().message();
+  if (!done) log::error(kLinkArea, "{}", controllers_alarm_);
 }
 
 void Agent::renewed(const wire::ToNode& message) {

@@ -1,5 +1,7 @@
 #include "node/agent/applier.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -228,6 +230,31 @@ Result<> Applier::restore(const Overlay& overlay) {
   current_ = overlay;
   current_known_ = true;
   return {};
+}
+
+Result<std::vector<std::string>> Applier::keep_network() {
+  std::vector<std::string> out;
+  if (!current_known_) return out;
+  const auto keep = [&](std::string_view what, const auto& set) -> Result<> {
+    const std::uint64_t before = network_.written();
+    CORDON_TRY(set());
+    if (network_.written() != before)
+      out.push_back(fmt::format("{} were changed by somebody else: put back", what));
+    return {};
+  };
+  const unsigned link = tunnel_.ifindex();
+  // A route needs its source address.
+  CORDON_TRY(keep("addresses", [&] { return network_.set_addresses(link, overlay_addresses(current_)); }));
+  CORDON_TRY(keep("rules and routes of people",
+                  [&] { return network_.set_people(link, people_routing(current_, people_)); }));
+  CORDON_TRY(keep("routes", [&] { return network_.set_routes(link, overlay_routes(current_)); }));
+  return out;
+}
+
+Result<> Applier::set_people(std::vector<UidRange> people) {
+  people_ = std::move(people);
+  if (!current_known_) return {};
+  return network_.set_people(tunnel_.ifindex(), people_routing(current_, people_));
 }
 
 Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,

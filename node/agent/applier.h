@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "base/ids.h"
@@ -56,6 +57,11 @@ class Applier {
   /// After the interface was made anew, or to start from a state read from disk: tunnel and network alone.
   Result<> restore(const Overlay& overlay);
   Result<> restore() { return current_known_ ? restore(Overlay(current_)) : Result<>{}; }
+
+  /// Puts back what somebody else changed of our addresses, rules and routes; a line for each sort.
+  Result<std::vector<std::string>> keep_network();
+  /// Whose uids are people's from now on.
+  Result<> set_people(std::vector<UidRange> people);
 
   /// Where peers are reached, as the controller heard it; `begin`: handshakes with these may begin.
   Result<> set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,

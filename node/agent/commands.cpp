@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "node/agent/agent.h"
 #include "node/agent/config.h"
+#include "node/agent/controllers.h"
 #include "node/agent/guard_file.h"
 #include "node/agent/privileges.h"
 #include "node/link/enrol.h"
@@ -21,11 +22,11 @@ namespace cordon::node {
 namespace {
 
 constexpr std::string_view kCommandsArea = "node";
-constexpr int kDone = 0, kFailed = 1, kRefused = 2;
+constexpr int kExitDone = 0, kExitFailed = 1, kExitRefused = 2;
 
 int tell(const Error& error) {
   std::cerr << "cordon-node: " << error.message() << "\n";
-  return error.code == ErrorCode::invalid || error.code == ErrorCode::forbidden ? kRefused : kFailed;
+  return error.code == ErrorCode::invalid || error.code == ErrorCode::forbidden ? kExitRefused : kExitFailed;
 }
 
 std::string platform() {
@@ -115,6 +116,13 @@ Result<> enrol_now(const CommandOptions& options) {
   return {};
 }
 
+/// With the controllers that this host goes by.
+FilterConfig filter_of(const NodeConfig& config, const IdentityStore& store) {
+  FilterConfig out = filter_config(config, mounts());
+  out.controllers = Controllers::open(config.controllers, store).allowed();
+  return out;
+}
+
 Result<> serve(const NodeConfig& config) {
   remove_unfinished(config.state_directory);  // of a daemon that was killed; keys may stand in it
   const IdentityStore store(config.state_directory);
@@ -127,7 +135,7 @@ Result<> serve(const NodeConfig& config) {
   }
   CORDON_ASSIGN(const auto network, open_network());
   CORDON_ASSIGN(const auto tunnel, open_tunnel(tunnel_config(config)));
-  CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
+  CORDON_ASSIGN(const auto filter, open_filter(filter_of(config, store)));
   boost::asio::io_context io(1);
   CORDON_ASSIGN(const auto agent, Agent::open({.io = io,
                                                .config = config,
@@ -163,7 +171,7 @@ Result<> guard_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto config, prepare(options));
   CORDON_TRY(require_modest_privileges());
   CORDON_ASSIGN(const auto network, open_network());
-  FilterConfig wanted = filter_config(config, mounts());
+  FilterConfig wanted = filter_of(config, IdentityStore(config.state_directory));
   wanted.guard_sockets = true;
   CORDON_ASSIGN(const auto filter, open_filter(wanted));
   if (filter->adopted()) {
@@ -187,6 +195,7 @@ Result<> uninstall_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
   CORDON_TRY(filter->remove_all());
   GuardFile(config.state_directory).forget();
+  Controllers(config.controllers, config.state_directory).forget();
   CORDON_TRY(tunnel->remove());  // its addresses and routes go with it
   CORDON_ASSIGN(const auto network, open_network());
   CORDON_TRY(network->remove_people(config.interface));
@@ -201,7 +210,7 @@ template <class Command>
 int run(Command command, const CommandOptions& options) {
   try {
     const Result<> done = command(options);
-    return done ? kDone : tell(done.error());
+    return done ? kExitDone : tell(done.error());
   } catch (const std::exception& e) {
     return tell({.code = ErrorCode::internal, .what = e.what()});
   }

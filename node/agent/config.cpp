@@ -208,6 +208,7 @@ Result<NodeConfig> load_node_config(const std::filesystem::path& path) {
   CORDON_ASSIGN(auto config, parse_node_config(*text, path.string()));
   if (!config.people_uids) {
     CORDON_ASSIGN(config.people_uids, people_of_machine());
+    config.people_of_machine = true;
   }
   return config;
 }

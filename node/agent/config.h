@@ -40,6 +40,7 @@ struct NodeConfig {
 
   /// Uids that have no overlay without a session; none: what the machine's accounts say (people_of_machine).
   std::optional<std::vector<UidRange>> people_uids;
+  bool people_of_machine = false;  ///< they are the machine's, and followed as its accounts change
 
   std::vector<std::string> underlay_interfaces;  ///< empty: all but loopback and the overlay
   std::vector<Prefix> underlay_allow;

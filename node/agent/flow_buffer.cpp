@@ -49,7 +49,7 @@ std::optional<DenialFold::Key> DenialFold::key(const FlowEvent& event) {
   return Key{.source = event.source, .kind = event.kind, .reason = event.reason};
 }
 
-std::size_t FlowBuffer::due(BootNs now) {
+void FlowBuffer::refill(BootNs now) {
   constexpr std::size_t kAtOnce = 4'000, kPerSecond = 450;
   constexpr BootNs kSecondNs = 1'000'000'000;
   if (refilled_ == 0) allowance_ = kAtOnce;
@@ -57,16 +57,54 @@ std::size_t FlowBuffer::due(BootNs now) {
     allowance_ = std::min<BootNs>(kAtOnce, allowance_ + seconds * kPerSecond);
     refilled_ = refilled_ == 0 ? now : refilled_ + seconds * kSecondNs;
   }
-  return std::min(allowance_, events_.size());
 }
 
-void FlowBuffer::take(std::size_t most, const TimeBase& base, std::uint64_t lost_before,
-                      wire::FlowReport& report) {
-  for (std::size_t i = 0; i < most && !events_.empty(); ++i) {
-    fill(events_.pop(), base, *report.add_flows());
-    if (allowance_ > 0) --allowance_;
+void FlowBuffer::begin_session(bool acknowledged) {
+  acknowledged_ = acknowledged;
+  sent_ = 0;
+  if (acknowledged) return;
+  wire::FlowReport report;
+  for (const Sent& sent : unacked_) {
+    report.ParseFromString(sent.bytes);
+    for (const wire::Flow& flow : report.flows()) lost_ += flow.suppressed() + 1;
   }
+  unacked_.clear();
+  unacked_flows_ = 0;
+}
+
+bool FlowBuffer::again(wire::FlowReport& report) {
+  const Sent& sent = unacked_[sent_];
+  if (sent.flows > allowance_) return false;
+  report.ParseFromString(sent.bytes);
+  allowance_ -= sent.flows;
+  ++sent_;
+  return true;
+}
+
+bool FlowBuffer::next(BootNs now, const TimeBase& base, std::uint64_t lost_before, wire::FlowReport& report) {
+  refill(now);
+  if (sent_ < unacked_.size()) return again(report);
+  const std::size_t room = acknowledged_ ? most_unacked_ - std::min(most_unacked_, unacked_flows_) : kAReport;
+  const std::size_t most = std::min({kAReport, room, allowance_, events_.size()});
+  if (most == 0) return false;
+  report.Clear();
+  for (std::size_t i = 0; i < most; ++i) fill(events_.pop(), base, *report.add_flows());
   report.set_lost(lost() + lost_before);
+  allowance_ -= most;
+  if (!acknowledged_) return true;
+  report.set_sequence(next_sequence_++);
+  unacked_.push_back({.sequence = report.sequence(), .flows = most, .bytes = report.SerializeAsString()});
+  unacked_flows_ += most;
+  ++sent_;
+  return true;
+}
+
+void FlowBuffer::acked(std::uint64_t sequence) {
+  while (sent_ > 0 && unacked_.front().sequence <= sequence) {
+    unacked_flows_ -= unacked_.front().flows;
+    unacked_.pop_front();
+    --sent_;
+  }
 }
 
 }  // namespace cordon::node

@@ -38,6 +38,7 @@ class StateKeeper {
       : applier_(applier), heads_(heads), time_(time), clock_(clock) {}
 
   void set_standing(Standing standing) { standing_ = std::move(standing); }
+  const Standing& standing() const { return standing_; }
   /// What was held when the daemon ended. The kernel is the truth: it is shown, and never claimed to be held.
   void start_from(Revision revision, policy::NodeState state);
   void begin_session();

@@ -34,10 +34,11 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
   Loop(asio::io_context& io, SessionConfig config, const Clock& clock, std::function<double()> uniform,
        SessionHandler& handler)
       : io_(io),
-        config_(std::move(config)),
+        controllers_(std::move(config.controllers)),
+        limits_(config.limits),
         clock_(clock),
         handler_(handler),
-        backoff_(config_.limits.backoff, std::move(uniform)),
+        backoff_(limits_.backoff, std::move(uniform)),
         pause_(io),
         beat_(io) {}
 
@@ -75,12 +76,15 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
     if (connected()) schedule_beat();
   }
 
+  void set_controllers(std::vector<Endpoint> controllers) { controllers_ = std::move(controllers); }
+  Endpoint controller() const { return controller_; }
+
  private:
   // The coroutine holds `self`: the loop lives until it has seen `stopped_`.
   asio::awaitable<void> run(std::shared_ptr<Loop> self) {
     for (std::size_t turn = 0; !self->stopped_; ++turn) {
-      const Endpoint controller = self->config_.controllers[turn % self->config_.controllers.size()];
-      const Ended ended = co_await self->converse(controller);
+      self->controller_ = self->controllers_[turn % self->controllers_.size()];
+      const Ended ended = co_await self->converse(self->controller_);
       self->welcomed_ = false;
       self->beat_.cancel();
       self->connection_.reset();
@@ -88,7 +92,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
       self->handler_.disconnected(ended.why);
       if (self->stopped_) co_return;
       if (ended.at_once || std::exchange(self->at_once_, false)) continue;
-      const milliseconds told = std::min(ended.stay_away, self->config_.limits.most_told_wait);
+      const milliseconds told = std::min(ended.stay_away, self->limits_.most_told_wait);
       self->pause_.expires_after(std::max(self->backoff_.next(), told));
       co_await self->pause_.async_wait(asio::as_tuple(asio::use_awaitable));
     }
@@ -99,7 +103,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
     auto context = mutual_context(credentials);
     if (!context) co_return std::unexpected(context.error());
     connection_ = std::make_shared<Connection>(io_, *context);
-    auto opened = co_await connection_->open(controller, config_.limits.connect);
+    auto opened = co_await connection_->open(controller, limits_.connect);
     if (!opened) co_return opened;
     const auto ours = crypto::parse_certificate(credentials.certificate_pem);
     const auto theirs = crypto::parse_certificate(presented_leaf_pem(connection_->native()));
@@ -112,7 +116,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
     CORDON_ASSIGN(const auto ours, crypto::parse_certificate(credentials.certificate_pem));
     const Timestamp now = clock_.now();
     if (now <= ours.not_after) return false;
-    if (now <= ours.not_after + config_.limits.expired_grace) return true;
+    if (now <= ours.not_after + limits_.expired_grace) return true;
     return fail(ErrorCode::forbidden, "this device's certificate expired " + format_rfc3339(ours.not_after),
                 "enrol it again with a new token: cordon-node enrol");
   }
@@ -121,7 +125,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
     auto credentials = handler_.credentials();
     if (!credentials) co_return Ended{.why = credentials.error()};
     const auto expired = certificate_expired(*credentials);
-    if (!expired) co_return Ended{.why = expired.error(), .stay_away = config_.limits.most_told_wait};
+    if (!expired) co_return Ended{.why = expired.error(), .stay_away = limits_.most_told_wait};
     const auto opened = co_await open(controller, *credentials);
     if (!opened) {
       if (connection_) connection_->close();
@@ -135,7 +139,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
     auto request = handler_.renewal();
     if (!request) co_return Ended{.why = request.error()};
     connection_->send(*request);
-    auto answer = co_await connection_->read(config_.limits.answer);
+    auto answer = co_await connection_->read(limits_.answer);
     connection_->close();
     if (!answer) co_return Ended{.why = answer.error()};
     if (answer->body_case() != wire::ToNode::kRenewed) co_return refusal(*answer);
@@ -152,7 +156,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
     const BootNs sent = clock_.boot_ns();
     hello.mutable_hello()->set_sent_boot_ns(sent);
     connection_->send(hello);
-    auto answer = co_await connection_->read(config_.limits.answer);
+    auto answer = co_await connection_->read(limits_.answer);
     if (!answer) co_return Ended{.why = answer.error()};
     if (answer->body_case() != wire::ToNode::kWelcome) {
       connection_->close();
@@ -175,7 +179,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
     handler_.connected(welcome.welcome(), sent);
     Ended ended;
     while (!stopped_) {
-      auto message = co_await connection_->read(std::max(config_.limits.least_silence, interval_ * 3));
+      auto message = co_await connection_->read(std::max(limits_.least_silence, interval_ * 3));
       if (!message) {
         ended.why = message.error();
         break;
@@ -187,7 +191,7 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
       if (!stopped_) handler_.received(*message);
     }
     connection_->close();
-    if (std::chrono::steady_clock::now() - since >= config_.limits.settled) backoff_.reset();
+    if (std::chrono::steady_clock::now() - since >= limits_.settled) backoff_.reset();
     co_return ended;
   }
 
@@ -210,7 +214,9 @@ class Session::Loop : public std::enable_shared_from_this<Session::Loop> {
   }
 
   asio::io_context& io_;
-  const SessionConfig config_;
+  std::vector<Endpoint> controllers_;
+  Endpoint controller_;
+  const SessionLimits limits_;
   const Clock& clock_;
   SessionHandler& handler_;
   Backoff backoff_;
@@ -243,6 +249,12 @@ void Session::beat() {
 }
 void Session::set_heartbeat_interval(milliseconds interval) {
   loop_->set_interval(interval);
+}
+void Session::set_controllers(std::vector<Endpoint> controllers) {
+  loop_->set_controllers(std::move(controllers));
+}
+Endpoint Session::controller() const {
+  return loop_->controller();
 }
 void Session::reconnect() {
   loop_->reconnect();

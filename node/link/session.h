@@ -84,6 +84,10 @@ class Session {
   void beat();
   /// Heartbeats come at least this often from now on.
   void set_heartbeat_interval(std::chrono::milliseconds interval);
+  /// Where to look from the next try on; one at least.
+  void set_controllers(std::vector<Endpoint> controllers);
+  /// Where the controller of this session, or of the last try, is.
+  Endpoint controller() const;
   /// Lets the connection go and comes back at once, with the newest certificate.
   void reconnect();
 

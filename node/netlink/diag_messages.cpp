@@ -107,13 +107,4 @@ Result<DiagSocket> parse_diag(ByteView payload, std::uint8_t protocol) {
   return out;
 }
 
-bool matches(const DiagPattern& pattern, const DiagSocket& socket) {
-  const auto address = [](const Address& wanted, const Address& is) {
-    return wanted.is_unspecified() || wanted == is;
-  };
-  const auto port = [](std::uint16_t wanted, std::uint16_t is) { return wanted == 0 || wanted == is; };
-  return address(pattern.local, socket.local) && address(pattern.remote, socket.remote) &&
-         port(pattern.local_port, socket.local_port) && port(pattern.remote_port, socket.remote_port);
-}
-
 }  // namespace cordon::node::netlink

@@ -19,17 +19,10 @@ struct DiagSocket {
   Bytes id;
 };
 
-/// Which sockets are meant: an unspecified address or a port 0 stands for any.
-struct DiagPattern {
-  Address local, remote;
-  std::uint16_t local_port = 0, remote_port = 0;
-};
-
 /// Connected ones only: never a listener, never a UDP socket that is open to all (WireGuard's is such a one).
 /// The kernel leaves out those of which no end lies in `within`, unless that is empty.
 Message diag_dump(std::uint8_t family, std::uint8_t protocol, const std::vector<Prefix>& within);
 Message diag_destroy(const DiagSocket& socket);
 Result<DiagSocket> parse_diag(ByteView payload, std::uint8_t protocol);
-bool matches(const DiagPattern& pattern, const DiagSocket& socket);
 
 }  // namespace cordon::node::netlink

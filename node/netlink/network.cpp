@@ -77,9 +77,16 @@ class KernelNetwork final : public Network {
     };
     for (const Route& route : want) {
       if (held.contains(route)) continue;
-      CORDON_TRY(tell(netlink::route_put(ifindex, route, same_destination(held, route)),
-                      fmt::format("adding route {} with source {} into interface '{}'",
-                                  route.destination.to_string(), route.source.to_string(), link.name)));
+      const std::string asked =
+          fmt::format("adding route {} with source {} into interface '{}'", route.destination.to_string(),
+                      route.source.to_string(), link.name);
+      const auto put = [&](bool replace, int accepted) {
+        return tell(netlink::route_put(ifindex, route, replace), asked, accepted);
+      };
+      const std::uint64_t before = written_;
+      const bool replaces = same_destination(held, route);
+      CORDON_TRY(put(replaces, replaces ? 0 : EEXIST));
+      if (written_ == before) CORDON_TRY(put(true, 0));  // somebody else's stands in its place
     }
     for (const Route& route : held) {
       if (same_destination(want, route)) continue;
@@ -93,11 +100,15 @@ class KernelNetwork final : public Network {
 
   Result<> set_people(unsigned ifindex, const PeopleRouting& wanted) override {
     CORDON_ASSIGN(auto link, link_of(ifindex));
-    return netlink::route_people(route_, ifindex, link.name, wanted);
+    CORDON_ASSIGN(const std::size_t steps, netlink::route_people(route_, ifindex, link.name, wanted));
+    written_ += steps;
+    return {};
   }
 
   Result<> remove_people(std::string_view interface) override {
-    return netlink::unroute_people(route_, interface);
+    CORDON_ASSIGN(const std::size_t steps, netlink::unroute_people(route_, interface));
+    written_ += steps;
+    return {};
   }
 
   Result<std::uint32_t> route_mtu(const Address& destination) const override {
@@ -111,24 +122,6 @@ class KernelNetwork final : public Network {
       return link.mtu_bytes;
     }
     return fail(ErrorCode::protocol, asked + ": no answer");
-  }
-
-  Result<std::size_t> destroy_sockets(const Address& local, const Address& remote, std::uint8_t protocol,
-                                      std::uint16_t local_port, std::uint16_t remote_port) override {
-    if (local.is_unspecified() && remote.is_unspecified()) {
-      return fail(ErrorCode::invalid, "refusing to destroy sockets without an address");
-    }
-    const netlink::DiagPattern pattern{
-        .local = local, .remote = remote, .local_port = local_port, .remote_port = remote_port};
-    std::size_t gone = 0;
-    for (std::uint8_t p : {IPPROTO_TCP, IPPROTO_UDP}) {
-      if (protocol != 0 && protocol != p) continue;
-      for (std::uint8_t family : {AF_INET, AF_INET6}) {
-        CORDON_ASSIGN(auto count, destroy_matching(pattern, family, p));
-        gone += count;
-      }
-    }
-    return gone;
   }
 
   Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>& within) const override {
@@ -169,6 +162,7 @@ class KernelNetwork final : public Network {
     return gone;
   }
 
+  std::uint64_t written() const override { return written_; }
   int monitor_fd() const override { return monitor_.fd(); }
   NetworkChanges drain() override { return monitor_.drain(); }
 
@@ -182,10 +176,12 @@ class KernelNetwork final : public Network {
   /// `accepted`: an errno that means that it is so already.
   Result<> tell(const Message& message, std::string_view asked, int accepted = 0) {
     auto replies = route_.query(message);
-    if (!replies && (accepted == 0 || replies.error().number != accepted)) {
-      return std::unexpected(to_error(replies.error(), asked));
+    if (replies) {
+      ++written_;
+      return {};
     }
-    return {};
+    if (accepted != 0 && replies.error().number == accepted) return {};
+    return std::unexpected(to_error(replies.error(), asked));
   }
 
   Result<Link> link_of(unsigned ifindex) const {
@@ -229,31 +225,9 @@ class KernelNetwork final : public Network {
     return out;
   }
 
-  Result<std::size_t> destroy_matching(const netlink::DiagPattern& pattern, std::uint8_t family,
-                                       std::uint8_t protocol) {
-    auto replies = diag_.query(netlink::diag_dump(family, protocol, {}));
-    if (!replies) {
-      if (replies.error().number == ENOENT) return 0;  // no such protocol in this kernel
-      return std::unexpected(to_error(replies.error(), "listing sockets"));
-    }
-    std::size_t gone = 0;
-    for (const Reply& reply : *replies) {
-      CORDON_ASSIGN(auto socket, netlink::parse_diag(reply.payload, protocol));
-      if (!netlink::matches(pattern, socket)) continue;
-      auto destroyed = diag_.query(netlink::diag_destroy(socket));
-      if (destroyed)
-        ++gone;
-      else if (destroyed.error().number != ENOENT) {  // ENOENT: it closed by itself meanwhile
-        return std::unexpected(
-            to_error(destroyed.error(), fmt::format("destroying the socket {} to {}",
-                                                    socket.local.to_string(), socket.remote.to_string())));
-      }
-    }
-    return gone;
-  }
-
   mutable Socket route_, diag_;  // asking doesn't change what they stand for
   netlink::Monitor monitor_;
+  std::uint64_t written_ = 0;
 };
 
 }  // namespace

@@ -85,11 +85,6 @@ class Network {
   virtual Result<> remove_people(std::string_view interface) = 0;
   /// MTU of the route to an underlay address; for the tunnel's MTU (this less 80, at least 1280).
   virtual Result<std::uint32_t> route_mtu(const Address& destination) const = 0;
-  /// Destroys this host's sockets that match (SOCK_DESTROY): a connected socket with that local or remote
-  /// overlay address; never a listener. How many went.
-  virtual Result<std::size_t> destroy_sockets(const Address& local, const Address& remote,
-                                              std::uint8_t protocol, std::uint16_t local_port,
-                                              std::uint16_t remote_port) = 0;
   /// Connected TCP and UDP sockets of which one end lies in `within` (none named: all); no listener, no UDP
   /// socket that is open to all (WireGuard's is such a one). Any thread may ask, one at a time and not while
   /// another destroys.
@@ -97,8 +92,10 @@ class Network {
   /// Destroys these (SOCK_DESTROY): whoever waits on one is told at once. How many were still there; the
   /// first that can't be is an error, after the others were tried.
   virtual Result<std::size_t> destroy(const std::vector<HostSocket>& sockets) = 0;
-  /// Readable when links, addresses or routes changed; `drain` empties it and says whether anything changed
-  /// (an overflow counts as a change).
+  /// Changes of links, addresses, rules and routes that this has made so far.
+  virtual std::uint64_t written() const = 0;
+  /// Readable when links, addresses, rules or routes changed; `drain` empties it and says what changed (an
+  /// overflow counts as a change).
   virtual int monitor_fd() const = 0;
   virtual NetworkChanges drain() = 0;
 };

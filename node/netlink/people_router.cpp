@@ -66,8 +66,8 @@ PeopleMessage people_message(const PeopleStep& step, unsigned ifindex) {
 
 }  // namespace
 
-Result<> route_people(Socket& socket, unsigned ifindex, std::string_view interface,
-                      const PeopleRouting& wanted) {
+Result<std::size_t> route_people(Socket& socket, unsigned ifindex, std::string_view interface,
+                                 const PeopleRouting& wanted) {
   const std::uint32_t block = table_block(interface);
   HeldPeople held;
   for (const std::uint8_t family : {AF_INET, AF_INET6}) {
@@ -75,16 +75,23 @@ Result<> route_people(Socket& socket, unsigned ifindex, std::string_view interfa
     if (ifindex != 0) CORDON_TRY(read_people_routes(socket, family, ifindex, block, held.routes));
   }
   CORDON_ASSIGN(const auto steps, plan_people(held, wanted, block));
-  for (const PeopleStep& step : steps) {
-    const PeopleMessage next = people_message(step, ifindex);
-    const auto done = socket.query(next.message);
+  std::size_t changes = 0;
+  for (PeopleStep step : steps) {
+    PeopleMessage next = people_message(step, ifindex);
+    auto done = socket.query(next.message);
+    if (!done && done.error().number == EEXIST && step.kind == PeopleChange::add_route) {
+      step.kind = PeopleChange::replace_route;  // somebody else's stands in its place
+      next = people_message(step, ifindex);
+      done = socket.query(next.message);
+    }
     if (!done && done.error().number != next.accepted)
       return std::unexpected(to_error(done.error(), next.asked));
+    changes += done.has_value();
   }
-  return {};
+  return changes;
 }
 
-Result<> unroute_people(Socket& socket, std::string_view interface) {
+Result<std::size_t> unroute_people(Socket& socket, std::string_view interface) {
   return route_people(socket, 0, interface, {});
 }
 

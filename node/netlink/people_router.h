@@ -9,10 +9,10 @@
 
 namespace cordon::node::netlink {
 
-/// Asked for what is there, nothing is written.
-Result<> route_people(Socket& socket, unsigned ifindex, std::string_view interface,
-                      const PeopleRouting& wanted);
+/// How many changes it took: asked for what is there, nothing is written.
+Result<std::size_t> route_people(Socket& socket, unsigned ifindex, std::string_view interface,
+                                 const PeopleRouting& wanted);
 /// All rules of that interface's block; its tables go with the interface.
-Result<> unroute_people(Socket& socket, std::string_view interface);
+Result<std::size_t> unroute_people(Socket& socket, std::string_view interface);
 
 }  // namespace cordon::node::netlink

@@ -91,6 +91,24 @@ TEST_P(ContainTest, WireguardTalksToItsPeers) {
   expect_both(tunnel, dropped("host isolated"));
 }
 
+TEST_P(ContainTest, ControllersAreThoseThatWereToldLast) {
+  write();
+  const Flow answers = from_outside(40000, 7443);
+  const auto both_ways = [&](const Verdict& verdict) {
+    EXPECT_EQ(leaves(tcp(answers.reversed(), kSyn)), verdict);
+    EXPECT_EQ(arrives(tcp(answers, kAck)), verdict);
+  };
+  both_ways(dropped("host isolated"));
+  ASSERT_TRUE(filter_->set_controllers({Endpoint{outside(), 7443}, Endpoint{outside(), 443}}));
+  both_ways(passed());
+  EXPECT_EQ(leaves(tcp(from_outside(40000, 7444).reversed(), kSyn)), dropped("host isolated"));
+  update(true);  // another state leaves them
+  both_ways(passed());
+  ASSERT_TRUE(filter_->set_controllers({Endpoint{outside(), 443}}));
+  both_ways(dropped("host isolated"));
+  EXPECT_EQ(leaves(tcp(from_outside(40000, 443).reversed(), kSyn)), passed());
+}
+
 TEST_P(ContainTest, APeerThatMovedMayBeginAHandshake) {
   write();
   const Flow tunnel = from_outside(51820, 40000);

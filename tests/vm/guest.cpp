@@ -356,8 +356,11 @@ void filtered(Perimeter& all) {
   int open_connection = -1;
   report(try_connect(all.web, all.ledger.overlay.v6, kAllowed, kPatienceMs, &open_connection) == 0,
          "a connection stays open");
-  const auto gone =
-      all.web.network->destroy_sockets(all.web.overlay.v6, all.ledger.overlay.v6, IPPROTO_TCP, 0, kAllowed);
+  std::vector<HostSocket> sockets = all.web.network->connected_sockets().value_or({});
+  std::erase_if(sockets, [&](const HostSocket& socket) {
+    return socket.protocol != IPPROTO_TCP || socket.remote != Endpoint{all.ledger.overlay.v6, kAllowed};
+  });
+  const auto gone = all.web.network->destroy(sockets);
   report(gone && *gone >= 1, "it is destroyed (SOCK_DESTROY)");  // with what the closed ones left behind
   char byte;
   report(recv(open_connection, &byte, 1, 0) < 0 && errno == ECONNABORTED, "and its owner is told");

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <string>
 #include <vector>
@@ -83,11 +84,15 @@ class FakeFilter : public Filter {
   }
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override {
     ends = endpoints;
-    return {};
     return ends_broken ? fail(ErrorCode::exhausted, "there is no room") : Result<>{};
   }
   Result<> set_controllers(const std::vector<Endpoint>& endpoints) override {
     controllers = endpoints;
+    return {};
+  }
+  Result<> set_people(const std::vector<UidRange>& ranges, const policy::NodeState&) override {
+    people = ranges;
+    return step("filter.people");
   }
   bool contained() const override { return held.settings() != nullptr && held.settings()->isolated; }
   bool adopted() const override { return false; }
@@ -145,7 +150,7 @@ class FakeTunnel : public Tunnel {
  public:
   explicit FakeTunnel(Steps& steps) : steps_(steps) {}
   Backend backend() const override { return Backend::userspace; }
-  unsigned ifindex() const override { return 42; }
+  unsigned ifindex() const override { return index; }
   Result<> set_private_key(const WireguardKey&) override {
     steps_.push_back("tunnel.key");
     return {};
@@ -190,6 +195,7 @@ class FakeTunnel : public Tunnel {
   Result<bool> supervise() override { return std::exchange(died, false); }
   Result<> remove() override { return {}; }
 
+  unsigned index = 42;
   std::vector<Peer> held;
   std::set<WireguardKey> silent;  ///< peers that nothing was heard of
   WireguardKey private_key{};
@@ -222,6 +228,7 @@ class FakeNetwork : public Network {
       text += fmt::format(" {} src {}", route.destination.to_string(), route.source.to_string());
     steps_.push_back(fmt::format("network.routes{}", text));
     if (routes_broken) return fail(ErrorCode::io, "no such route");
+    if (wanted != routes || tampered.exchange(false)) ++written_;
     routes = wanted;
     return {};
   }
@@ -236,12 +243,7 @@ class FakeNetwork : public Network {
   }
   Result<> remove_people(std::string_view) override { return {}; }
   Result<std::uint32_t> route_mtu(const Address&) const override { return underlay_mtu; }
-  Result<std::size_t> destroy_sockets(const Address& local, const Address& remote, std::uint8_t,
-                                      std::uint16_t, std::uint16_t) override {
-    steps_.push_back(remote == Address{} ? fmt::format("network.destroy {}", local.to_string())
-                                         : fmt::format("network.destroy to {}", remote.to_string()));
-    return std::size_t{1};
-  }
+  std::uint64_t written() const override { return written_; }
   Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>&) const override {
     return sockets;
   }
@@ -254,7 +256,7 @@ class FakeNetwork : public Network {
   int monitor_fd() const override { return pipe.readable(); }
   NetworkChanges drain() override {
     pipe.drain();
-    return true;
+    return {.any = true, .links = true, .links_here = {}};
   }
 
   std::vector<Link> all{{.index = 1, .name = "lo", .up = true, .loopback = true},
@@ -267,10 +269,12 @@ class FakeNetwork : public Network {
   PeopleRouting people;
   std::uint32_t mtu = 0, underlay_mtu = 1500;
   bool routes_broken = false;
+  std::atomic<bool> tampered = false;  ///< somebody else changed the routes
   Pipe pipe;
 
  private:
   Steps& steps_;
+  std::uint64_t written_ = 0;
 };
 
 }  // namespace cordon::node::test

@@ -1,69 +1,29 @@
 // The agent's part in turning WireGuard keys, against a controller over real TLS.
 
-#include <gtest/gtest.h>
-
-#include "node/agent/agent.h"
 #include "proto/features.h"
-#include "tests/unit/node/agent_fakes.h"
-#include "tests/unit/node/link_fake_controller.h"
-#include "tests/unit/node/link_pki.h"
-#include "tests/unit/node/link_temporary.h"
+#include "tests/support/agent_rig.h"
 
 namespace cordon::node {
 namespace agent_keys_test {
 
-using std::chrono::milliseconds;
 using test::FakeLink;
 
-class AgentKeys : public ::testing::Test {
+class AgentKeys : public test::AgentRig {
  protected:
   AgentKeys() {
     const Keys keys = store.load_or_make_keys().value();
     first = std::string(as_text(crypto::wireguard_public(keys.wireguard)));
-    const std::string csr = crypto::make_csr(keys.device, "trader").value();
-    EXPECT_TRUE(store.save({.device = DeviceId{"trader"},
-                            .certificate_pem = pki.device(csr, "trader", std::chrono::hours(24), {}),
-                            .trust_pem = pki.root_pem}));
   }
 
   void run(test::FakeController::Script script) {
-    controller.emplace(pki.chain(), pki.server_key.to_pem(), pki.root_pem, std::move(script));
-    config.controllers = {controller->endpoint()};
-    config.run_directory = directory.path();
-    auto opened = Agent::open({.io = io,
-                               .config = config,
-                               .store = store,
-                               .filter = filter,
-                               .tunnel = tunnel,
-                               .network = network,
-                               .clock = system_clock(),
-                               .uniform = [] { return 0.5; },
-                               .boot_id = "boot"});
-    ASSERT_TRUE(opened) << opened.error().message();
-    agent = std::move(*opened);
-    ASSERT_TRUE(agent->start());
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (!done && std::chrono::steady_clock::now() < end) {
-      io.run_for(milliseconds(5));
-      io.restart();
-    }
-    EXPECT_TRUE(done);
-    agent->stop();
+    enrolled();
+    serve(std::move(script));
+    run_agent();
+    EXPECT_TRUE(until([this] { return done.load(); }));
+    finish();
   }
 
-  bool welcome(FakeLink& link, bool with_keys) {
-    const auto hello = link.read();
-    if (!hello || !hello->has_hello()) return false;
-    wire::ToNode out;
-    auto& body = *out.mutable_welcome();
-    body.set_controller("controller-1");
-    if (with_keys) body.add_features(std::string(wire::kFeatureKeys1));
-    body.set_echo_boot_ns(hello->hello().sent_boot_ns());
-    body.set_controller_time_us(to_us(system_clock().now()));
-    body.set_heartbeat_interval_ms(500);
-    *body.mutable_head() = pki.head(1);
-    return link.send(out);
-  }
+  bool welcome_to_keys(FakeLink& link) { return welcome(link, 1, {wire::kFeatureKeys1}); }
 
   static std::optional<wire::TunnelKeys> told(FakeLink& link) {
     while (const auto message = link.read())
@@ -76,25 +36,14 @@ class AgentKeys : public ::testing::Test {
     link.send(out);
   }
 
-  test::Pki pki;
-  test::TemporaryDirectory directory;
-  IdentityStore store{directory.path()};
-  test::Steps steps;
-  test::FakeFilter filter{steps};
-  test::FakeTunnel tunnel{steps};
-  test::FakeNetwork network{steps};
-  NodeConfig config;
-  boost::asio::io_context io;
   std::string first;  ///< public
   std::atomic<bool> done = false;
-  std::optional<test::FakeController> controller;
-  std::unique_ptr<Agent> agent;
 };
 
 TEST_F(AgentKeys, TurnWhenTheControllerSaysSoAndAreToldEachTime) {
   const std::string peer(32, '\x05'), secret(32, '\x06');
   run([&](FakeLink& link) {
-    if (!welcome(link, true)) return;
+    if (!welcome_to_keys(link)) return;
     const auto at_first = told(link);
     if (!at_first) return;
     EXPECT_EQ(at_first->public_key(), first);
@@ -128,7 +77,7 @@ TEST_F(AgentKeys, TurnWhenTheControllerSaysSoAndAreToldEachTime) {
 
 TEST_F(AgentKeys, TurnNoSoonerThanPeersAreReadyWhateverTheTickDoes) {
   run([&](FakeLink& link) {
-    if (!welcome(link, true) || !told(link)) return;
+    if (!welcome_to_keys(link) || !told(link)) return;
     // Together longer than two ticks are apart, so that one comes between an order and its turn.
     for (int turn = 0; turn < 8; ++turn) {
       order(link, "");
@@ -149,7 +98,7 @@ TEST_F(AgentKeys, TurnNoSoonerThanPeersAreReadyWhateverTheTickDoes) {
 TEST_F(AgentKeys, AreMadeWhenTheyHaveServedTheirTime) {
   config.rotate_keys = Seconds{0};
   run([&](FakeLink& link) {
-    if (!welcome(link, true)) return;
+    if (!welcome_to_keys(link)) return;
     while (const auto keys = told(link)) {
       if (keys->next_public_key().empty()) continue;
       EXPECT_EQ(keys->public_key(), first);
@@ -162,7 +111,7 @@ TEST_F(AgentKeys, AreMadeWhenTheyHaveServedTheirTime) {
 TEST_F(AgentKeys, AreNoMatterForAControllerThatKnowsNothingOfThem) {
   config.rotate_keys = Seconds{0};
   run([&](FakeLink& link) {
-    if (!welcome(link, false)) return;
+    if (!welcome(link)) return;
     int beats = 0;
     while (const auto message = link.read()) {
       EXPECT_FALSE(message->has_tunnel_keys());

@@ -25,7 +25,7 @@ FlowEvent event(FlowEvent::Kind kind, unsigned source, std::uint64_t suppressed 
 }
 
 TEST(FlowBuffer, AFloodOfDenialsIsCountedBySourceAndKeepsWhatIsOpened) {
-  FlowBuffer buffer(100);
+  FlowBuffer buffer(1, 100);
   buffer.add(event(FlowEvent::Kind::opened, 9));
   std::map<std::string, std::uint64_t> happened, told;
   for (unsigned i = 0; i < 50'000; ++i) {
@@ -36,7 +36,7 @@ TEST(FlowBuffer, AFloodOfDenialsIsCountedBySourceAndKeepsWhatIsOpened) {
   EXPECT_LE(buffer.size(), 101u);
   EXPECT_EQ(buffer.lost(), 0u);
   wire::FlowReport report;
-  buffer.take(1'000, kBase, 3, report);
+  ASSERT_TRUE(buffer.next(5 * kSecond, kBase, 3, report));
   EXPECT_EQ(report.flows(0).kind(), wire::Flow::OPENED);
   EXPECT_EQ(report.lost(), 3u) << "by the kernel";
   for (const wire::Flow& flow : report.flows())
@@ -45,14 +45,19 @@ TEST(FlowBuffer, AFloodOfDenialsIsCountedBySourceAndKeepsWhatIsOpened) {
 }
 
 TEST(FlowBuffer, SendsNoFasterThanTheControllerTakes) {
-  FlowBuffer buffer(16'000);
+  FlowBuffer buffer(1, 16'000);
   for (unsigned i = 0; i < 16'000; ++i) buffer.add(event(FlowEvent::Kind::opened, i % 250));
   std::uint64_t sent = 0;
   const auto send = [&](BootNs now) {
     wire::FlowReport report;
-    buffer.take(buffer.due(now), kBase, 0, report);
-    sent += static_cast<std::uint64_t>(report.flows_size());
-    return static_cast<std::size_t>(report.flows_size());
+    std::size_t flows = 0;
+    while (buffer.next(now, kBase, 0, report)) {
+      EXPECT_EQ(report.sequence(), 0u) << "no ack is wanted";
+      EXPECT_LE(report.flows_size(), 512);
+      flows += static_cast<std::size_t>(report.flows_size());
+    }
+    sent += flows;
+    return flows;
   };
   EXPECT_EQ(send(5 * kSecond), 4'000u);
   EXPECT_EQ(send(5 * kSecond), 0u);
@@ -62,6 +67,70 @@ TEST(FlowBuffer, SendsNoFasterThanTheControllerTakes) {
   EXPECT_EQ(send(9 * kSecond), 450u) << "halves of a second are not lost";
   EXPECT_EQ(send(1'000 * kSecond), 4'000u);
   EXPECT_EQ(sent + buffer.size(), 16'000u);
+}
+
+TEST(FlowBuffer, WhatWasNotAckedIsSentAgainInTheNextSession) {
+  FlowBuffer buffer(1'000, 2'000);
+  buffer.begin_session(true);
+  for (unsigned i = 0; i < 1'200; ++i) buffer.add(event(FlowEvent::Kind::opened, i % 250));
+  wire::FlowReport report;
+  std::vector<std::string> sent;
+  while (buffer.next(5 * kSecond, kBase, 0, report)) sent.push_back(report.SerializeAsString());
+  ASSERT_EQ(sent.size(), 3u);
+  EXPECT_EQ(report.sequence(), 1'002u);
+  buffer.acked(1'000);
+  EXPECT_FALSE(buffer.next(5 * kSecond, kBase, 0, report)) << "not in the same session";
+  buffer.begin_session(true);
+  buffer.add(event(FlowEvent::Kind::opened, 9));
+  for (const std::size_t again : {1u, 2u}) {
+    ASSERT_TRUE(buffer.next(9 * kSecond, kBase, 0, report));
+    EXPECT_EQ(report.SerializeAsString(), sent[again]);
+  }
+  ASSERT_TRUE(buffer.next(9 * kSecond, kBase, 0, report));
+  EXPECT_EQ(report.sequence(), 1'003u);
+  buffer.acked(1'003);
+  buffer.begin_session(true);
+  EXPECT_FALSE(buffer.next(9 * kSecond, kBase, 0, report));
+  EXPECT_EQ(buffer.lost(), 0u);
+}
+
+TEST(FlowBuffer, AnAckOfTheLastSessionsReportsCountsOnlyWhenTheyWereSentInThisOne) {
+  FlowBuffer buffer(1);
+  buffer.begin_session(true);
+  buffer.add(event(FlowEvent::Kind::opened, 9));
+  wire::FlowReport report;
+  ASSERT_TRUE(buffer.next(5 * kSecond, kBase, 0, report));
+  buffer.begin_session(true);
+  buffer.acked(1);
+  EXPECT_TRUE(buffer.next(5 * kSecond, kBase, 0, report));
+}
+
+TEST(FlowBuffer, PastTheWindowEventsWaitInTheirPlacesAndWhatHasNoneIsCounted) {
+  FlowBuffer buffer(1, 1'000, 600);
+  buffer.begin_session(true);
+  wire::FlowReport report;
+  for (unsigned i = 0; i < 700; ++i) buffer.add(event(FlowEvent::Kind::opened, i % 250));
+  int flows = 0;
+  while (buffer.next(5 * kSecond, kBase, 0, report)) flows += report.flows_size();
+  EXPECT_EQ(flows, 600);
+  for (unsigned i = 0; i < 1'000; ++i) buffer.add(event(FlowEvent::Kind::opened, i % 250));
+  EXPECT_EQ(buffer.lost(), 100u);
+  buffer.acked(1);
+  ASSERT_TRUE(buffer.next(5 * kSecond, kBase, 7, report));
+  EXPECT_EQ(report.flows_size(), 512);
+  EXPECT_EQ(report.lost(), 107u) << "with the kernel's";
+}
+
+TEST(FlowBuffer, WhatAnOlderControllerMayOrMayNotHaveIsCountedAsLost) {
+  FlowBuffer buffer(1);
+  buffer.begin_session(true);
+  buffer.add(event(FlowEvent::Kind::denied, 1, 4));
+  buffer.add(event(FlowEvent::Kind::opened, 2));
+  wire::FlowReport report;
+  ASSERT_TRUE(buffer.next(5 * kSecond, kBase, 0, report));
+  buffer.begin_session(false);
+  EXPECT_EQ(buffer.lost(), 6u);
+  EXPECT_FALSE(buffer.next(5 * kSecond, kBase, 0, report));
 }
 
 }  // namespace flow_buffer_test

@@ -5,6 +5,7 @@
 
 #include "base/crypto.h"
 #include "base/time.h"
+#include "proto/codec.h"
 #include "proto/cordon.pb.h"
 #include "proto/receipt.h"
 
@@ -54,6 +55,16 @@ struct Pki {
     wire::SignedHead out;
     out.set_revision(revision);
     out.set_hash(hash.data(), hash.size());
+    out.set_signature(signature.data(), signature.size());
+    out.set_signer_pem(server_pem + intermediate_pem);
+    return out;
+  }
+
+  wire::Controllers controllers(const std::vector<Endpoint>& endpoints) const {
+    wire::Controllers out;
+    for (const Endpoint& endpoint : endpoints) wire::encode_endpoint(endpoint, out.add_endpoints());
+    out.set_at_us(to_us(now));
+    const Bytes signature = server_key.sign(wire::controllers_text(from_us(to_us(now)), endpoints));
     out.set_signature(signature.data(), signature.size());
     out.set_signer_pem(server_pem + intermediate_pem);
     return out;

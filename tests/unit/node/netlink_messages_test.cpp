@@ -217,20 +217,5 @@ TEST(NetlinkMessage, NestsReadBack) {
   EXPECT_EQ(link->kind, "wireguard");
 }
 
-TEST(DiagPattern, UnspecifiedStandsForAny) {
-  const DiagSocket socket{.family = 2,
-                          .protocol = 6,
-                          .state = 1,
-                          .local = address("100.64.0.1"),
-                          .remote = address("100.64.0.2"),
-                          .local_port = 40000,
-                          .remote_port = 5432};
-  EXPECT_TRUE(matches({.local = address("100.64.0.1")}, socket));
-  EXPECT_TRUE(matches({.remote = address("100.64.0.2"), .remote_port = 5432}, socket));
-  EXPECT_FALSE(matches({.local = address("100.64.0.2")}, socket));
-  EXPECT_FALSE(matches({.remote = address("100.64.0.2"), .remote_port = 443}, socket));
-  EXPECT_FALSE(matches({.remote = address("100.64.0.2"), .local_port = 5432}, socket));
-}
-
 }  // namespace netlink_messages_test
 }  // namespace cordon::node::netlink

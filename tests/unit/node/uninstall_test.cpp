@@ -68,7 +68,7 @@ flows = 4096
     ASSERT_TRUE(write_file(directory_ / "run" / "node.sock", "", 0666));
   }
 
-  test::TempDir directory_;
+  cordon::test::TempDir directory_;
   const std::filesystem::path file_ = directory_ / "node.toml";
   const std::filesystem::path pins_ = fmt::format("/sys/fs/bpf/cordon-test/uninstall-{}", getpid());
   const std::string interface_ = fmt::format("u-{}", getpid() % 10'000'000);
