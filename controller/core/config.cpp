@@ -240,6 +240,19 @@ std::vector<Field> Parser::root_fields() {
     c.advertise_addresses.push_back(parsed);
     return {};
   };
+  const auto reached = [&c](const std::string& value) -> Result<> {
+    constexpr std::size_t kMostEndpoints = 32;
+    CORDON_ASSIGN(const Endpoint parsed, Endpoint::parse(value));
+    if (parsed.port == 0 || parsed.address.is_unspecified())
+      return fail(ErrorCode::invalid, fmt::format("\"{}\" is nowhere", value),
+                  "such as \"203.0.113.1:7443\"");
+    if (std::ranges::find(c.advertise_nodes, parsed) != c.advertise_nodes.end())
+      return fail(ErrorCode::invalid, fmt::format("\"{}\" is there twice", value));
+    if (c.advertise_nodes.size() == kMostEndpoints)
+      return fail(ErrorCode::invalid, fmt::format("more than {} endpoints", kMostEndpoints));
+    c.advertise_nodes.push_back(parsed);
+    return {};
+  };
   const auto v4 = [&c](const std::string& value) -> Result<> {
     CORDON_ASSIGN(c.overlay_v4, overlay_prefix(value, "100.64.0.0/10", 10, 24));
     return {};
@@ -264,7 +277,7 @@ std::vector<Field> Parser::root_fields() {
       path("run_directory", c.run_directory),
       section("listen",
               {text("nodes", endpoint_into(c.listen_nodes)), text("api", endpoint_into(c.listen_api))}),
-      section("advertise", {texts("names", dns_name), texts("addresses", address)}),
+      section("advertise", {texts("names", dns_name), texts("addresses", address), texts("nodes", reached)}),
       section("overlay", {text("v4", v4), text("v6", v6)}),
       section("leases", {text("node", lease)}),
       section("sessions", {duration("longest", c.session_longest)}),

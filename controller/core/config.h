@@ -23,6 +23,8 @@ struct ControllerConfig {
   Endpoint listen_api{Address{}, 8443};
   std::vector<std::string> advertise_names;
   std::vector<Address> advertise_addresses;
+  std::vector<Endpoint>
+      advertise_nodes;  ///< where nodes reach the controllers; empty: the addresses and the port above
   // Settled at the first start.
   std::optional<Prefix> overlay_v4;   ///< none: 100.64.0.0/10
   std::optional<Prefix> overlay_v6;   ///< none: a random ULA /48 at first start

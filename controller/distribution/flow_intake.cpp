@@ -73,8 +73,32 @@ FlowRecord FlowIntake::resolve(const DeviceId& node, const wire::Flow& flow, con
   return out;
 }
 
-void FlowIntake::take(const DeviceId& node, const wire::FlowReport& report, const AddressBook& book,
-                      const policy::World& world) {
+FlowIntake::FlowIntake(Flows& store, Metrics& metrics, const Clock& clock, const DistributionLimits& limits)
+    : store_(store), metrics_(metrics), clock_(clock), by_node_(limits.flows) {
+  for (const FlowMark& mark : store.marks())
+    taken_[mark.node] = {.boot = mark.boot, .taken = mark.sequence, .kept = mark.sequence};
+}
+
+bool FlowIntake::kept(const FlowMark& mark) {
+  const auto found = taken_.find(mark.node);
+  if (found == taken_.end() || found->second.boot != mark.boot) return false;
+  found->second.kept = std::max(found->second.kept, mark.sequence);
+  return true;
+}
+
+std::uint64_t FlowIntake::take(const DeviceId& node, const std::string& boot, const wire::FlowReport& report,
+                               const AddressBook& book, const policy::World& world) {
+  std::optional<FlowMark> mark;
+  if (report.sequence() != 0) {
+    Taken& last = taken_[node];
+    if (last.boot != boot) last = {.boot = boot};
+    if (report.sequence() <= last.taken) {
+      metrics_.count("flow_reports_again");
+      return report.sequence() <= last.kept ? last.kept : 0;
+    }
+    last.taken = report.sequence();
+    mark = {.node = node, .boot = boot, .sequence = report.sequence()};
+  }
   std::vector<FlowRecord> flows;
   const auto now = RateLimiter::Time::clock::now();
   for (const wire::Flow& flow : report.flows()) {
@@ -84,7 +108,8 @@ void FlowIntake::take(const DeviceId& node, const wire::FlowReport& report, cons
     }
     flows.push_back(resolve(node, flow, book, world));
   }
-  if (!flows.empty()) store_.add(std::move(flows));
+  if (!flows.empty() || mark) store_.add(std::move(flows), std::move(mark));
+  return 0;
 }
 
 }  // namespace cordon::controller

@@ -3,6 +3,7 @@
 // strand.
 
 #include <map>
+#include <string>
 
 #include "controller/distribution/address_book.h"
 #include "controller/distribution/limits.h"
@@ -20,10 +21,15 @@ class Metrics;
 
 class FlowIntake {
  public:
-  FlowIntake(Flows& store, Metrics& metrics, const Clock& clock, const DistributionLimits& limits)
-      : store_(store), metrics_(metrics), clock_(clock), by_node_(limits.flows) {}
-  void take(const DeviceId& node, const wire::FlowReport& report, const AddressBook& book,
-            const policy::World& world);
+  FlowIntake(Flows& store, Metrics& metrics, const Clock& clock, const DistributionLimits& limits);
+  /// `boot` is Hello.boot_id. A report that was taken in the same boot already, and is sent again for want of
+  /// an ack, is passed over. Gives the number up to which all are kept, to be acked; 0: that comes with
+  /// kept().
+  std::uint64_t take(const DeviceId& node, const std::string& boot, const wire::FlowReport& report,
+                     const AddressBook& book, const policy::World& world);
+  /// As Flows::on_kept() tells it. False: the node has forgotten that report.
+  bool kept(const FlowMark& mark);
+  void forget(const DeviceId& node) { taken_.erase(node); }
 
  private:
   FlowRecord resolve(const DeviceId& node, const wire::Flow& flow, const AddressBook& book,
@@ -36,6 +42,12 @@ class FlowIntake {
   RateLimiter by_node_;
   std::map<std::uint32_t, std::string> rule_names_;
   TargetBook targets_;
+  /// The last of a node's reports that was taken, and that is kept; both of its latest boot.
+  struct Taken {
+    std::string boot;
+    std::uint64_t taken = 0, kept = 0;
+  };
+  std::map<DeviceId, Taken> taken_;
 };
 
 }  // namespace cordon::controller

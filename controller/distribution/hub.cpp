@@ -10,6 +10,7 @@
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/metrics.h"
+#include "controller/flows/flows.h"
 #include "controller/world/kinds.h"
 #include "proto/codec.h"
 #include "proto/cordon.pb.h"
@@ -67,8 +68,21 @@ void Hub::start() {
   services_.log.on_record([weak = weak_from_this()](const Record& record, const policy::World& world) {
     if (const auto self = weak.lock(); self && !self->stopped_) self->on_record(record, world);
   });
+  services_.flows.on_kept([weak = weak_from_this(), strand = services_.strand](std::vector<FlowMark> marks) {
+    boost::asio::post(strand, [weak, marks = std::move(marks)] {
+      if (const auto self = weak.lock(); self && !self->stopped_) self->flows_kept(marks);
+    });
+  });
   tick();
   watch_time();
+}
+
+void Hub::flows_kept(const std::vector<FlowMark>& marks) {
+  for (const FlowMark& mark : marks) {
+    const auto session = sessions_.find(mark.node);
+    if (flows_.kept(mark) && session != sessions_.end())
+      session->second->flows_kept(mark.boot, mark.sequence);
+  }
 }
 
 void Hub::stop() {
@@ -237,6 +251,7 @@ void Hub::on_record(const Record& record, const policy::World& world) {
   if (const auto* removed = as<kinds::DeviceRemoved>(kind)) {
     ledger_->forget(removed->device);
     endpoints_.forget(removed->device);
+    flows_.forget(removed->device);
     enrolment_->forget_request(removed->device);
     reports_->forget(removed->device);
     if (const auto session = sessions_.find(removed->device); session != sessions_.end()) {
@@ -480,7 +495,8 @@ void Hub::order_turn(const DeviceId& device, const WireguardKey& to) {
 
 bool Hub::was_sent(const DeviceId& node, const DeviceId& peer) const {
   const auto session = sessions_.find(node);
-  return session != sessions_.end() && session->second->feed().held().entries.contains(policy::PeerKey{peer});
+  return session != sessions_.end() &&
+         session->second->feed().held().entries.contains(policy::PeerKey{peer});
 }
 
 void Hub::begin(const DeviceId& node, const DeviceId& peer) {

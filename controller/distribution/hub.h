@@ -90,6 +90,7 @@ class Hub final : public Distribution,
     boost::asio::steady_timer timer;
   };
   void on_record(const Record& record, const policy::World& world);
+  void flows_kept(const std::vector<FlowMark>& marks);
   void pump_soon();
   void check_holds();
   void check_waiters();

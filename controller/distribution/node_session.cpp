@@ -10,6 +10,7 @@
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/metrics.h"
+#include "controller/distribution/controllers_told.h"
 #include "controller/distribution/hub.h"
 #include "controller/distribution/wire_head.h"
 #include "proto/codec.h"
@@ -46,7 +47,11 @@ NodeSession::NodeSession(Hub& hub, DeviceId device, Bytes key_der, std::shared_p
       drained_(hub.services().strand) {}
 
 void NodeSession::start(const wire::Hello& hello, const policy::NodeState& whole, Revision revision) {
-  knows_next_keys_ = std::ranges::find(hello.features(), wire::kFeatureKeys1) != hello.features().end();
+  const auto knows = [&](std::string_view feature) {
+    return std::ranges::find(hello.features(), feature) != hello.features().end();
+  };
+  boot_id_ = hello.boot_id();
+  knows_next_keys_ = knows(wire::kFeatureKeys1);
   std::optional<policy::NodeState> less;
   if (!knows_next_keys_) {
     less = whole;
@@ -81,6 +86,10 @@ void NodeSession::start(const wire::Hello& hello, const policy::NodeState& whole
   welcome.set_heartbeat_interval_ms(to_u32(interval_));
   encode_head(services.log.head(), welcome.mutable_head());
   write(out);  // before anything else
+  // Ahead of its state, unless that takes something away.
+  if (wire::ToNode told; knows(wire::kFeatureControllers1) &&
+                         sign_controllers(services.config, services.authority, services.clock.now(), told))
+    answer(told);
 }
 
 boost::asio::awaitable<void> NodeSession::ready_to_read() {
@@ -104,7 +113,7 @@ void NodeSession::receive(const wire::ToController& message) {
     case wire::ToController::kTunnelKeys:
       return take_keys(message.tunnel_keys());
     case wire::ToController::kFlows:
-      return hub_.flows().take(device_, message.flows(), hub_.addresses(), hub_.services().log.world());
+      return take_flows(message.flows());
     case wire::ToController::kRenew:
     case wire::ToController::kLogin:
     case wire::ToController::kLogout:
@@ -210,6 +219,19 @@ void NodeSession::take_observation(const wire::PeerObservation& observation) {
     return hub_.services().metrics.count("observations_refused");
   }
   if (hub_.endpoints().observed(seen, *endpoint)) hub_.endpoint_changed(seen, device_);
+}
+
+void NodeSession::take_flows(const wire::FlowReport& report) {
+  const std::uint64_t kept =
+      hub_.flows().take(device_, boot_id_, report, hub_.addresses(), hub_.services().log.world());
+  if (kept != 0) flows_kept(boot_id_, kept);
+}
+
+void NodeSession::flows_kept(const std::string& boot, std::uint64_t sequence) {
+  if (closed() || boot != boot_id_) return;
+  wire::ToNode out;
+  out.mutable_flow_ack()->set_sequence(sequence);
+  answer(out);
 }
 
 void NodeSession::take_request(const wire::ToController& message) {

@@ -14,6 +14,7 @@
 namespace cordon::wire {
 class Ack;
 class Counted;
+class FlowReport;
 class Heartbeat;
 class Hello;
 class Nack;
@@ -49,6 +50,8 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   void written();
 
   void add(const policy::NodeDelta& delta, Revision revision);
+  /// All flow reports up to this one of its boot are kept.
+  void flows_kept(const std::string& boot, std::uint64_t sequence);
   void release_hold() { feed_.release(); }
   /// Sends what may be sent now.
   void pump();
@@ -72,6 +75,7 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   void take_nack(const wire::Nack& nack);
   void take_heartbeat(const wire::Heartbeat& heartbeat);
   static void take_counted(const wire::Counted& counted, NodeStatus& facts);
+  void take_flows(const wire::FlowReport& report);
   void take_request(const wire::ToController& message);
   void answer(const wire::ToNode& message);
   void answered(const wire::ToNode& message);
@@ -91,6 +95,7 @@ class NodeSession : public std::enable_shared_from_this<NodeSession> {
   std::shared_ptr<NodeLink> link_;  ///< null once closed
   StateFeed feed_;
   Revision begun_;
+  std::string boot_id_;
   std::deque<std::string> answers_;
   std::size_t asked_ = 0;      ///< requests that aren't answered yet
   std::set<DeviceId> added_;   ///< peers that are told of soon: where they are goes ahead of them

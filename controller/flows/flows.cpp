@@ -8,6 +8,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <condition_variable>
 #include <list>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -130,12 +131,18 @@ class Flows::Writer {
         waiting_(limits.waiting),
         thread_([this] { run(); }) {}
 
-  void add(std::vector<FlowRecord> flows) {
+  void add(std::vector<FlowRecord> flows, std::optional<FlowMark> mark) {
     const std::scoped_lock lock(mutex_);
+    if (mark) marks_.insert_or_assign(mark->node, *mark);
     const std::uint64_t lost = waiting_.lost();
     for (FlowRecord& flow : flows) waiting_.push(std::move(flow));
     if (waiting_.lost() > lost) metrics_.count("flows_dropped", "room", waiting_.lost() - lost);
     wake_.notify_one();
+  }
+
+  void on_kept(std::function<void(const std::vector<FlowMark>&)> kept) {
+    const std::scoped_lock lock(mutex_);
+    kept_ = std::move(kept);
   }
 
   void prune(Timestamp older_than, std::uint64_t max_bytes) {
@@ -157,13 +164,19 @@ class Flows::Writer {
   void run() {
     std::unique_lock lock(mutex_);
     while (true) {
-      wake_.wait(lock, [&] { return !waiting_.empty() || prune_ || stopping_; });
-      if (waiting_.empty() && stopping_) return;
+      wake_.wait(lock, [&] { return !waiting_.empty() || !marks_.empty() || prune_ || stopping_; });
+      if (waiting_.empty() && marks_.empty() && stopping_) return;
       const auto prune = std::exchange(prune_, std::nullopt);
       std::vector<FlowRecord> batch;
       while (!waiting_.empty() && batch.size() < limits_.batch) batch.push_back(waiting_.pop());
+      // A report's records may be anywhere in the queue: all of it is kept once nothing waits.
+      std::vector<FlowMark> marks;
+      if (waiting_.empty())
+        for (auto& [node, mark] : std::exchange(marks_, {})) marks.push_back(std::move(mark));
+      const auto kept = kept_;
       lock.unlock();
-      if (!batch.empty()) write(batch);
+      if (!batch.empty() || !marks.empty()) write(batch, marks);
+      if (kept && !marks.empty()) kept(marks);
       if (prune) remove_old(prune->first, prune->second);
       lock.lock();
       // What comes meanwhile waits for its batch; a full one doesn't.
@@ -171,8 +184,8 @@ class Flows::Writer {
     }
   }
 
-  void write(const std::vector<FlowRecord>& batch) {
-    if (const auto added = store_->add(batch); !added) {
+  void write(const std::vector<FlowRecord>& batch, const std::vector<FlowMark>& marks) {
+    if (const auto added = store_->add(batch, marks); !added) {
       metrics_.count("flows_dropped", "storage", batch.size());
       return log::warning(kFlowsArea, "can't keep flow records: {}", added.error().message());
     }
@@ -192,6 +205,8 @@ class Flows::Writer {
   std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
   FoldingQueue<FlowRecord, FlowFold> waiting_;
+  std::map<DeviceId, FlowMark> marks_;  ///< of all that waits or was written
+  std::function<void(const std::vector<FlowMark>&)> kept_;
   std::optional<std::pair<Timestamp, std::uint64_t>> prune_;
   bool stopping_ = false;
   std::thread thread_;  // last: it uses the others
@@ -207,13 +222,17 @@ Result<std::unique_ptr<Flows>> Flows::open(const std::filesystem::path& database
   CORDON_ASSIGN(auto writes, open_flow_store(database));
   CORDON_ASSIGN(auto reads, open_flow_store(database));
   std::unique_ptr<Flows> flows(new Flows);
+  CORDON_ASSIGN(flows->marks_, reads->marks());
   flows->reader_ = std::make_unique<Reader>(std::move(reads), limits);
   flows->writer_ = std::make_unique<Writer>(std::move(writes), metrics, limits, *flows->reader_);
   return flows;
 }
 
-void Flows::add(std::vector<FlowRecord> flows) {
-  writer_->add(std::move(flows));
+void Flows::add(std::vector<FlowRecord> flows, std::optional<FlowMark> mark) {
+  writer_->add(std::move(flows), std::move(mark));
+}
+void Flows::on_kept(std::function<void(const std::vector<FlowMark>&)> kept) {
+  writer_->on_kept(std::move(kept));
 }
 void Flows::prune(Timestamp older_than, std::uint64_t max_bytes) {
   writer_->prune(older_than, max_bytes);

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "controller/flows/flow_store.h"
 
@@ -31,8 +33,12 @@ class Flows {
   // From any thread; none of them blocks.
 
   /// When many wait, denials are added to those of their node, source and reason that wait (FoldingQueue);
-  /// what has no room is counted in flows_dropped{reason="room"}.
-  void add(std::vector<FlowRecord> flows);
+  /// what has no room is counted in flows_dropped{reason="room"}. `mark`: they are of this report.
+  void add(std::vector<FlowRecord> flows, std::optional<FlowMark> mark = std::nullopt);
+  /// Calls `kept` on the writing thread with the last reports of which all is on disk, or counted as dropped.
+  void on_kept(std::function<void(const std::vector<FlowMark>&)> kept);
+  /// As an earlier run left them.
+  const std::vector<FlowMark>& marks() const { return marks_; }
   void prune(Timestamp older_than, std::uint64_t max_bytes);
   /// Calls `work` on the reading thread, in turn.
   void read(std::function<void(FlowStore&)> work);
@@ -48,6 +54,7 @@ class Flows {
   class Writer;
   class Reader;
   Flows();
+  std::vector<FlowMark> marks_;
   std::unique_ptr<Reader> reader_;
   std::unique_ptr<Writer> writer_;
 };

@@ -6,9 +6,7 @@
 
 #include <filesystem>
 
-#include "controller/distribution/hub.h"
-#include "controller/distribution/receipt_ledger.h"
-#include "tests/support/controller_rig.h"
+#include "tests/support/hub_rig.h"
 
 namespace cordon::controller {
 namespace leaks_test {
@@ -47,86 +45,28 @@ class JumpingClock final : public Clock {
   std::atomic<int> jumped_ = 0;
 };
 
-class HeldLink final : public NodeLink {
- public:
-  void send(std::string frame) override { frames.push_back(std::move(frame)); }
-  void finish() override {}
-  void drop() override {}
-  std::deque<std::string> frames;
+/// So that the rig has it before it has anything else.
+struct ClockFirst {
+  JumpingClock clock;
 };
 
-struct Node {
-  explicit Node(FakeDevice made) : device(std::move(made)), fake(0, &device) {}
-  FakeDevice device;
-  FakeNode fake;  ///< connected to nothing: it only keeps the state and signs
-  std::shared_ptr<HeldLink> link = std::make_shared<HeldLink>();
-  std::shared_ptr<NodeSession> session;
-};
-
-class Leaks : public testing::Test {
+class Leaks : public testing::Test, ClockFirst, protected HubRig {
  protected:
-  Leaks() {
-    rig.on_strand([&] {
-      hub = std::make_shared<Hub>(*rig.services, quick_limits(),
-                                  must(ReceiptLedger::open(rig.dir() / "of-this-test.db")),
-                                  must(PresharedSource::open(*rig.secrets)));
-      hub->start();
-      return 0;
-    });
+  Leaks() : HubRig(clock) {
     rig.add(user("u-trader", "trader@acme.example"));
     rig.apply_policy(kTradersToLedger);
-    for (Node* node : {&ledger, &trader}) open(*node);
-  }
-  ~Leaks() override {
-    rig.on_strand([&] {
-      hub->stop();
-      hub.reset();
-      return 0;
-    });
+    for (HeldNode* node : {&ledger, &trader}) open(*node);
   }
 
-  void open(Node& node) {
-    rig.on_strand([&] {
-      const Peer peer{.remote = must(Endpoint::parse("192.0.2.7:4000")),
-                      .certificate_pem = node.device.chain_pem};
-      node.session = hub->open(must(hub->admit(peer)), node.fake.hello_message().hello(), peer, node.link);
-      return 0;
-    });
-  }
-  /// One frame of what a node is told, taken and acked; false: it is told nothing.
-  bool take(Node& node) {
-    const auto message = rig.on_strand([&]() -> std::optional<wire::ToNode> {
-      if (node.link->frames.empty()) return std::nullopt;
-      auto out = must(wire::decode_to_node(node.link->frames.front().substr(4)));
-      node.link->frames.pop_front();
-      node.session->written();
-      return out;
-    });
-    if (!message) return false;
-    if (node.fake.apply(*message))
-      rig.on_strand([&] {
-        node.session->receive(node.fake.ack());
-        return 0;
-      });
-    return true;
-  }
-  void heartbeat(Node& node) {
-    wire::ToController message;
-    message.mutable_heartbeat()->set_sent_boot_ns(1);
-    rig.on_strand([&] {
-      node.session->receive(message);
-      return 0;
-    });
-  }
   /// Turns both nodes until ledger's principals are `sessions`, and everything is acked.
   void settle(std::size_t sessions) {
-    const auto principals = [](Node& node) {
+    const auto principals = [](HeldNode& node) {
       return std::ranges::count_if(node.fake.state().entries, [](const auto& entry) {
         return std::holds_alternative<policy::LocalSessionKey>(entry.first);
       });
     };
     for (int idle = 0; idle < 3 || principals(trader) != static_cast<std::ptrdiff_t>(sessions); ++idle) {
-      while (take(ledger) || take(trader)) idle = 0;
+      while (taken(ledger) || taken(trader)) idle = 0;
       std::this_thread::sleep_for(std::chrono::microseconds(200));
       ASSERT_LT(idle, 20'000) << "the nodes were not told";
     }
@@ -157,7 +97,7 @@ class Leaks : public testing::Test {
         opened.push_back(std::move(one));
         closed.push_back({.session = SessionId(id), .reason = "signed out"});
       }
-      for (Node* node : {&ledger, &trader}) heartbeat(*node);
+      for (HeldNode* node : {&ledger, &trader}) heartbeat(*node);
       propose(opened);
       settle(kAtOnce);
       propose(closed);
@@ -185,10 +125,7 @@ class Leaks : public testing::Test {
     return count;
   }
 
-  JumpingClock clock;
-  ControllerRig rig{quick_limits(), clock};
-  std::shared_ptr<Hub> hub;
-  Node ledger{rig.add_device("ledger", {"settlement"})}, trader{rig.add_device("trader", {"laptop"})};
+  HeldNode ledger{rig.add_device("ledger", {"settlement"})}, trader{rig.add_device("trader", {"laptop"})};
   int number_ = 0;
 };
 

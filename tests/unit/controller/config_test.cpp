@@ -29,6 +29,7 @@ api = "[::1]:2"
 [advertise]
 names = ["controller.acme.example"]
 addresses = ["198.51.100.1"]
+nodes = ["203.0.113.1:443", "[2001:db8::1]:7443"]
 [overlay]
 v4 = "100.64.0.0/16"
 v6 = "fd12:3456:789a::/48"
@@ -51,6 +52,7 @@ nodes = 5
   EXPECT_EQ(config->admin_socket(), "/r/admin.sock");
   EXPECT_EQ(config->listen_api.port, 2);
   EXPECT_EQ(config->advertise_addresses.size(), 1u);
+  EXPECT_EQ(config->advertise_nodes.at(1).to_string(), "[2001:db8::1]:7443");
   EXPECT_EQ(config->overlay_v6->to_string(), "fd12:3456:789a::/48");
   EXPECT_EQ(config->node_lease, Seconds(60));
   EXPECT_EQ(config->session_longest, Seconds(8 * 3600));
@@ -80,6 +82,11 @@ TEST(ControllerConfig, SaysWhereAndWhat) {
       {"[overlay]\nv6 = \"2001:db8::/48\"", "f.toml:4:6", ""},
       {"state_directory = \"here\"", "f.toml:3:19", "absolute"},
       {"[advertise]\naddresses = [\"x\"]", "f.toml:4:14", ""},
+      {"[advertise]\nnodes = [\"x\"]", "f.toml:4:10", ""},
+      {"[advertise]\nnodes = [\"controller.acme.example:7443\"]", "f.toml:4:10", ""},
+      {"[advertise]\nnodes = [\"192.0.2.1:0\"]", "f.toml:4:10", "192.0.2.1:0"},
+      {"[advertise]\nnodes = [\"[::]:7443\"]", "f.toml:4:10", "nowhere"},
+      {"[advertise]\nnodes = [\"192.0.2.1:7443\", \"192.0.2.1:7443\"]", "f.toml:4:28", "twice"},
       {"[places]\ndatabase = \"countries.mmdb\"", "f.toml:4:12", "no absolute path"},
       {"[places]\ndatabase = \"\"", "f.toml:4:12", "no absolute path"},
       {"[places]\ndatabase = true", "f.toml:4:12", "expected a text"},

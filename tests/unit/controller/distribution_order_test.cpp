@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "controller/distribution/hub.h"
-#include "controller/distribution/receipt_ledger.h"
-#include "tests/support/controller_rig.h"
+#include "tests/support/hub_rig.h"
 
 namespace cordon::controller {
 namespace distribution_order_test {
@@ -19,81 +17,14 @@ std::vector<policy::Change> changes_of(const wire::Delta& delta) {
   return out;
 }
 
-class HeldLink final : public NodeLink {
- public:
-  void send(std::string frame) override { frames.push_back(std::move(frame)); }
-  void finish() override {}
-  void drop() override {}
-  std::deque<std::string> frames;
-};
-
-struct DistributionOrder : testing::Test {
-  struct Node {
-    explicit Node(FakeDevice made) : device(std::move(made)), fake(0, &device) {}
-    FakeDevice device;
-    FakeNode fake;  ///< connected to nothing: it only keeps the state and signs
-    std::shared_ptr<HeldLink> link = std::make_shared<HeldLink>();
-    std::shared_ptr<NodeSession> session;
-  };
-
-  DistributionOrder() {
-    rig.on_strand([&] {
-      hub = std::make_shared<Hub>(*rig.services, quick_limits(),
-                                  must(ReceiptLedger::open(rig.dir() / "of-this-test.db")),
-                                  must(PresharedSource::open(*rig.secrets)));
-      hub->start();
-      return 0;
-    });
-  }
-  ~DistributionOrder() override {
-    rig.on_strand([&] {
-      hub->stop();
-      hub.reset();
-      return 0;
-    });
-  }
-
-  void open(Node& node) {
-    rig.on_strand([&] {
-      const Peer peer{.remote = must(Endpoint::parse("192.0.2.7:4000")),
-                      .certificate_pem = node.device.chain_pem};
-      node.session = hub->open(must(hub->admit(peer)), node.fake.hello_message().hello(), peer, node.link);
-      return 0;
-    });
-  }
-  /// The frame that is on its way, which is written now; none when the session has nothing to say.
-  std::optional<ToNode> written(Node& node) {
-    return rig.on_strand([&]() -> std::optional<ToNode> {
-      if (node.link->frames.empty()) return std::nullopt;
-      auto message = must(wire::decode_to_node(node.link->frames.front().substr(4)));
-      node.link->frames.pop_front();
-      node.session->written();
-      return message;
-    });
-  }
+struct DistributionOrder : testing::Test, HubRig {
+  using Node = HeldNode;
   /// Everything that is to be said now, taken and acked.
   std::vector<ToNode> settle(Node& node) {
     std::vector<ToNode> all;
-    while (auto message = written(node)) {
-      if (node.fake.apply(*message)) receive(node, node.fake.ack());
-      all.push_back(std::move(*message));
-    }
+    while (auto message = taken(node)) all.push_back(std::move(*message));
     return all;
   }
-  void receive(Node& node, const wire::ToController& message) {
-    rig.on_strand([&] {
-      node.session->receive(message);
-      return 0;
-    });
-  }
-  void heartbeat(Node& node) {
-    wire::ToController message;
-    message.mutable_heartbeat()->set_sent_boot_ns(1);
-    receive(node, message);
-  }
-
-  ControllerRig rig;
-  std::shared_ptr<Hub> hub;
 };
 
 TEST_F(DistributionOrder, EndpointsComeBeforeThePeersTheyBelongTo) {
