@@ -34,8 +34,8 @@ struct Peer {
   WireguardKey public_key{};
   std::vector<Prefix> allowed_ips;
   std::optional<Endpoint> endpoint;  ///< none: leave what the tunnel knows
-  /// None: leave what the tunnel has, which for a new peer is off. One that begins says so at once, and begins a
-  /// handshake where there is no session.
+  /// None: leave what the tunnel has, which for a new peer is off. One that begins says so at once, and
+  /// begins a handshake where there is no session.
   std::optional<std::uint16_t> keepalive_s = 25;
   WireguardKey preshared_key{};              ///< all zeros: none
   std::optional<WireguardKey> successor_of;  ///< when this peer is new: it is where that one was heard last

@@ -48,7 +48,7 @@ struct Followed {
     const Record& record = history.add(kind, after);
     for (const auto& affected : source.advance(record, [](const DeviceId&) { return true; })) {
       ASSERT_NE(affected.changes, nullptr);
-      policy::apply(nodes[affected.device], *affected.changes);
+      policy::apply(nodes[affected.device], affected.changes->changes());
       ++told;
     }
     check(record.kind);

@@ -82,7 +82,7 @@ TEST_F(EngineTest, NodesThatDifferInNothingShareTheirChanges) {
   Engine engine(world, kNow);
   builder.session("s", "trader", "trader");
   const auto update = engine.advance({.sessions = {SessionId{"s"}}}, kNow);
-  std::set<const std::vector<policy::Change>*> ledgers;
+  std::set<const policy::NodeDelta*> ledgers;
   for (std::size_t i = 0; i < update.size(); ++i)
     if (update.device(i).value.starts_with("ledger")) ledgers.insert(update.changes(i).get());
   EXPECT_EQ(ledgers.size(), 1u);
