@@ -9,6 +9,7 @@
 
 #include "controller/api/router.h"
 #include "controller/api/routes.h"
+#include "controller/api/server.h"
 #include "tests/support/api_rig.h"
 
 namespace cordon::controller {
@@ -136,8 +137,10 @@ TEST_F(ApiAccess, OldTlsIsRefused) {
 }
 
 TEST_F(ApiAccess, WhatIsTooLargeOrNoHttpIsRefusedAndTheServerLives) {
-  EXPECT_EQ(rig.send_raw("POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n").status,
-            413u);
+  const std::string too_much = std::to_string(api::kMaxBodyBytes + 1);
+  EXPECT_EQ(
+      rig.send_raw("POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: " + too_much + "\r\n\r\n").status,
+      413u);
   EXPECT_EQ(rig.send_raw("GET / HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n").status, 431u);
   EXPECT_EQ(rig.send_raw("this is no http\r\n\r\n").status, 400u);
   EXPECT_EQ(rig.send_raw(std::string("\0\x01\x02\xff\r\n\r\n", 8)).status, 400u);
