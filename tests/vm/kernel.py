@@ -1,4 +1,5 @@
 """Debian's kernel 6.1: its package, downloaded and unpacked into a cache, never installed."""
+import fcntl
 import glob
 import os
 import re
@@ -50,14 +51,16 @@ def _cached(cache):
 def find(cache):
     """(root of its files, image, version); RuntimeError says why there is none."""
     os.makedirs(cache, exist_ok=True)
-    found, why = _cached(cache), ""
-    if found is None:
-        try:
-            _download(cache)
-            found = _cached(cache)
-        except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-            told = getattr(error, "stderr", None) or b""
-            why = f"{error} {told.decode(errors='replace') if isinstance(told, bytes) else told}".strip()
+    with open(os.path.join(cache, "lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two tests begin at once, and the second finds what the first unpacked
+        found, why = _cached(cache), ""
+        if found is None:
+            try:
+                _download(cache)
+                found = _cached(cache)
+            except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+                told = getattr(error, "stderr", None) or b""
+                why = f"{error} {told.decode(errors='replace') if isinstance(told, bytes) else told}".strip()
     if found is None and _kernel_in("/"):
         found = ("/", *_kernel_in("/"))
     if found is None:
