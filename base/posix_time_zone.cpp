@@ -20,7 +20,7 @@ struct Day {
 };
 
 /// Reads the line from the front; `ok` falls and stays down at the first thing that isn't there.
-struct Scanner {
+struct PosixScanner {
   std::string_view rest;
   bool ok = true;
 
@@ -88,7 +88,7 @@ struct Rule {
 
 /// Nothing: there is no daylight saving, or it can't be read.
 std::optional<Rule> parse(std::string_view text) {
-  Scanner in{text};
+  PosixScanner in{text};
   Rule rule;
   in.name();
   rule.standard = -in.time();  // POSIX counts westwards
