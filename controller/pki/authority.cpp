@@ -23,18 +23,18 @@ constexpr std::string_view kServerName = "pki/server";
 constexpr std::string_view kServerSubjects = "pki/server-subjects";
 
 /// A key and its certificate; stored as one value, so that a crash never leaves one without the other.
-struct Identity {
+struct KeptIdentity {
   crypto::PrivateKey key;
   std::string certificate_pem;
   crypto::CertificateInfo info;
 };
 
-Result<Identity> make(crypto::PrivateKey key, std::string certificate_pem) {
+Result<KeptIdentity> make(crypto::PrivateKey key, std::string certificate_pem) {
   CORDON_ASSIGN(crypto::CertificateInfo info, crypto::parse_certificate(certificate_pem));
-  return Identity{std::move(key), std::move(certificate_pem), std::move(info)};
+  return KeptIdentity{std::move(key), std::move(certificate_pem), std::move(info)};
 }
 
-Result<std::optional<Identity>> load(SecretStore& secrets, std::string_view name) {
+Result<std::optional<KeptIdentity>> load(SecretStore& secrets, std::string_view name) {
   CORDON_ASSIGN(const std::optional<Bytes> stored, secrets.get(name));
   if (!stored) return std::nullopt;
   const std::string_view text = as_text(*stored);
@@ -43,11 +43,11 @@ Result<std::optional<Identity>> load(SecretStore& secrets, std::string_view name
     return fail(ErrorCode::internal, fmt::format("the stored identity \"{}\" has no certificate", name));
   }
   CORDON_ASSIGN(crypto::PrivateKey key, crypto::PrivateKey::from_pem(text.substr(0, mark)));
-  CORDON_ASSIGN(Identity identity, make(std::move(key), std::string(text.substr(mark))));
+  CORDON_ASSIGN(KeptIdentity identity, make(std::move(key), std::string(text.substr(mark))));
   return identity;
 }
 
-Result<> save(SecretStore& secrets, std::string_view name, const Identity& identity) {
+Result<> save(SecretStore& secrets, std::string_view name, const KeptIdentity& identity) {
   return secrets.put(name, as_bytes(identity.key.to_pem() + identity.certificate_pem));
 }
 
@@ -57,8 +57,8 @@ bool past_half(const crypto::CertificateInfo& info, Timestamp now) {
 
 class StoredAuthority final : public Authority {
  public:
-  StoredAuthority(AuthorityConfig config, SecretStore& secrets, Identity root, Identity intermediate,
-                  Identity server)
+  StoredAuthority(AuthorityConfig config, SecretStore& secrets, KeptIdentity root, KeptIdentity intermediate,
+                  KeptIdentity server)
       : config_(std::move(config)),
         secrets_(secrets),
         root_(std::move(root)),
@@ -77,11 +77,11 @@ class StoredAuthority final : public Authority {
  private:
   AuthorityConfig config_;
   SecretStore& secrets_;
-  Identity root_, intermediate_, server_;
+  KeptIdentity root_, intermediate_, server_;
   std::string chain_;
 };
 
-Result<Identity> make_root(const AuthorityConfig& config, SecretStore& secrets, Timestamp now) {
+Result<KeptIdentity> make_root(const AuthorityConfig& config, SecretStore& secrets, Timestamp now) {
   CORDON_ASSIGN(crypto::PrivateKey key, crypto::PrivateKey::generate());
   const crypto::CertificateSpec spec{.common_name = config.trust_domain + " root",
                                      .not_before = now - kBackdate,
@@ -89,14 +89,14 @@ Result<Identity> make_root(const AuthorityConfig& config, SecretStore& secrets, 
                                      .is_ca = true,
                                      .path_length = 1};
   CORDON_ASSIGN(std::string pem, crypto::issue(key, spec, key, ""));
-  CORDON_ASSIGN(Identity root, make(std::move(key), std::move(pem)));
+  CORDON_ASSIGN(KeptIdentity root, make(std::move(key), std::move(pem)));
   CORDON_TRY(save(secrets, kRootName, root));
   return root;
 }
 
 /// A certificate for `key`, so that a renewed intermediate still stands above what its key signed before.
-Result<Identity> make_intermediate(const AuthorityConfig& config, SecretStore& secrets, const Identity& root,
-                                   crypto::PrivateKey key, Timestamp now) {
+Result<KeptIdentity> make_intermediate(const AuthorityConfig& config, SecretStore& secrets,
+                                       const KeptIdentity& root, crypto::PrivateKey key, Timestamp now) {
   const crypto::CertificateSpec spec{
       .common_name = fmt::format("{} {} intermediate", config.trust_domain, config.controller_name),
       .not_before = now - kBackdate,
@@ -104,7 +104,7 @@ Result<Identity> make_intermediate(const AuthorityConfig& config, SecretStore& s
       .is_ca = true,
       .path_length = 0};
   CORDON_ASSIGN(std::string pem, crypto::issue(key, spec, root.key, root.certificate_pem));
-  CORDON_ASSIGN(Identity intermediate, make(std::move(key), std::move(pem)));
+  CORDON_ASSIGN(KeptIdentity intermediate, make(std::move(key), std::move(pem)));
   CORDON_TRY(save(secrets, kIntermediateName, intermediate));
   return intermediate;
 }
@@ -117,8 +117,8 @@ std::string subjects_of(const AuthorityConfig& config) {
   return text;
 }
 
-Result<Identity> make_server(const AuthorityConfig& config, SecretStore& secrets,
-                             const Identity& intermediate, Timestamp now) {
+Result<KeptIdentity> make_server(const AuthorityConfig& config, SecretStore& secrets,
+                                 const KeptIdentity& intermediate, Timestamp now) {
   CORDON_ASSIGN(crypto::PrivateKey key, crypto::PrivateKey::generate());
   const crypto::CertificateSpec spec{
       .common_name = config.controller_name,
@@ -130,7 +130,7 @@ Result<Identity> make_server(const AuthorityConfig& config, SecretStore& secrets
       .server_auth = true,
       .client_auth = true};
   CORDON_ASSIGN(std::string pem, crypto::issue(key, spec, intermediate.key, intermediate.certificate_pem));
-  CORDON_ASSIGN(Identity server, make(std::move(key), std::move(pem)));
+  CORDON_ASSIGN(KeptIdentity server, make(std::move(key), std::move(pem)));
   CORDON_TRY(save(secrets, kServerName, server));
   CORDON_TRY(secrets.put(kServerSubjects, as_bytes(subjects_of(config))));
   return server;
@@ -164,16 +164,16 @@ Result<bool> StoredAuthority::renew_server(Timestamp now) {
 
 Result<std::unique_ptr<Authority>> open_authority(const AuthorityConfig& config, SecretStore& secrets,
                                                   Timestamp now) {
-  CORDON_ASSIGN(std::optional<Identity> root, load(secrets, kRootName));
+  CORDON_ASSIGN(std::optional<KeptIdentity> root, load(secrets, kRootName));
   if (!root) {
     CORDON_ASSIGN(root, make_root(config, secrets, now));
   }
-  CORDON_ASSIGN(std::optional<Identity> intermediate, load(secrets, kIntermediateName));
+  CORDON_ASSIGN(std::optional<KeptIdentity> intermediate, load(secrets, kIntermediateName));
   if (!intermediate) {
     CORDON_ASSIGN(crypto::PrivateKey key, crypto::PrivateKey::generate());
     CORDON_ASSIGN(intermediate, make_intermediate(config, secrets, *root, std::move(key), now));
   }
-  CORDON_ASSIGN(std::optional<Identity> server, load(secrets, kServerName));
+  CORDON_ASSIGN(std::optional<KeptIdentity> server, load(secrets, kServerName));
   CORDON_ASSIGN(const std::optional<Bytes> subjects, secrets.get(kServerSubjects));
   if (!server || !subjects || as_text(*subjects) != subjects_of(config)) {
     CORDON_ASSIGN(server, make_server(config, secrets, *intermediate, now));
