@@ -356,7 +356,8 @@ void filtered(Perimeter& all) {
   int open_connection = -1;
   report(try_connect(all.web, all.ledger.overlay.v6, kAllowed, kPatienceMs, &open_connection) == 0,
          "a connection stays open");
-  std::vector<HostSocket> sockets = all.web.network->connected_sockets({}).value_or(std::vector<HostSocket>{});
+  std::vector<HostSocket> sockets =
+      all.web.network->connected_sockets({}).value_or(std::vector<HostSocket>{});
   std::erase_if(sockets, [&](const HostSocket& socket) {
     return socket.protocol != IPPROTO_TCP || socket.remote != Endpoint{all.ledger.overlay.v6, kAllowed};
   });
