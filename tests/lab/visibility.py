@@ -242,7 +242,9 @@ class Visibility(LabTest):
                    "the follower to be told what happened meanwhile")
         expect(True, "a follower outlives the controller's restart and is told what happened meanwhile")
         ids = [flow["id"] for flow in self.drops.flows()]
-        expect(ids == sorted(set(ids)), "each once, in the order of arrival")
+        expect(len(ids) == len(set(ids)), "each once", ids)
+        # What was there at the beginning is shown by its time, and of two nodes the later may have told first.
+        expect(ids[known:] == sorted(ids[known:]), "what is followed in the order of arrival", ids)
         expect("trying again" in self.drops.errors.read_text(), "and it said so", self.drops.errors.read_text())
         expect(here.interrupt() in (-signal.SIGINT, 130), "Ctrl-C ends it")
 
