@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "policy/parse.h"
+#include "policy/run_tests.h"
 
 namespace cordon::policy {
 namespace golden_test {
@@ -35,9 +36,12 @@ std::vector<SourceFile> files_of(const fs::path& path) {
 
 std::string outcome_of(const fs::path& path) {
   const ParseResult result = parse(files_of(path), system_time_zones());
+  std::vector<Diagnostic> failed;
+  if (result.ok()) failed = failures(run_tests(result.policy));
   std::string out;
-  for (const Diagnostic& diagnostic : result.diagnostics) out += render(diagnostic) + "\n";
-  return out + (result.ok() ? "accepted\n" : "refused\n");
+  for (const auto& diagnostics : {result.diagnostics, failed})
+    for (const Diagnostic& diagnostic : diagnostics) out += render(diagnostic) + "\n";
+  return out + (result.ok() && failed.empty() ? "accepted\n" : "refused\n");
 }
 
 std::vector<fs::path> cases() {
