@@ -265,6 +265,8 @@ std::string_view to_string(PlanWarning::Kind kind) {
       return "not-signed-in";
     case PlanWarning::Kind::flows_not_seen:
       return "flows-not-seen";
+    case PlanWarning::Kind::drops_while_turning:
+      return "drops-while-turning";
   }
   return "";
 }

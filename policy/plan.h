@@ -79,7 +79,8 @@ struct PlanWarning {
     starts_enforcing,
     ends_earlier,
     not_signed_in,
-    flows_not_seen,  ///< of whoever looked the flows up
+    flows_not_seen,       ///< of whoever looked the flows up
+    drops_while_turning,  ///< of whoever knows nodes' maps
   } kind = Kind::no_rules;
   std::string text;                ///< one sentence
   std::vector<std::string> lines;  ///< what it is about, the first of them

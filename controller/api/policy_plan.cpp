@@ -102,6 +102,17 @@ policy::PlanWarning flows_not_seen() {
           .lines = {}};
 }
 
+/// The worst in full, as it tells what to do.
+policy::PlanWarning drops_while_turning(const std::vector<policy::Overflow>& nodes) {
+  policy::PlanWarning warning{.kind = policy::PlanWarning::Kind::drops_while_turning,
+                              .text = policy::turning_in_words(nodes.front()),
+                              .lines = {}};
+  if (nodes.size() > 1) warning.text += fmt::format(" (and {} more)", nodes.size() - 1);
+  for (const policy::Overflow& node : nodes)
+    if (warning.lines.size() < kMostOverflows) warning.lines.push_back(policy::turning_in_words(node));
+  return warning;
+}
+
 /// Who sends from which address now.
 void name_flows(Work& work) {
   std::unordered_map<Address, policy::PrincipalRef> owners;
@@ -186,8 +197,10 @@ void plan_aside(Services& services, policy::PolicyPtr policy, const std::string&
       outcome->plan = policy::plan(work->world, *work->next, work->question, work->now);
       if (!work->saw_all_flows) outcome->plan.warnings.push_back(flows_not_seen());
       outcome->enforceable = check_enforceable(work->world, *work->next, work->nodes);
-      const policy::World next = policy::with_policy(std::move(work->world), work->next);
-      outcome->overflows = policy::overflows(next, plan_map_sizes(work->nodes), work->now);
+      const policy::World next = policy::with_policy(work->world, work->next);
+      policy::Fit fit = policy::fit(work->world, next, plan_map_sizes(work->nodes), work->now);
+      if (!fit.turning.empty()) outcome->plan.warnings.push_back(drops_while_turning(fit.turning));
+      outcome->overflows = std::move(fit.never);
       boost::asio::post(strand, [outcome, then] { then(std::move(*outcome)); });
     });
   });
