@@ -189,7 +189,9 @@ Image make_image(const policy::NodeState& state, const TimeBase& base, const Ima
   add_people(image, state, config.people);
   add_guards(image, state);
   add_allow(image, config);
-  make_unique(image);
+  // Of grants, ranges and principals different keys of a state are different rows.
+  for (const Table table : {Table::targets, Table::people, Table::guards, Table::allow})
+    image[table].make_unique();
   return image;
 }
 

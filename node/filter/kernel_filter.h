@@ -15,6 +15,9 @@
 
 namespace cordon::node {
 
+/// By Table.
+using TableSums = std::array<RowSum, kTables>;
+
 class KernelFilter final : public Filter {
  public:
   static Result<std::unique_ptr<KernelFilter>> open(const FilterConfig& config,
@@ -59,15 +62,18 @@ class KernelFilter final : public Filter {
   /// taken out of the maps first.
   Result<> settle_all(Image& held);
   /// Runs the plan, which turns settings and host too, then raises the epoch when asked; on failure only what
-  /// takes access away is done.
-  Result<ApplyReport> apply(const Plan& plan, const HostImage& host, bool raise_epoch);
+  /// takes access away is done. `sums`: of all that the tables are to say, when that is known.
+  Result<ApplyReport> apply(const Plan& plan, const HostImage& host, bool raise_epoch,
+                            const TableSums* sums = nullptr);
   Result<> read_host();
   Result<> write_host(const cordon_host& host);
   /// As map `host` asks for it. A failure is no reason to refuse a state: `check` tells it and tries again.
   void guard_sockets();
   /// Settings that are narrower, and host, of a state that can't be written as a whole.
   void tighten(const HostImage& host);
-  Result<bool> verify(const Plan& plan, Written written, std::uint64_t generation) const;
+  /// Does the kernel hold what the plan wrote? A table of many rows is read whole, where its sum is known.
+  Result<bool> verify(const Plan& plan, Written written, std::uint64_t generation,
+                      const TableSums* sums) const;
   /// Makes one table, which is small, hold these rows.
   Result<> rewrite(Table table, Image want);
   void forget_rules(const std::vector<RuleId>& rules);
@@ -86,6 +92,7 @@ class KernelFilter final : public Filter {
   cordon_host host_{};  ///< as map `host` holds it
   bool adopted_ = false;
   BootNs swept_ns_ = 0;
+  std::uint32_t untold_ = 0;  ///< counts of denials that waited for room in the ring
   std::set<RuleId> gone_rules_;  ///< whose counts may still come
   std::uint64_t lost_in_sweeps_ = 0;
   std::uint64_t counts_lost_ = 0;  ///< as told last
