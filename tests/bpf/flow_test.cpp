@@ -48,6 +48,64 @@ TEST_P(FlowTest, RemovedPrincipalGrantAndTargetCutToo) {  // I3
   }
 }
 
+TEST_P(FlowTest, WhoAnswersBeginsNothing) {
+  write();
+  const Flow flow = to_server(5432);
+  constexpr std::uint8_t kEce = 64, kCwr = 128;
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(1));
+  EXPECT_EQ(in(tcp(flow, kSyn)), accepted(1)) << "sent again";
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target"));
+  ASSERT_EQ(out(tcp(flow.reversed(), kSyn | kAck)), accepted(1));
+  ASSERT_EQ(in(tcp(flow, kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn | kEce | kCwr)), dropped("unknown target"));
+  EXPECT_EQ(in(tcp(flow, kAck)), accepted(1)) << "it goes on";
+  update(true);
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target")) << "an older epoch";
+  EXPECT_EQ(in(tcp(flow, kAck)), accepted(1));
+  ASSERT_EQ(out(tcp(flow.reversed(), kFin | kAck)), accepted(1));
+  ASSERT_EQ(in(tcp(flow, kFin | kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target")) << "it ended";
+  update(true);
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(1));
+  ASSERT_EQ(out(tcp(flow.reversed(), kRst)), accepted(1));
+  update(true);
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target")) << "it ended in an older epoch";
+}
+
+TEST_P(FlowTest, WhereBothMayBeginBothMayAtOnce) {
+  add_target(GetParam().client, 2);
+  add_grant({.class_id = 3, .target = 2, .port = 40000, .direction = policy::Direction::egress, .rule = 9});
+  write();
+  const Flow flow = to_server(5432);
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), accepted(9));
+  EXPECT_EQ(in(tcp(flow, kSyn | kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn | kAck)), accepted(1));
+  EXPECT_EQ(flow_entries(), 1u);
+  EXPECT_EQ(budget(server()).live, 0);
+}
+
+TEST_P(FlowTest, WhoAnswersBeginsNoAssociation) {
+  constexpr std::uint8_t kInit = 1, kInitAck = 2;
+  add_grant({.protocol = policy::kSctp, .port = 5000, .rule = 4});
+  write();
+  const Flow flow = to_server(5000);
+  ASSERT_EQ(in(sctp(flow, kInit)), accepted(4));
+  EXPECT_EQ(in(sctp(flow, kInit)), accepted(4)) << "sent again";
+  ASSERT_EQ(out(sctp(flow.reversed(), kInitAck)), accepted(4));
+  EXPECT_EQ(out(sctp(flow.reversed(), kInit)), dropped("unknown target"));
+  EXPECT_EQ(out(sctp(flow.reversed())), accepted(4));
+}
+
+TEST_P(FlowTest, WhoIsPingedPingsNotBack) {
+  write();
+  for (const std::uint16_t identifier : {7, 8, 128}) {
+    ASSERT_EQ(in(echo_request(client(), server(), identifier)), accepted(3));
+    EXPECT_EQ(out(echo_reply(server(), client(), identifier)), accepted(3));
+    EXPECT_EQ(out(echo_request(server(), client(), identifier)), dropped("unknown target")) << identifier;
+  }
+}
+
 TEST_P(FlowTest, AdditionsLeaveTheEpoch) {
   write();
   const auto epoch = filter_->settings().epoch;
