@@ -63,8 +63,7 @@ RowSum sum_said(Table table, const Rows& held, std::uint64_t generation) {
 }
 
 ImageConfig image_config(const FilterConfig& config) {
-  return {
-      .underlay_allow = config.underlay_allow, .controllers = config.controllers, .people = config.people};
+  return {.underlay_allow = config.underlay_allow, .people = config.people};
 }
 
 }  // namespace
@@ -121,7 +120,7 @@ Result<> KernelFilter::attach_underlay(const std::vector<unsigned>& ifindexes) {
 }
 
 void KernelFilter::guard_sockets() {
-  const bool wanted = contained() || (config_.guard_sockets && host_.underlay_mode != CORDON_UNDERLAY_OFF);
+  const bool wanted = contained() || (config_.guard_sockets && guards_anything(host_));
   if (auto guarded = attachments_.sockets(*objects_, wanted); !guarded)
     log::error("node.filter", "{}", guarded.error().message());
 }
@@ -170,7 +169,7 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
     Writer writer(*this);
     if (auto done = run_cut(plan, writer); !done)
       log::error("node.filter", "cutting: {}", done.error().message());
-    tighten(host);
+    tighten(host, host_.underlay_mode);
     return std::unexpected(!fits ? fits.error() : settled.error());
   }
   const cordon_settings before = settings_.read();
@@ -287,9 +286,11 @@ Result<> KernelFilter::read_host() {
 
 Result<> KernelFilter::write_host(const cordon_host& host) {
   const __u32 zero = 0;
-  const __u32 overlay_ifindex = host_.overlay_ifindex;
+  const cordon_host held = host_;
   host_ = host;
-  host_.overlay_ifindex = overlay_ifindex;
+  host_.overlay_ifindex = held.overlay_ifindex;
+  host_.flags = held.flags;
+  if (networks_) host_.flags = meets_any(host, *networks_, config_.controllers) ? CORDON_HOST_MEETS : __u8{0};
   if (bpf_map_update_elem(objects_->map("host"), &zero, &host_, BPF_ANY) != 0)
     return fail_errno("can't write map 'host'", errno);
   return {};
@@ -302,9 +303,13 @@ Result<> KernelFilter::set_peers(const std::vector<Endpoint>& endpoints) {
 Result<> KernelFilter::set_controllers(const std::vector<Endpoint>& controllers) {
   config_.controllers = controllers;
   CORDON_TRY(write_ends(objects_->map("underlay_ends"), policy::kTcp, controllers));
-  Image want = empty_image();
-  add_allow(want, image_config(config_));
-  return rewrite(Table::allow, std::move(want));
+  return write_host(host_);
+}
+
+Result<> KernelFilter::set_networks(const std::vector<Prefix>& networks) {
+  if (networks_ == networks) return {};
+  networks_ = networks;
+  return write_host(host_);
 }
 
 Result<> KernelFilter::set_people(const std::vector<UidRange>& people, const policy::NodeState& held) {
@@ -324,11 +329,13 @@ Result<> KernelFilter::rewrite(Table table, Image want) {
   return {};
 }
 
-void KernelFilter::tighten(const HostImage& host) {
+void KernelFilter::tighten(const HostImage& host, __u8 mode) {
   const cordon_settings held = settings_.read();
   settings_.set_node_lease_ns(std::min<std::uint64_t>(held.node_lease_ns, host.node_lease_ns));
   settings_.set_flags(flags_of(held) | (host.flags & ~CORDON_SETTINGS_READY));
-  if (auto written = write_host(host.host); !written)
+  cordon_host stricter = host.host;
+  stricter.underlay_mode = stricter_of(mode, stricter.underlay_mode);
+  if (auto written = write_host(stricter); !written)
     log::error("node.filter", "{}", written.error().message());
   guard_sockets();
   settings_.raise_epoch();
@@ -338,9 +345,10 @@ Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host,
                                         const TableSums* sums) {
   Writer writer(*this, &host, raise_epoch);
   const std::uint64_t generation = settings_.generation() + 1;
+  const __u8 mode = host_.underlay_mode;
   const auto written = run_plan(plan, generation, writer);
   if (!written) {
-    tighten(host);
+    tighten(host, mode);
     return std::unexpected(written.error());
   }
   if (raise_epoch) {

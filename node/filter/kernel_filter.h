@@ -31,6 +31,8 @@ class KernelFilter final : public Filter {
   Result<> confirm(BootNs confirmed) override;
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override;
   Result<> set_controllers(const std::vector<Endpoint>& controllers) override;
+  Result<> set_networks(const std::vector<Prefix>& networks) override;
+  bool meets_overlay() const override { return (host_.flags & CORDON_HOST_MEETS) != 0; }
   Result<> set_people(const std::vector<UidRange>& people, const policy::NodeState& held) override;
   bool contained() const override { return host_.underlay_mode == CORDON_UNDERLAY_CONTAINED; }
   bool adopted() const override { return adopted_; }
@@ -69,8 +71,9 @@ class KernelFilter final : public Filter {
   Result<> write_host(const cordon_host& host);
   /// As map `host` asks for it. A failure is no reason to refuse a state: `check` tells it and tries again.
   void guard_sockets();
-  /// Settings that are narrower, and host, of a state that can't be written as a whole.
-  void tighten(const HostImage& host);
+  /// What is narrower of the settings and host of a state that can't be written as a whole; `mode`: what held
+  /// before of the underlay.
+  void tighten(const HostImage& host, __u8 mode);
   /// Does the kernel hold what the plan wrote? A table of many rows is read whole, where its sum is known.
   Result<bool> verify(const Plan& plan, Written written, std::uint64_t generation,
                       const TableSums* sums) const;
@@ -92,10 +95,11 @@ class KernelFilter final : public Filter {
   cordon_host host_{};  ///< as map `host` holds it
   bool adopted_ = false;
   BootNs swept_ns_ = 0;
-  std::uint32_t untold_ = 0;  ///< counts of denials that waited for room in the ring
+  std::uint32_t untold_ = 0;     ///< counts of denials that waited for room in the ring
   std::set<RuleId> gone_rules_;  ///< whose counts may still come
   std::uint64_t lost_in_sweeps_ = 0;
-  std::uint64_t counts_lost_ = 0;  ///< as told last
+  std::uint64_t counts_lost_ = 0;                ///< as told last
+  std::optional<std::vector<Prefix>> networks_;  ///< once they were told
 };
 
 }  // namespace cordon::node
