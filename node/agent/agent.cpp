@@ -395,7 +395,7 @@ std::vector<std::string> Agent::alarms() const {
   for (const std::string* alarm :
        {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(),
         &guard_alarm_, &health_alarm_, &controllers_alarm_, &network_alarm_, &people_alarm_, &peers_alarm_,
-        &interfaces_.alarm(), &activity_.alarm()})
+        &interfaces_.alarm(), &interfaces_.networks_alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   if (std::string alarm = controllers_.alarm(); !alarm.empty()) out.push_back(std::move(alarm));
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))
