@@ -5,11 +5,14 @@
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <set>
 
+#include "node/netlink/close_timeout.h"
 #include "node/netlink/diag_messages.h"
 #include "node/netlink/monitor.h"
 #include "node/netlink/people_plan.h"
@@ -158,22 +161,25 @@ class KernelNetwork final : public Network {
 
   Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>& within) const override {
     std::vector<HostSocket> out;
-    for (std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
-      for (std::uint8_t family : {AF_INET, AF_INET6}) {
-        auto replies = diag_.query(netlink::diag_dump(family, protocol, within));
-        if (!replies && replies.error().number == ENOENT) continue;  // no such protocol in this kernel
-        if (!replies) return std::unexpected(to_error(replies.error(), "listing sockets"));
-        for (const Reply& reply : *replies) {
-          CORDON_ASSIGN(auto socket, netlink::parse_diag(reply.payload, protocol));
-          out.push_back({.protocol = protocol,
-                         .local = {socket.local, socket.local_port},
-                         .remote = {socket.remote, socket.remote_port},
-                         .family = socket.family,
-                         .state = socket.state,
-                         .id = std::move(socket.id)});
-        }
-      }
+    for (const std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
+      CORDON_TRY(list_sockets(protocol, within, [&](netlink::DiagSocket socket) {
+        out.push_back({.protocol = protocol,
+                       .local = {socket.local, socket.local_port},
+                       .remote = {socket.remote, socket.remote_port},
+                       .family = socket.family,
+                       .state = socket.state,
+                       .id = std::move(socket.id)});
+      }));
     }
+    // Asked for where something can be done about them; elsewhere the kernel would look for a module each
+    // time.
+    if (::access(kMptcpCloseTimeout, F_OK) != 0) return out;
+    std::set<std::pair<Endpoint, Endpoint>> multipath;
+    CORDON_TRY(list_sockets(IPPROTO_MPTCP, within, [&](const netlink::DiagSocket& socket) {
+      multipath.insert({{socket.local, socket.local_port}, {socket.remote, socket.remote_port}});
+    }));
+    for (HostSocket& socket : out)
+      socket.multipath = socket.protocol == IPPROTO_TCP && multipath.contains({socket.local, socket.remote});
     return out;
   }
 
@@ -199,6 +205,20 @@ class KernelNetwork final : public Network {
   NetworkChanges drain() override { return monitor_.drain(); }
 
  private:
+  Result<> list_sockets(std::uint16_t protocol, const std::vector<Prefix>& within,
+                        const std::function<void(netlink::DiagSocket)>& take) const {
+    for (const std::uint8_t family : {AF_INET, AF_INET6}) {
+      auto replies = diag_.query(netlink::diag_dump(family, protocol, within));
+      if (!replies && replies.error().number == ENOENT) continue;  // no such protocol in this kernel
+      if (!replies) return std::unexpected(to_error(replies.error(), "listing sockets"));
+      for (const Reply& reply : *replies) {
+        CORDON_ASSIGN(auto socket, netlink::parse_diag(reply.payload, protocol));
+        take(std::move(socket));
+      }
+    }
+    return {};
+  }
+
   static Result<std::vector<Reply>> ask(Socket& socket, const Message& message, std::string_view asked) {
     auto replies = socket.query(message);
     if (!replies) return std::unexpected(to_error(replies.error(), asked));

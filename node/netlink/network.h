@@ -43,6 +43,7 @@ struct HostSocket {
   Endpoint local, remote;
   std::uint8_t family = 0, state = 0;  ///< as the kernel names it, for `destroy`
   Bytes id;
+  bool multipath = false;  ///< the first subflow of an MPTCP socket, which isn't destroyed with it
 };
 
 /// A session, and the addresses that its person's sockets are to have (unspecified: none of that family).

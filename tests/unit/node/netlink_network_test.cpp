@@ -1,6 +1,7 @@
 // The real kernel, in network namespaces of the test's own.
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -8,6 +9,8 @@
 
 #include <algorithm>
 
+#include "base/files.h"
+#include "node/netlink/close_timeout.h"
 #include "node/netlink/network.h"
 #include "node/netlink/route_messages.h"
 #include "node/netlink/socket.h"
@@ -361,6 +364,42 @@ TEST_F(NetworkTest, DestroysConnectedUdpAndMappedSockets) {
     EXPECT_TRUE(connected_to(IPPROTO_UDP, "127.0.0.1", 9999).empty());
     close(client);
     close(open_to_all);
+  });
+}
+
+TEST_F(NetworkTest, WhoReadsFromAnMptcpSocketIsToldOnceItsSubflowIsDestroyed) {
+  if (::access(kMptcpCloseTimeout, F_OK) != 0) GTEST_SKIP() << "this kernel has no net.mptcp.close_timeout";
+  space_->in([&] {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    ASSERT_EQ(listen(listener, 4), 0);
+    getsockname(listener, reinterpret_cast<sockaddr*>(&at), &size);
+    const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    const int server = accept(listener, nullptr, nullptr);
+    char byte = 'x';
+    ASSERT_EQ(send(client, &byte, 1, 0), 1);
+    ASSERT_EQ(recv(server, &byte, 1, 0), 1);
+
+    const auto sockets = connected_to(IPPROTO_TCP, "127.0.0.1", ntohs(at.sin_port));
+    ASSERT_EQ(sockets.size(), 1u);
+    EXPECT_TRUE(sockets.front().multipath);
+    const timeval most{.tv_sec = 20, .tv_usec = 0};
+    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+    const auto memory = std::filesystem::temp_directory_path() / fmt::format("cordon-timeout-{}", getpid());
+    const std::string found = read_file(kMptcpCloseTimeout).value();
+    CloseTimeout timeout(kMptcpCloseTimeout, memory);
+    timeout.lower();
+    ASSERT_TRUE(network_->destroy(sockets));
+    EXPECT_EQ(recv(client, &byte, 1, 0), -1);
+    EXPECT_EQ(errno, ENOTCONN) << "not EAGAIN, after the 20 s";
+    timeout.restore();
+    EXPECT_EQ(read_file(kMptcpCloseTimeout), found);
+    for (const int fd : {listener, client, server}) close(fd);
   });
 }
 
