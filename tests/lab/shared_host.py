@@ -164,8 +164,7 @@ class SharedHost(LabTest):
             expect(got == {"error": "EADDRNOTAVAIL"}, f"ann can't bind to the device's address (IPv{family})", got)
         self.refused(ANN, "EHOSTUNREACH", "tcp", "ledger", 5432, "mapped")
         counted = self.dropped("no_session") - before
-        expect(counted == 9, "each refusal is counted as no session, but that of a datagram's connect(): none was sent",
-               counted)
+        expect(counted == 11, "each refusal is counted as no session, that of a datagram's connect() too", counted)
         expect(self.rules() == ({}, 4), "people without a session meet a rule by family and range of uids", self.rules())
         self.refused(ROOT_UID, "EHOSTUNREACH", "tcp", "ledger", 5432, what="as the device, which has no grant,")
         done = self.perimeter.device_cordon("jump", "login", "--user", "ann@acme.example", "--password-file", "-",
@@ -201,6 +200,10 @@ class SharedHost(LabTest):
             expect(done.returncode == 0, f"ann's ping(8) over IPv{family}, which asks by udp/1025 for its source",
                    done.stdout + done.stderr)
         expect(self.dropped("no_grant") == before, "and nothing is told as denied for it")
+        done = self.lab.on("jump", "ping", "-c", "1", "-W", "10", self.address("ledger", 4), uid=BEN, timeout=30)
+        expect(done.returncode != 0 and "No route to host" in done.stderr,
+               "ben, who may not ping, is told so by his ping(8)", done.stdout + done.stderr)
+        expect(self.dropped("no_grant") == before + 1, "which is told as denied")
 
     def nobody_is_another(self):
         for family in (4, 6):
