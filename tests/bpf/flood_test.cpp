@@ -156,9 +156,12 @@ class UnderlayFloodTest : public FloodTest {
 };
 
 TEST_F(UnderlayFloodTest, ForgedSourcesAroundTheOverlayLeaveTheOverlaysTheirs) {
-  for (unsigned i = 0; i < CORDON_LIMIT_ROWS + 1000; ++i)
+  const auto knock = [&](unsigned i) {
     EXPECT_FALSE(
         accepts("guard_in", tcp({forged(i, "2001:db8::"), address("2001:db8:1::1"), 40000, 1}, kSyn)));
+  };
+  for (unsigned i = 0; i < CORDON_LIMIT_ROWS + 1000; ++i) knock(i);
+  for (unsigned i = 0; i < 1100; ++i) knock(i);  // all that may be sent at once
   take();
   EXPECT_FALSE(accepts("overlay_in", from(address(kV6.client))));
   const auto seen = events();
@@ -166,6 +169,7 @@ TEST_F(UnderlayFloodTest, ForgedSourcesAroundTheOverlayLeaveTheOverlaysTheirs) {
   EXPECT_EQ(seen.front().reason, "no grant");
   tell_all();
   EXPECT_EQ(others_["underlay"], 1000u);
+  EXPECT_EQ(told_["underlay"], counted("underlay"));
 }
 
 }  // namespace flood_test
