@@ -6,10 +6,12 @@
 #include <array>
 #include <map>
 #include <random>
+#include <set>
 
 #include "node/filter/descriptor.h"
 #include "node/filter/kernel_map.h"
 #include "node/filter/parallel.h"
+#include "node/filter/row_index.h"
 
 namespace cordon::node {
 namespace kernel_map_test {
@@ -96,6 +98,22 @@ TEST(InParallel, TheWholeIsCoveredOnceAndAFailureIsTold) {
       return {};
     });
     ASSERT_FALSE(failed);
+  }
+}
+
+/// Whichever bits keys differ in (addresses: the last ones), or finding rows takes for ever. By chance 0.79
+/// of the slots are different.
+TEST(RowIndex, SpreadsKeysThatDifferInOnePlace) {
+  constexpr std::uint32_t kKeys = 1u << 14;
+  for (unsigned place = 0; place + 1 < 16; ++place) {
+    std::set<std::uint64_t> slots;
+    for (std::uint32_t i = 0; i < kKeys; ++i) {
+      std::array<std::uint8_t, 16> key{};
+      key[place] = static_cast<std::uint8_t>(i >> 8);
+      key[place + 1] = static_cast<std::uint8_t>(i);
+      slots.insert(RowIndex::hash(key.data(), key.size()) % (2 * kKeys));
+    }
+    EXPECT_GT(slots.size(), kKeys * 7 / 10) << place << ": " << slots.size() << " of " << kKeys;
   }
 }
 
