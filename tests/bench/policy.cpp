@@ -138,7 +138,7 @@ class Bench {
   /// `change` changes the world and says what it touched; `alone`: no delta is asked for.
   void changes(const std::string& name, std::uint32_t count,
                const std::function<Touched(std::uint32_t)>& change, std::optional<Goal> goal) {
-    std::vector<double> alone, all, nodes;
+    std::vector<double> alone, all, nodes, told_entries;
     for (int run = 0; run < kRuns; ++run) {
       std::vector<double> advance, deltas;
       for (std::uint32_t i = 0; i < count; ++i) {
@@ -152,7 +152,7 @@ class Bench {
         advance.push_back(microseconds(advanced - start));
         deltas.push_back(microseconds(done - start));
         nodes.push_back(static_cast<double>(update.size()));
-        entries_ = entries;
+        told_entries.push_back(static_cast<double>(entries) / std::max<double>(1, nodes.back()));
       }
       alone.push_back(percentile_99(advance));
       all.push_back(percentile_99(deltas));
@@ -160,6 +160,7 @@ class Bench {
     add(name, "p99_us", "us", alone, goal);
     add(name + ", with all deltas", "p99_us", "us", all, goal);
     add(name + ": nodes", "count", "", nodes);
+    add(name + ": entries that a node is told", "count", "", told_entries);
     // By itself: what it leaves of the caches isn't what the engine alone would find there.
     for (std::uint32_t i = 0; i < count; ++i) tell(engine_->advance(change(i), world_.at));
     add(name + ": what one node is told, kept and digested", "us", "us", std::exchange(told_, {}));
@@ -324,7 +325,6 @@ class Bench {
   bool judged_;
   World world_, copy_;
   std::optional<Engine> engine_;
-  std::size_t entries_ = 0;
   std::map<DeviceId, controller::Outbox> outboxes_;  ///< during one kind of change
   std::vector<double> told_;                         ///< a node
 };
