@@ -39,7 +39,7 @@ const MapOfNode& map_named(const std::string& name) {
   return *std::ranges::find(kMapsOfNode, name, &MapOfNode::name);
 }
 
-std::vector<Overflow> too_many(const DeviceId& node, const NodeNeeds& needs, const MapSizes& sizes) {
+std::vector<Overflow> over_capacity(const DeviceId& node, const NodeNeeds& needs, const MapSizes& sizes) {
   std::vector<Overflow> out;
   for (const MapOfNode& map : kMapsOfNode)
     if (const std::size_t needed = needs.*map.needs, holds = sizes.*map.size; needed > holds)
@@ -80,10 +80,10 @@ Fit fit(const World& held, const World& next, const std::map<DeviceId, MapSizes>
     if (device.state != DeviceState::active) continue;
     const auto it = told.find(id);
     const MapSizes sizes = it == told.end() ? MapSizes{} : it->second;
-    const auto turning = too_many(id, both.of(device), sizes);
+    const auto turning = over_capacity(id, both.of(device), sizes);
     if (turning.empty()) continue;
     if (!alone) alone.emplace(next, after);
-    const auto never = too_many(id, alone->of(device), sizes);
+    const auto never = over_capacity(id, alone->of(device), sizes);
     out.never.insert(out.never.end(), never.begin(), never.end());
     for (const Overflow& overflow : turning)
       if (map_named(overflow.map).turns &&

@@ -10,7 +10,7 @@ namespace cordon::policy {
 namespace {
 
 /// Who asks, looked up; the reason when the answer is `deny` before any rule is read (P3).
-struct Principal {
+struct KnownPrincipal {
   const Session* session = nullptr;  ///< null: the device acts for itself
   const Device* device = nullptr;
   const User* user = nullptr;
@@ -22,8 +22,8 @@ const Device* active_device(const World& world, const DeviceId& id) {
   return it != world.devices.end() && it->second.state == DeviceState::active ? &it->second : nullptr;
 }
 
-Principal find_principal(const World& world, const PrincipalRef& who, Timestamp now) {
-  Principal principal;
+KnownPrincipal find_principal(const World& world, const PrincipalRef& who, Timestamp now) {
+  KnownPrincipal principal;
   DeviceId device_id;
   if (const auto* id = std::get_if<SessionId>(&who)) {
     const auto session = world.sessions.find(*id);
@@ -45,14 +45,14 @@ Principal find_principal(const World& world, const PrincipalRef& who, Timestamp 
 }
 
 /// POLICY.md, Keys: a session is in the group if its user is listed or it carries one of the claims.
-bool in_group(const Principal& principal, const Group& group) {
+bool in_group(const KnownPrincipal& principal, const Group& group) {
   if (group.users.contains(principal.user->name)) return true;
   return std::ranges::any_of(principal.session->claims,
                              [&](const auto& c) { return group.claims.contains(c); });
 }
 
 /// P3: who isn't told may be anybody whom a forbid names.
-bool may_be_named(const World& world, const Rule& rule, const Principal& principal) {
+bool may_be_named(const World& world, const Rule& rule, const KnownPrincipal& principal) {
   if (rule.effect != Effect::forbid || !principal.user->name.empty()) return false;
   return !rule.from.users.empty() || std::ranges::any_of(rule.from.groups, [&](const std::string& name) {
     return !world.policy->groups.at(name).users.empty();
@@ -60,7 +60,7 @@ bool may_be_named(const World& world, const Rule& rule, const Principal& princip
 }
 
 /// P2: users and groups select sessions, segments and tags select devices acting for themselves.
-bool selects(const World& world, const Rule& rule, const Principal& principal) {
+bool selects(const World& world, const Rule& rule, const KnownPrincipal& principal) {
   const Subject& from = rule.from;
   if (from.for_people() != (principal.session != nullptr)) return false;
   if (principal.session) {
@@ -134,7 +134,7 @@ FailedCondition wrong_isolation(bool target_isolated) {
 struct Asked {
   const World& world;
   const Query& query;
-  const Principal& principal;
+  const KnownPrincipal& principal;
   const Device& target;
   const std::set<std::string>& segments;  ///< of the target
   Timestamp now;
@@ -199,7 +199,7 @@ std::set<std::string> segments_of(const World& world, const Device& device) {
 
 Decision evaluate(const World& world, const Query& query, Timestamp now) {
   Decision decision;
-  const Principal principal = find_principal(world, query.principal, now);
+  const KnownPrincipal principal = find_principal(world, query.principal, now);
   const Device* target = active_device(world, query.target);
   std::set<std::string> segments;
   if (target) {
