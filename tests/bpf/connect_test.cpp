@@ -209,8 +209,7 @@ TEST_F(ConnectTest, NamesAreSortedByWhatIsGranted) {
   std::ofstream(hosts_file_) << kV4.other << " two.example\n" << kV4.server << " two.example\n";
   add_target(kV4.other, 2);
   update();
-  EXPECT_EQ(first_of(nullptr), kV4.other)
-      << "there is a way to both: in the order of the file";
+  EXPECT_EQ(first_of(nullptr), kV4.other) << "there is a way to both: in the order of the file";
   EXPECT_EQ(first_of("5432"), kV4.server) << "tcp/5432 is granted there alone";
   std::filesystem::remove(hosts_file_);
 }
