@@ -56,7 +56,8 @@ static __always_inline int refuse(struct __sk_buff* skb, struct packet* p, __u64
                                   __u32 reason) {
   if (how != GUARDED_DROP) reason = CORDON_REASON_underlay_observed;
   count_reason(reason, segments_of(skb), skb->len);
-  struct happening seen = {.now_ns = now_ns, .kind = CORDON_EVENT_UNDERLAY, .reason = reason};
+  struct happening seen = {
+      .now_ns = now_ns, .suppressed = segments_of(skb) - 1, .kind = CORDON_EVENT_UNDERLAY, .reason = reason};
   emit(&p->tuple, &seen);
   return how == GUARDED_DROP ? VERDICT_DROP : VERDICT_ACCEPT;
 }

@@ -24,8 +24,11 @@ static __always_inline void count_accept(struct __sk_buff* skb, struct cordon_fl
 __noinline int drop(struct __sk_buff* skb, struct packet* p, __u64 now_ns, __u32 reason) {
   if (!p) return VERDICT_DROP;
   count_reason(reason, segments_of(skb), skb->len);
-  struct happening denied = {
-      .now_ns = now_ns, .rule = p->rule, .kind = CORDON_EVENT_DENIED, .reason = reason};
+  struct happening denied = {.now_ns = now_ns,
+                             .suppressed = segments_of(skb) - 1,
+                             .rule = p->rule,
+                             .kind = CORDON_EVENT_DENIED,
+                             .reason = reason};
   emit(&p->tuple, &denied);
   return VERDICT_DROP;
 }

@@ -240,12 +240,15 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
                 desk_.take(request, caller, std::move(reply));
               }),
       watches_(std::make_unique<Watches>(*this)),
-      sockets_(parts_.io, parts_.network, [this]() -> std::optional<SocketJudgement> {
-        if (!time_.known()) return std::nullopt;
-        return SocketJudgement{.state = states_.state(),
-                               .now = time_.base().to_utc(parts_.clock.boot_ns()),
-                               .controllers = controllers_.allowed()};
-      }) {
+      sockets_(
+          parts_.io, parts_.network,
+          [this]() -> std::optional<SocketJudgement> {
+            if (!time_.known()) return std::nullopt;
+            return SocketJudgement{.state = states_.state(),
+                                   .now = time_.base().to_utc(parts_.clock.boot_ns()),
+                                   .controllers = controllers_.allowed()};
+          },
+          {kMptcpCloseTimeout, parts_.config.run_directory / "mptcp_close_timeout"}) {
   stand(identity_);
 }
 
@@ -395,7 +398,7 @@ std::vector<std::string> Agent::alarms() const {
   for (const std::string* alarm :
        {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(),
         &guard_alarm_, &health_alarm_, &controllers_alarm_, &network_alarm_, &people_alarm_, &peers_alarm_,
-        &interfaces_.alarm(), &activity_.alarm()})
+        &interfaces_.alarm(), &interfaces_.networks_alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   if (std::string alarm = controllers_.alarm(); !alarm.empty()) out.push_back(std::move(alarm));
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))

@@ -14,7 +14,7 @@ constexpr std::string_view kGuardArea = "node.guard";
 
 void Agent::guard_as_before() {
   if (!parts_.filter.adopted())
-    if (const auto done = guard_file_.restore(parts_.filter); !done)
+    if (const auto done = guard_file_.restore(parts_.filter, parts_.network, parts_.config.interface); !done)
       log::error(kGuardArea, "the underlay is not guarded yet: {}", done.error().message());
   contained_ = parts_.filter.contained();
 }

@@ -192,7 +192,8 @@ Result<> guard_now(const CommandOptions& options) {
     std::cout << "a filter is in force already\n";
     return {};
   }
-  CORDON_ASSIGN(const bool restored, GuardFile(config.state_directory).restore(*filter));
+  CORDON_ASSIGN(const bool restored,
+                GuardFile(config.state_directory).restore(*filter, *network, config.interface));
   if (!restored) {
     std::cout << "nothing was guarded before\n";
     return {};
@@ -213,7 +214,7 @@ Result<> uninstall_now(const CommandOptions& options) {
   Controllers(config.controllers, config.state_directory).forget();
   CORDON_TRY(tunnel->remove());  // its addresses and routes go with it
   CORDON_ASSIGN(const auto network, open_network());
-  CORDON_TRY(network->remove_people(config.interface));
+  CORDON_TRY(network->remove_routing(config.interface));
   std::error_code ec;
   std::filesystem::remove(config.run_directory / "node.sock", ec);
   std::cout << "filter and tunnel are gone; keys and certificate stay in " << config.state_directory.string()

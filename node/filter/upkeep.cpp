@@ -33,10 +33,17 @@ std::vector<std::string> KernelFilter::check() {
 
 Result<> KernelFilter::sweep_when_due() {
   const BootNs now = system_clock().boot_ns();
-  if (now - swept_ns_ < static_cast<BootNs>(std::chrono::nanoseconds(kSweepInterval).count())) return {};
+  const int program = objects_->program("sweep");
+  if (now - swept_ns_ < static_cast<BootNs>(std::chrono::nanoseconds(kSweepInterval).count())) {
+    if (untold_ == 0) return {};
+    CORDON_ASSIGN(const cordon_sweep told, tell_denials(program, kSweepTimes));
+    untold_ = told.untold;
+    return {};
+  }
   swept_ns_ = now;
-  CORDON_ASSIGN(const cordon_sweep done, sweep(objects_->program("sweep"), kSweepTimes));
+  CORDON_ASSIGN(const cordon_sweep done, sweep(program, kSweepTimes));
   lost_in_sweeps_ += done.events_lost;
+  untold_ = done.untold;
   return forget_gone_rules();
 }
 

@@ -94,6 +94,11 @@ class FakeFilter : public Filter {
     people = ranges;
     return step("filter.people");
   }
+  Result<> set_networks(const std::vector<Prefix>& own) override {
+    networks = own;
+    return {};
+  }
+  bool meets_overlay() const override { return !networks.empty(); }
   bool contained() const override { return held.settings() != nullptr && held.settings()->isolated; }
   bool adopted() const override { return false; }
   int events_fd() const override { return pipe.readable(); }
@@ -122,6 +127,7 @@ class FakeFilter : public Filter {
 
   policy::NodeState held;
   std::vector<unsigned> underlay;
+  std::vector<Prefix> networks;
   std::vector<Endpoint> ends, controllers;
   bool ends_broken = false;
   std::vector<UidRange> people;
@@ -222,6 +228,7 @@ class FakeNetwork : public Network {
     addresses = wanted;
     return {};
   }
+  Result<std::vector<Prefix>> own_networks(unsigned) const override { return networks; }
   Result<> set_routes(unsigned, const std::vector<Route>& wanted) override {
     std::string text;
     for (const auto& route : wanted)
@@ -241,7 +248,13 @@ class FakeNetwork : public Network {
     people = wanted;
     return {};
   }
-  Result<> remove_people(std::string_view) override { return {}; }
+  Result<> set_last_routes(std::string_view interface, const std::vector<Prefix>& wanted) override {
+    std::string text;
+    for (const Prefix& to : wanted) text += " " + to.to_string();
+    steps_.push_back(fmt::format("network.last_routes {}{}", interface, text));
+    return {};
+  }
+  Result<> remove_routing(std::string_view) override { return {}; }
   Result<std::uint32_t> route_mtu(const Address&) const override { return underlay_mtu; }
   std::uint64_t written() const override { return written_; }
   Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>&) const override {
@@ -263,6 +276,7 @@ class FakeNetwork : public Network {
                         {.index = 2, .name = "eth0", .up = true},
                         {.index = 3, .name = "eth1"},
                         {.index = 42, .name = "cdn-cordon"}};
+  std::vector<Prefix> networks;  ///< this host's own
   std::vector<OwnAddress> addresses;
   std::vector<HostSocket> sockets;
   std::vector<Route> routes;
