@@ -295,10 +295,12 @@ void Agent::stop() {
 }
 
 void Agent::tick() {
-  supervise_tunnel();
-  follow_isolation();
-  follow_people();
-  if (!network_alarm_.empty()) keep_network();
+  if (!states_.busy()) {
+    supervise_tunnel();
+    follow_isolation();
+    follow_people();
+    if (!network_alarm_.empty()) keep_network();
+  }
   // Path MTUs that the kernel learns and peers that move are told by nobody.
   const bool all = !interfaces_.alarm().empty() || ticks_ % kTicksBetweenRefreshes == 0;
   if (all || interfaces_.mtu_wants_more())
@@ -310,7 +312,7 @@ void Agent::tick() {
   sockets_.tick();
   activity_.look(parts_.filter, states_.state(), parts_.clock.boot_ns());
   renew_if_due();
-  rotate_if_due();
+  if (!states_.busy()) rotate_if_due();
   send_flows();
   if (++ticks_ % kTicksBetweenSaves == 0) saver_.save();
 }
@@ -341,7 +343,7 @@ void Agent::renew_if_due() {
 }
 
 void Agent::settle_key() {
-  if (!rotation_.unsettled()) return;
+  if (!rotation_.unsettled() || states_.busy()) return;  // the next tick looks again
   Result<> done = rotation_.settle();
   // For peers that come from now on; those that are there have theirs.
   if (done) done = applier_.use_preshared(preshared_.of(rotation_.own()), false);

@@ -49,6 +49,8 @@ void Agent::follow_isolation() {
 
 void Agent::keep_network() {
   if (tunnel_is_bare_) return;  // it is set up as a whole
+  network_waits_ = states_.busy();
+  if (network_waits_) return;
   const auto found = applier_.keep_network();
   network_alarm_ = found ? "" : "network: can't look after addresses and routes: " + found.error().message();
   if (!found) return;

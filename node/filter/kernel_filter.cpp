@@ -108,18 +108,21 @@ Result<std::unique_ptr<Filter>> open_filter(const FilterConfig& config) {
 }
 
 Result<> KernelFilter::attach_overlay(unsigned ifindex) {
+  const Use use(in_use_);
   CORDON_TRY(attachments_.overlay(*objects_, ifindex));
   host_.overlay_ifindex = ifindex;
   return write_host(host_);
 }
 
 Result<> KernelFilter::attach_underlay(const std::vector<unsigned>& ifindexes) {
+  const Use use(in_use_);
   CORDON_TRY(attachments_.underlay(*objects_, ifindexes));
   guard_sockets();
   return {};
 }
 
 void KernelFilter::guard_sockets() {
+  const Use use(in_use_);
   const bool wanted = contained() || (config_.guard_sockets && guards_anything(host_));
   if (auto guarded = attachments_.sockets(*objects_, wanted); !guarded)
     log::error("node.filter", "{}", guarded.error().message());
@@ -169,7 +172,7 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
     Writer writer(*this);
     if (auto done = run_cut(plan, writer); !done)
       log::error("node.filter", "cutting: {}", done.error().message());
-    tighten(host, host_.underlay_mode);
+    tighten(host, underlay_mode());
     return std::unexpected(!fits ? fits.error() : settled.error());
   }
   const cordon_settings before = settings_.read();
@@ -182,6 +185,7 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
   std::vector<RuleId> gone;
   for (const auto& [rule, counter] : counted)
     if (!wanted.entries.contains(policy::RuleKey{rule})) gone.push_back(rule);
+  const Use use(in_use_);
   std::erase_if(gone_rules_, [&](RuleId rule) { return wanted.entries.contains(policy::RuleKey{rule}); });
   forget_rules(gone);
   return report;
@@ -285,6 +289,7 @@ Result<> KernelFilter::read_host() {
 }
 
 Result<> KernelFilter::write_host(const cordon_host& host) {
+  const Use use(in_use_);
   const __u32 zero = 0;
   const cordon_host held = host_;
   host_ = host;
@@ -307,6 +312,7 @@ Result<> KernelFilter::set_controllers(const std::vector<Endpoint>& controllers)
 }
 
 Result<> KernelFilter::set_networks(const std::vector<Prefix>& networks) {
+  const Use use(in_use_);
   if (networks_ == networks) return {};
   networks_ = networks;
   return write_host(host_);
@@ -345,7 +351,7 @@ Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host,
                                         const TableSums* sums) {
   Writer writer(*this, &host, raise_epoch);
   const std::uint64_t generation = settings_.generation() + 1;
-  const __u8 mode = host_.underlay_mode;
+  const __u8 mode = underlay_mode();
   const auto written = run_plan(plan, generation, writer);
   if (!written) {
     tighten(host, mode);

@@ -2,6 +2,7 @@
 // The Filter on a real kernel. Callers use filter.h; tests and benchmarks also reach the programs.
 
 #include <memory>
+#include <mutex>
 #include <optional>
 
 #include "node/filter/attachments.h"
@@ -32,9 +33,12 @@ class KernelFilter final : public Filter {
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override;
   Result<> set_controllers(const std::vector<Endpoint>& controllers) override;
   Result<> set_networks(const std::vector<Prefix>& networks) override;
-  bool meets_overlay() const override { return (host_.flags & CORDON_HOST_MEETS) != 0; }
+  bool meets_overlay() const override {
+    const Use use(in_use_);
+    return (host_.flags & CORDON_HOST_MEETS) != 0;
+  }
   Result<> set_people(const std::vector<UidRange>& people, const policy::NodeState& held) override;
-  bool contained() const override { return host_.underlay_mode == CORDON_UNDERLAY_CONTAINED; }
+  bool contained() const override { return underlay_mode() == CORDON_UNDERLAY_CONTAINED; }
   bool adopted() const override { return adopted_; }
   int events_fd() const override { return events_.fd(); }
   void take_events(const std::function<void(const FlowEvent&)>& sink) override { events_.take(sink); }
@@ -69,6 +73,10 @@ class KernelFilter final : public Filter {
                             const TableSums* sums = nullptr);
   Result<> read_host();
   Result<> write_host(const cordon_host& host);
+  __u8 underlay_mode() const {
+    const Use use(in_use_);
+    return host_.underlay_mode;
+  }
   /// As map `host` asks for it. A failure is no reason to refuse a state: `check` tells it and tries again.
   void guard_sockets();
   /// What is narrower of the settings and host of a state that can't be written as a whole; `mode`: what held
@@ -84,6 +92,11 @@ class KernelFilter final : public Filter {
   /// Packets whose rule map `rule_counters` had no room for.
   std::uint64_t counts_lost() const;
   Result<> sweep_when_due();
+
+  /// What another thread that writes a whole state shares with the others: what is attached, map `host`, and
+  /// which rules are gone. Each holds it for a moment only.
+  using Use = std::lock_guard<std::recursive_mutex>;
+  mutable std::recursive_mutex in_use_;
 
   FilterConfig config_;
   std::unique_ptr<Objects> objects_;

@@ -13,6 +13,7 @@
 namespace cordon::node {
 
 std::vector<std::string> KernelFilter::check() {
+  const Use use(in_use_);
   std::vector<std::string> found = objects_->repin_maps();
   found.insert(found.end(), objects_->notes().begin(), objects_->notes().end());
   const auto other = [this]() -> const Objects* {
@@ -48,6 +49,7 @@ Result<> KernelFilter::sweep_when_due() {
 }
 
 void KernelFilter::forget_rules(const std::vector<RuleId>& rules) {
+  const Use use(in_use_);
   for (const RuleId rule : rules) {
     bpf_map_delete_elem(objects_->map("rule_counters"), &rule.value);
     gone_rules_.insert(rule);
@@ -55,6 +57,7 @@ void KernelFilter::forget_rules(const std::vector<RuleId>& rules) {
 }
 
 Result<> KernelFilter::forget_gone_rules() {
+  const Use use(in_use_);
   if (gone_rules_.empty()) return {};
   // Read first: what leaves the cache afterwards is still known to be gone at the next sweep.
   CORDON_ASSIGN(const auto cached, cached_rules());

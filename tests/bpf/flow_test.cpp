@@ -106,6 +106,38 @@ TEST_P(FlowTest, WhoIsPingedPingsNotBack) {
   }
 }
 
+TEST_P(FlowTest, WhatGoesAsManyPacketsCountsAsMany) {
+  write();
+  const Flow flow = to_server(5432);
+  const auto counted = [&](std::size_t bytes, unsigned size, unsigned segments) {
+    const auto before = filter_->rule_counters().value()[RuleId(1)].packets;
+    Packet packet = tcp(flow, kAck);
+    const std::size_t headers = packet.size();
+    packet.resize(headers + bytes);
+    const std::size_t length = packet[0] >> 4 == 6 ? packet.size() - 40 : packet.size();
+    const int length_at = packet[0] >> 4 == 6 ? 4 : 2;
+    packet[length_at] = static_cast<std::uint8_t>(length >> 8);
+    packet[length_at + 1] = static_cast<std::uint8_t>(length);
+    __sk_buff context{};
+    context.gso_size = size;
+    context.gso_segs = segments;
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(packet.size());
+    options.ctx_in = &context;
+    options.ctx_size_in = sizeof context;
+    options.repeat = 1;
+    EXPECT_EQ(bpf_prog_test_run_opts(filter_->objects().program("overlay_in"), &options), 0);
+    return filter_->rule_counters().value()[RuleId(1)].packets - before;
+  };
+  EXPECT_EQ(counted(3000, 1000, 3), 3u);
+  EXPECT_EQ(counted(3000, 1000, 0), 3u) << "nobody said how many";
+  EXPECT_EQ(counted(3100, 1000, 0), 4u);
+  EXPECT_EQ(counted(1000, 1000, 0), 1u);
+  EXPECT_EQ(counted(100, 1000, 0), 1u);
+  EXPECT_EQ(counted(3000, 0, 0), 1u);
+}
+
 TEST_P(FlowTest, AdditionsLeaveTheEpoch) {
   write();
   const auto epoch = filter_->settings().epoch;

@@ -333,6 +333,36 @@ TEST_P(UnderlayTest, FlowsThatAFormerVersionKeptWithoutATimeHold) {
   EXPECT_EQ(arrives(udp(dns.reversed())), dropped("underlay")) << "now it has one";
 }
 
+// A node that refuses a state says so; then what was open before is all that is open.
+TEST_P(UnderlayTest, AStateThatCannotBeWrittenLoosensNothing) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const policy::NodeState closed = state_;
+  const auto refused = [&] {
+    for (std::uint16_t port = 1; port <= 5000; ++port) add_grant({.port = port});  // of 4,096
+    EXPECT_FALSE(filter_->update(written_, policy::difference(written_, state_), base(), false));
+    EXPECT_FALSE(filter_->replace(state_, base()));
+  };
+  no_guards();
+  settings().underlay = policy::Underlay::open;
+  refused();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), dropped("underlay"));
+  state_ = closed;
+  settings().isolated = true;
+  write();
+  settings().isolated = false;
+  refused();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), dropped("host isolated"));
+  state_ = closed;
+  no_guards();
+  settings().underlay = policy::Underlay::open;
+  write();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), passed()) << "one that can be written does";
+  state_ = closed;
+  refused();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), dropped("underlay")) << "what is stricter holds at once";
+}
+
 TEST_F(FilterTest, AllowedSourcesAndControllersPassTheGuard) {
   settings().underlay = policy::Underlay::closed;
   write();

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -67,6 +68,7 @@ class FakeFilter : public Filter {
     return underlay_broken ? fail(ErrorCode::io, "no such device") : Result<>{};
   }
   Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase&) override {
+    if (while_replacing) while_replacing();
     CORDON_TRY(step("filter.replace"));
     held = wanted;
     return ApplyReport{.written = wanted.entries.size(), .epoch_raised = cuts, .verified = verified};
@@ -139,6 +141,7 @@ class FakeFilter : public Filter {
   std::vector<std::string> wrong;
   BootNs confirmed = 0;
   bool cuts = false;  ///< whole states take something away
+  std::function<void()> while_replacing;
   bool verified = true, underlay_broken = false;
   std::string fail_at;  ///< the step that fails from now on
   Pipe pipe;
