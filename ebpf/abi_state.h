@@ -22,13 +22,19 @@ struct cordon_flow_key {
 /* `stamp`: the epoch that the flow was decided in, and in the lower half its deadline in ticks, rounded down:
  * until then no packet needs a decision of its own. */
 #define CORDON_TICK_BITS 28 /* of 0.27 s, so that 32 bits are 36 years */
+/* `recent`: packets above this bit, bytes below it, so that one atomic add counts both: half a known flow's
+ * atomics. It is moved to `packets` and `bytes` when the highest bit of either part is set: then it has room
+ * for as much once more, and a packet adds less than 2^20 of bytes. */
+#define CORDON_RECENT_BIT 40
+#define CORDON_RECENT_FULL (1ULL << 63 | 1ULL << (CORDON_RECENT_BIT - 1))
 struct cordon_flow {
   __u64 stamp;
   __u64 last_seen_ns;
-  __u64 packets;
-  __u64 bytes;
+  __u64 recent;
   __u32 rule;
   __u32 flags;
+  __u64 packets; /* without those of `recent` */
+  __u64 bytes;
   __u16 grant_port; /* what grants were asked for: the port, or the ICMP type */
   __u8 pad[6];
 };
@@ -185,7 +191,7 @@ struct cordon_sweep {
 };
 
 CORDON_STATIC_ASSERT(sizeof(struct cordon_flow_key) == 40, "flow key layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_flow) == 48, "flow layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_flow) == 56, "flow layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_fragment_key) == 40, "fragment key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_fragment) == 24, "fragment layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_budget) == 24, "budget layout");

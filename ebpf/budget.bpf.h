@@ -42,8 +42,9 @@ static __always_inline int change_place(const struct tuple* original, int to_liv
 static __always_inline void closed_of(struct cordon_flow* flow, __u64 now_ns, __u32 reason,
                                       struct happening* closed) {
   closed->now_ns = now_ns;
-  closed->packets = __sync_lock_test_and_set(&flow->packets, 0);
-  closed->bytes = __sync_lock_test_and_set(&flow->bytes, 0);
+  __u64 recent = __sync_lock_test_and_set(&flow->recent, 0);
+  closed->packets = __sync_lock_test_and_set(&flow->packets, 0) + packets_in(recent);
+  closed->bytes = __sync_lock_test_and_set(&flow->bytes, 0) + bytes_in(recent);
   closed->rule = flow->rule;
   closed->kind = CORDON_EVENT_CLOSED;
   closed->reason = reason;

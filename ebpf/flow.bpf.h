@@ -79,11 +79,22 @@ static __always_inline int has_ended(__u32 flags) {
   return (flags & CORDON_FLOW_CLOSED) || (flags & both) == both;
 }
 
+/* What `recent` counts. */
+static __always_inline __u64 packets_in(__u64 recent) {
+  return recent >> CORDON_RECENT_BIT;
+}
+static __always_inline __u64 bytes_in(__u64 recent) {
+  return recent & ((1ULL << CORDON_RECENT_BIT) - 1);
+}
+
 /* Adds are atomic: both hooks, on any CPU, meet in one entry. */
 static __always_inline void touch(struct cordon_flow* flow, __u64 now_ns, __u32 packets, __u32 bytes) {
   WRITE_ONCE(flow->last_seen_ns, now_ns);
-  __sync_fetch_and_add(&flow->packets, packets);
-  __sync_fetch_and_add(&flow->bytes, bytes);
+  __u64 more = (__u64)packets << CORDON_RECENT_BIT | bytes;
+  if (likely(!(__sync_fetch_and_add(&flow->recent, more) & CORDON_RECENT_FULL))) return;
+  __u64 recent = __sync_lock_test_and_set(&flow->recent, 0);
+  __sync_fetch_and_add(&flow->packets, packets_in(recent));
+  __sync_fetch_and_add(&flow->bytes, bytes_in(recent));
 }
 
 #endif

@@ -47,7 +47,8 @@ static __always_inline void count_flow(const struct cordon_address* of, int live
 
 static __always_inline __u64 longest_silence(const struct cordon_sweep* work, __u8 protocol,
                                              const struct cordon_flow* flow) {
-  if (protocol != IPPROTO_TCP) return flow->packets < FEW_PACKETS ? work->idle_ns : work->stream_ns;
+  __u64 packets = flow->packets + packets_in(READ_ONCE(flow->recent));
+  if (protocol != IPPROTO_TCP) return packets < FEW_PACKETS ? work->idle_ns : work->stream_ns;
   if (has_ended(flow->flags)) return work->closed_ns;
   return flow->flags & CORDON_FLOW_HALF_OPEN ? work->idle_ns : work->tcp_ns;
 }

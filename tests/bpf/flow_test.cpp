@@ -272,6 +272,34 @@ TEST_P(FlowTest, EventsTellOpenedDeniedAndClosed) {
   EXPECT_EQ(seen[2].packets, 3u);
 }
 
+// Packets and bytes are added to one word, which is emptied into two before either part runs over.
+TEST_P(FlowTest, ItsEndTellsMoreThanOneWordCounts) {
+  write();
+  const Packet packet = udp(to_server(53));
+  const int flows = filter_->objects().map("flows");
+  const std::uint64_t most_packets = (1ull << (64 - CORDON_RECENT_BIT)) - 1;
+  const std::uint64_t most_bytes = (1ull << CORDON_RECENT_BIT) - 1;
+  const std::pair<std::uint64_t, std::uint64_t> nearly_over[] = {{most_packets - 1, 0},
+                                                                 {0, most_bytes - packet.size()}};
+  for (const auto& [packets, bytes] : nearly_over) {
+    ASSERT_EQ(in(packet), accepted(2));
+    cordon_flow_key key{};
+    cordon_flow flow{};
+    ASSERT_EQ(bpf_map_get_next_key(flows, nullptr, &key), 0);
+    ASSERT_EQ(bpf_map_lookup_elem(flows, &key, &flow), 0);
+    flow.recent = packets << CORDON_RECENT_BIT | bytes;
+    flow.packets = flow.bytes = 7;
+    ASSERT_EQ(bpf_map_update_elem(flows, &key, &flow, BPF_EXIST), 0);
+    for (int i = 0; i < 3; ++i) ASSERT_EQ(in(packet), accepted(2));
+    (void)events();
+    ASSERT_EQ(sweep(std::chrono::seconds(301)).flows_ended, 1u);
+    const auto seen = events();
+    ASSERT_EQ(seen.size(), 1u);
+    EXPECT_EQ(seen[0].packets, 7 + packets + 3);
+    EXPECT_EQ(seen[0].bytes, 7 + bytes + 3 * packet.size());
+  }
+}
+
 // Whoever is on the way may send one with a wrong sequence number, which the ends pass over.
 TEST_P(FlowTest, WhatPassesAfterARstIsToldToo) {
   write();
