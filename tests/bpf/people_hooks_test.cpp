@@ -190,6 +190,18 @@ TEST_F(PeopleHooksTest, AnAnswerIsNoQuestion) {
   EXPECT_EQ(answer(true), 0);
 }
 
+TEST_F(PeopleHooksTest, ASetuidProgramIsItsOwnersAsItsSocketsAre) {
+  const auto connects_as = [&](std::uint32_t real, std::uint32_t effective) {
+    return as(0, [&] {
+      if (::setresuid(real, effective, 0) != 0) return 202;
+      return connect_to(SocketAddress(kV4.server, 7));
+    });
+  };
+  EXPECT_EQ(connects_as(kGuest, 0), 0) << "the device's, whoever runs it";
+  EXPECT_EQ(connects_as(0, kGuest), EHOSTUNREACH) << "a daemon that acts as somebody without a session";
+  EXPECT_EQ(connects_as(0, kAnn), 0);
+}
+
 TEST_F(PeopleHooksTest, ContainersAreLeftAlone) {
   EXPECT_EQ(as(0,
                [&] {
