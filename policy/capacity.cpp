@@ -33,7 +33,7 @@ class Counter {
     const auto& groups = relations_.target_groups();
     for (std::uint32_t g = 0; g < groups.size(); ++g) {
       std::size_t addresses = 0;
-      for (const Device* member : groups[g].members) addresses += count(member->addresses);
+      for (const Device* member : groups[g].members) addresses += prefixes_of(*member).size();
       target_addresses_.push_back(addresses);
       if (groups[g].observes) observing_.push_back(g);
     }
@@ -41,74 +41,91 @@ class Counter {
       group_addresses_[principal.group] += count(principal.addresses());
       all_principals_ += count(principal.addresses());
     }
-    for (const auto& group : groups) ingress_.push_back(ingress_of(group));
+    for (std::uint32_t g = 0; g < groups.size(); ++g) ingress_.push_back(ingress_of({g}));
   }
 
   NodeNeeds of(const Device& device) const {
-    const auto& self = relations_.group_of(device);
-    const auto number = static_cast<std::size_t>(&self - relations_.target_groups().data());
+    const std::vector<std::uint32_t> hosted = relations_.hosted_by(device);
     const auto locals = relations_.principals_on(device.id);
-    NodeNeeds needs = ingress_[number].needs;
-    needs.principals = self.observes && !device.isolated ? all_principals_ : needs.principals;
-    add_local_principals(needs, device, self, number);
+    std::optional<Ingress> merged;
+    if (hosted.size() > 1) merged = ingress_of(hosted);
+    const Ingress& ingress = merged ? *merged : ingress_[hosted.front()];
+    const bool observes = std::ranges::any_of(
+        hosted, [&](std::uint32_t group) { return relations_.target_groups()[group].observes; });
+    NodeNeeds needs = ingress.needs;
+    if (observes) needs.principals = all_principals_;
+    add_local_principals(needs, device, observes, ingress);
     std::set<std::uint32_t> groups;
     for (const Principal* local : locals) groups.insert(local->group);
     std::set<std::uint32_t> reached;
     if (!device.isolated) reached.insert(observing_.begin(), observing_.end());
     for (const std::uint32_t group : groups)
       for (const auto& link : relations_.principal_group(group).targets) reached.insert(link.group);
-    const bool reaches_itself = reached.contains(static_cast<std::uint32_t>(number));
-    needs.targets = overlay_prefixes(world_) + (reaches_itself ? 0 : count(device.addresses));
+    needs.targets = overlay_prefixes(world_);
+    const auto add_hosted = [&](const Device& target) {
+      if (!reached.contains(relations_.number_of(target))) needs.targets += prefixes_of(target).size();
+    };
+    add_hosted(device);
+    for (const Device* behind : relations_.behind(device.id)) add_hosted(*behind);
     for (const std::uint32_t target : reached) needs.targets += target_addresses_[target];
-    add_local_classes(needs, groups, static_cast<std::uint32_t>(number));
+    add_local_classes(needs, groups, hosted);
     return needs;
   }
 
  private:
-  /// What all members of a target group hold alike: who may come in, and by which classes.
+  /// What all nodes that enforce for the same target groups hold alike: who may come in, and by which
+  /// classes.
   struct Ingress {
     NodeNeeds needs;
     std::set<std::uint32_t> groups;
   };
 
-  Ingress ingress_of(const Relations::TargetGroup& group) const {
-    Ingress ingress;
-    std::vector<const Table*> different;  // equal tables are one class
-    for (const auto& source : group.sources) {
-      ingress.groups.insert(source.group);
-      ingress.needs.principals += group_addresses_.at(source.group);
-      different.push_back(source.grants.get());
-    }
-    const auto key = [](const Table* table) {
+  Ingress ingress_of(const std::vector<std::uint32_t>& hosted) const {
+    using Content = std::vector<std::pair<std::uint32_t, const Table*>>;  ///< by target group
+    std::map<std::uint32_t, Content> sources;                             ///< by principal group
+    for (const std::uint32_t target : hosted)
+      for (const auto& source : relations_.target_groups()[target].sources)
+        sources[source.group].emplace_back(target, source.grants.get());
+    const auto key = [](const Content& content) {
       std::vector<std::uint64_t> words;
-      for (const PortGrant& g : *table) {
-        words.push_back(std::uint64_t{g.protocol} << 32 | std::uint64_t{g.port_bits} << 16 | g.port);
-        words.push_back(std::uint64_t{g.value.rule.value} << 32 | g.value.lease_s);
-        words.push_back(std::uint64_t{g.value.slot} << 2 | std::uint64_t{g.value.deny} << 1 |
-                        std::uint64_t{g.value.responder});
+      for (const auto& [target, table] : content) {
+        words.push_back(target);
+        words.push_back(table->size());
+        for (const PortGrant& g : *table) {
+          words.push_back(std::uint64_t{g.protocol} << 32 | std::uint64_t{g.port_bits} << 16 | g.port);
+          words.push_back(std::uint64_t{g.value.rule.value} << 32 | g.value.lease_s);
+          words.push_back(std::uint64_t{g.value.slot} << 2 | std::uint64_t{g.value.deny} << 1 |
+                          std::uint64_t{g.value.responder});
+        }
       }
       return words;
     };
-    std::set<std::vector<std::uint64_t>> seen;
-    for (const Table* table : different)
-      if (seen.insert(key(table)).second) add_grants(ingress.needs, *table);
+    Ingress ingress;
+    std::set<std::vector<std::uint64_t>> seen;  // equal contents are one class
+    for (const auto& [group, content] : sources) {
+      ingress.groups.insert(group);
+      ingress.needs.principals += group_addresses_.at(group);
+      if (!seen.insert(key(content)).second) continue;
+      for (const auto& [target, table] : content) add_grants(ingress.needs, *table);
+    }
     return ingress;
   }
 
-  void add_local_principals(NodeNeeds& needs, const Device& device, const Relations::TargetGroup& self,
-                            std::size_t number) const {
+  void add_local_principals(NodeNeeds& needs, const Device& device, bool observes,
+                            const Ingress& ingress) const {
     if (device.isolated) {
       needs.principals += count(device.addresses);
       for (const Session* session : relations_.sessions_on(device.id))
         needs.principals += count(session->addresses);
       return;
     }
-    if (self.observes) return;  // all are in already
+    if (observes) return;  // all are in already
     for (const Principal* local : relations_.principals_on(device.id))
-      if (!ingress_[number].groups.contains(local->group)) needs.principals += count(local->addresses());
+      if (!ingress.groups.contains(local->group)) needs.principals += count(local->addresses());
   }
 
-  void add_local_classes(NodeNeeds& needs, const std::set<std::uint32_t>& groups, std::uint32_t self) const {
+  void add_local_classes(NodeNeeds& needs, const std::set<std::uint32_t>& groups,
+                         const std::vector<std::uint32_t>& hosted) const {
     using Content = std::vector<std::pair<std::uint32_t, const Table*>>;
     std::vector<Content> different;
     for (const std::uint32_t group : groups) {
@@ -123,7 +140,7 @@ class Counter {
       if (repeated) continue;
       for (const auto& [target, table] : content) {
         add_grants(needs, *table);
-        if (target == self) add_grants(needs, *table);  // P8: inwards as well
+        if (std::ranges::binary_search(hosted, target)) add_grants(needs, *table);  // P8: inwards as well
       }
       different.push_back(std::move(content));
     }
@@ -142,7 +159,7 @@ template <class Visit>
 void each_node(const World& world, Timestamp now, Visit visit) {
   const Counter counter(world, now);
   for (const auto& [id, device] : world.devices)
-    if (device.state == DeviceState::active) visit(id, counter.of(device));
+    if (device.is_node()) visit(id, counter.of(device));
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ Changes::Shared& Changes::shared(std::uint32_t number) const {
       if (device == kNone) continue;
       out.scope.peers.push_back(device);
       out.peers_in.push_back(population_.device(device, when).group);
+      for (const std::uint32_t behind : population_.behind(device))
+        out.peers_in.push_back(population_.device(behind, when).group);
     }
   out.scope.classes = group.classes.changed(groups_.epoch());
   out.scope.rules = group.rules.changed(groups_.epoch());
@@ -117,7 +119,7 @@ void Changes::add_own(std::uint32_t device, const NodeView& before, const NodeVi
   constexpr std::size_t kFew = 2;
   const bool alone = marked_.size() > kFew && scope.targets.empty() && scope.peers.empty();
   for (const std::uint32_t group : reach.targets) {
-    if (alone && group != now.group_number()) {
+    if (alone && group != now.group_number() && !has_gateways(group)) {
       const SharedChanges& changes = of_reach(group, before, now);
       if (!changes->empty()) shared.push_back(changes);
     } else {
@@ -168,7 +170,64 @@ Scope Changes::scope_of(const NodeView& before, const NodeView& now) const {
   return scope;
 }
 
+/// What its members are to a node depends on other target groups too, where they share a gateway.
+bool Changes::has_gateways(std::uint32_t target_group) const {
+  if (population_.gateways().empty()) return false;
+  const auto [it, fresh] = has_gateways_.try_emplace(target_group);
+  if (fresh)
+    it->second = std::ranges::any_of(groups_.targets(target_group).members, [&](std::uint32_t member) {
+      return population_.is_gateway(member) || population_.device(member, When::now).gateway != kNone;
+    });
+  return it->second;
+}
+
+/// Its own part and its classes are looked at whole; of principals and devices, those that changed anything.
+Scope Changes::scope_of_gateway(const NodeView& before, const NodeView& now) const {
+  Scope scope;
+  if (!before.active()) {
+    now.add_everything(scope);
+    return scope;
+  }
+  scope.own = scope.whole_group = true;
+  if (std::ranges::equal(before.hosted(), now.hosted())) {
+    for (const std::uint32_t group : now.hosted()) {
+      append_all(scope.principals, shared(group).scope.principals);
+      append_all(scope.peers, shared(group).scope.peers);
+    }
+  } else {
+    before.add_sources(scope);
+    now.add_sources(scope);
+    append_all(scope.principals, population_.touched_principals());
+    for (const std::uint32_t principal : population_.touched_principals())
+      for (const When when : {When::before, When::now})
+        scope.peers.push_back(population_.principal(principal, when).device);
+  }
+  std::vector<std::uint32_t> reach;
+  std::ranges::set_symmetric_difference(before.reach(), now.reach(), std::back_inserter(reach));
+  for (const std::uint32_t group : reach) {
+    append_all(scope.targets, groups_.targets(group).members);
+    append_all(scope.peers, groups_.targets(group).members);
+  }
+  append_all(scope.targets, moved_devices_);
+  append_all(scope.peers, moved_devices_);
+  scope.rules = before.rules(true);
+  append_all(scope.rules, now.rules(true));
+  return scope;
+}
+
+Changes::Delta Changes::of_gateway(std::uint32_t device) const {
+  const NodeView before = view(device, When::before);
+  const NodeView now = view(device, When::now);
+  Scope scope = scope_of_gateway(before, now);
+  scope.make_sets();
+  Entries was, is;
+  before.collect(scope, was);
+  now.collect(scope, is);
+  return std::make_shared<const NodeDelta>(difference(std::move(was), std::move(is)));
+}
+
 Changes::Delta Changes::of(std::uint32_t device) const {
+  if (population_.is_gateway(device)) return of_gateway(device);
   const bool own = is_marked(device) && marks_[device].own;
   Shared& common = shared(population_.device(device, When::now).group);
   // Nodes of one target group differ only by what their own principals reach, unless their own part changed.

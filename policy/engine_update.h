@@ -61,6 +61,9 @@ class Changes {
   bool may_reach(std::uint32_t device, std::uint32_t target_group) const;
   std::vector<std::uint32_t> groups_on(std::uint32_t device) const;
   Scope scope_of(const NodeView& before, const NodeView& now) const;
+  Scope scope_of_gateway(const NodeView& before, const NodeView& now) const;
+  Delta of_gateway(std::uint32_t device) const;
+  bool has_gateways(std::uint32_t target_group) const;
   const OwnReach& own_reach(std::uint32_t device, const NodeView& before, const NodeView& now) const;
   void add_own(std::uint32_t device, const NodeView& before, const NodeView& now, Scope& scope,
                std::vector<SharedChanges>& shared) const;
@@ -80,6 +83,7 @@ class Changes {
   mutable std::map<std::vector<std::uint32_t>, OwnReach> own_reach_;  ///< by the groups of its principals
   /// By the node's own target group and the one that comes within its reach or leaves it.
   mutable std::map<std::array<std::uint32_t, 3>, SharedChanges> of_reach_;
+  mutable std::unordered_map<std::uint32_t, bool> has_gateways_;  ///< by target group
   /// By principal groups before and now, each with the node's own target group.
   mutable std::map<std::array<std::uint32_t, 4>, bool> holds_differ_;
 };

@@ -135,7 +135,7 @@ class Explainer {
       });
       if (!member || device.state != DeviceState::active) continue;
       auto segments = segments_of(world_, device);
-      auto [kind, fresh] = kinds.try_emplace({std::move(segments), device.isolated}, id, 0);
+      auto [kind, fresh] = kinds.try_emplace({std::move(segments), device.cut_off()}, id, 0);
       ++kind->second.second;
     }
     std::map<DeviceId, std::size_t> out;

@@ -265,6 +265,10 @@ std::string_view to_string(PlanWarning::Kind kind) {
       return "not-signed-in";
     case PlanWarning::Kind::flows_not_seen:
       return "flows-not-seen";
+    case PlanWarning::Kind::not_forwarded:
+      return "not-forwarded";
+    case PlanWarning::Kind::too_old_for_gateways:
+      return "too-old-for-gateways";
   }
   return "";
 }
