@@ -186,7 +186,9 @@ static __always_inline void decide_in(const struct tuple* tuple, const struct vi
 __noinline int decide(const struct tuple* tuple, struct view* view, struct answer* answer) {
   if (!tuple || !view || !answer) return 0;
   for (int i = 0; i < DECIDE_TRIES; i++) {
+    read_barrier(); /* epoch and generation before the rows */
     decide_in(tuple, view, answer);
+    read_barrier();
     if (!turned(view)) return 0;
     if (view->reason) break;
   }

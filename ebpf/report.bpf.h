@@ -6,8 +6,33 @@
 
 #define CORDON_SECOND_NS 1000000000ULL
 
-#define READ_ONCE(x) (*(const volatile typeof(x)*)&(x))
-#define WRITE_ONCE(x, v) (*(volatile typeof(x)*)&(x) = (v))
+/* Where another CPU may come between: nothing here; in tests/bpf/interleave.bpf.c what that CPU does. */
+#ifndef CORDON_STEP
+#define CORDON_STEP() ((void)0)
+#endif
+
+#define READ_ONCE(x)                  \
+  ({                                  \
+    CORDON_STEP();                    \
+    *(const volatile typeof(x)*)&(x); \
+  })
+#define WRITE_ONCE(x, v)              \
+  do {                                \
+    *(volatile typeof(x)*)&(x) = (v); \
+    CORDON_STEP();                    \
+  } while (0)
+
+/* What is read after this is not read before what is read in front of it. x86 keeps loads in order by itself.
+ * For machines that don't (CMakeLists.txt) it is an atomic operation that returns something: the kernel makes
+ * those full barriers. */
+static __always_inline void read_barrier(void) {
+#ifdef CORDON_WEAKLY_ORDERED
+  __u64 word = 0, value = 0;
+  __asm__ volatile("%0 = xchg_64(%1 + 0x0, %0)" : "+r"(value) : "r"(&word) : "memory");
+#else
+  __asm__ volatile("" ::: "memory");
+#endif
+}
 
 /* A packet's two ends as one direction sees them, and what grants are asked for. */
 struct tuple {

@@ -156,6 +156,7 @@ __noinline int pass_error(struct __sk_buff* skb, struct packet* p, struct view* 
 static __always_inline int forwarded_in_our_name(struct __sk_buff* skb, const struct packet* p,
                                                  const struct view* view) {
   if (p->tuple.direction != CORDON_EGRESS || !skb->ingress_ifindex) return 0;
+  read_barrier();
   return principal_in(&p->tuple.source, view->flags) != NULL;
 }
 

@@ -87,7 +87,7 @@ std::vector<ClassPtr> only_in(const std::vector<ClassPtr>& these, const std::vec
 
 }  // namespace
 
-NodeDelta::Parts difference(Entries before, Entries now) {
+Difference difference(Entries before, Entries now) {
   const auto was = in_order(before.plain);
   const auto is = in_order(now.plain);
   std::vector<Change> changes, upserts;
@@ -109,7 +109,7 @@ NodeDelta::Parts difference(Entries before, Entries now) {
     changes = std::move(upserts);
   else
     changes.insert(changes.end(), std::move_iterator(upserts.begin()), std::move_iterator(upserts.end()));
-  return {.own = std::move(changes),
+  return {.plain = std::move(changes),
           .gone = only_in(before.classes, now.classes),
           .come = only_in(now.classes, before.classes)};
 }

@@ -46,7 +46,7 @@ std::vector<std::uint32_t> Changes::find() {
   moved_devices_.clear();
   moved_in_groups_.clear();
   shared_.clear();
-  own_reach_.clear();
+  alike_.clear();
   of_reach_.clear();
   holds_differ_.clear();
   has_gateways_.clear();

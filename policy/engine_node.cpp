@@ -24,6 +24,13 @@ void Scope::make_sets() {
   make_set(rules);
 }
 
+bool Scope::names(std::uint32_t device, const std::vector<std::uint32_t>& principals_on_it) const {
+  return std::ranges::binary_search(targets, device) || std::ranges::binary_search(peers, device) ||
+         std::ranges::any_of(principals_on_it, [&](std::uint32_t principal) {
+           return std::ranges::binary_search(principals, principal);
+         });
+}
+
 NodeView::NodeView(const World& world, const RuleBook& rules, const GroupBook& groups,
                    const Population& population, std::uint32_t device, When when)
     : world_(world),
@@ -167,7 +174,7 @@ std::vector<RuleId> NodeView::rules(bool whole_group) const {
 }
 
 void NodeView::add_everything(Scope& scope) const {
-  scope.own = true;
+  scope.own = scope.held = true;
   scope.whole_group = true;
   if (!active()) return;
   for (const std::uint32_t number : reach()) {
@@ -184,6 +191,9 @@ void NodeView::collect(const Scope& scope, Entries& out) const {
   constexpr std::size_t kMany = 16;
   if (scope.targets.size() + scope.peers.size() > kMany) reach_ = reach();
   if (scope.own) collect_own(out);
+  if (scope.held)
+    for (const LocalClass* held : local_classes())
+      if (held->grants) out.classes.push_back(held->grants);
   for (const std::uint32_t principal : scope.principals) collect_principal(principal, out);
   for (const std::uint32_t device : scope.targets) collect_target(device, out);
   for (const std::uint32_t device : scope.peers) collect_peer(device, out);
@@ -219,20 +229,23 @@ void NodeView::collect_own(Entries& out) const {
                                                .v4 = principal.addresses.v4,
                                                .v6 = principal.addresses.v6,
                                                .ends_at = principal.ends_at});
-    PrincipalValue value{.class_id = ClassId{0},
-                         .isolated = record_.isolated,
-                         .uid = principal.uid,
-                         .check_owner = !device_itself};
-    if (principal.there) {
-      value.deadlines = principal.deadlines;
-      if (const LocalClass* held = local_class(number)) value.class_id = held->id;
-    }
+    const PrincipalValue value = own_principal(number);
     const OverlayAddresses& addresses = device_itself ? record_.addresses : principal.addresses;
     each_address(addresses,
                  [&](const Address& address) { out.plain.emplace_back(PrincipalKey{address}, value); });
   });
-  for (const LocalClass* held : local_classes())
-    if (held->grants) out.classes.push_back(held->grants);
+}
+
+PrincipalValue NodeView::own_principal(std::uint32_t number) const {
+  const PrincipalRecord& principal = population_.principal(number, when_);
+  PrincipalValue value{.class_id = ClassId{0},
+                       .isolated = record_.isolated,
+                       .uid = principal.uid,
+                       .check_owner = principal.session != nullptr};
+  if (!principal.there) return value;
+  value.deadlines = principal.deadlines;
+  if (const LocalClass* held = local_class(number)) value.class_id = held->id;
+  return value;
 }
 
 void NodeView::collect_principal(std::uint32_t number, Entries& out) const {

@@ -2,7 +2,8 @@
 // One node's state, put together from what its groups share and its own. What is the node's own goes before
 // what others are to it: its own principals are never told by others, and it is never its own peer.
 //
-//   own      settings, guards, local sessions, its addresses as targets, its principals with their classes
+//   own      settings, local sessions, its addresses as targets, its principals
+//   held     the classes of its principals
 //   ingress  shared by all members of its target group: the principals that reach it, their classes and peers
 //   reach    a target group that its principals reach, or that observes: the members as targets and peers
 //   everyone for members of groups that observe: all principals, with class 0
@@ -22,7 +23,8 @@ namespace cordon::policy::engine {
 
 /// What an update may have changed at a node: each is looked at before it and now.
 struct Scope {
-  bool own = false;                         ///< its own part, and the classes of its principals
+  bool own = false;                         ///< its own part
+  bool held = false;                        ///< the classes of its principals
   bool whole_group = false;                 ///< all classes and guards that its target group shares
   std::vector<std::uint32_t> principals{};  ///< elsewhere
   std::vector<std::uint32_t> targets{};     ///< devices elsewhere
@@ -31,6 +33,8 @@ struct Scope {
   std::vector<RuleId> rules{};
 
   void make_sets();  ///< each once
+  /// Sets that name the device or one of its principals, which are not told alike to it and to others.
+  bool names(std::uint32_t device, const std::vector<std::uint32_t>& principals_on_it) const;
 };
 
 /// Entries of a node, in no order, some of them more than once.
@@ -65,6 +69,8 @@ class NodeView {
   std::vector<RuleId> rules(bool whole_group) const;
   void add_sources(Scope& scope) const;
   std::optional<TargetValue> as_target(std::uint32_t device) const;
+  /// What a principal on it is to it.
+  PrincipalValue own_principal(std::uint32_t principal) const;
 
  private:
   void collect_own(Entries& out) const;
@@ -98,7 +104,11 @@ class NodeView {
   mutable std::optional<std::vector<std::uint32_t>> reach_;  ///< worked out when asked for often
 };
 
-/// What turns one into the other.
-NodeDelta::Parts difference(Entries before, Entries now);  // engine_difference.cpp
+/// What turns one into the other. engine_difference.cpp
+struct Difference {
+  std::vector<Change> plain{};  ///< removals first, then upserts, each by key
+  std::vector<ClassPtr> gone{}, come{};
+};
+Difference difference(Entries before, Entries now);
 
 }  // namespace cordon::policy::engine

@@ -67,6 +67,7 @@ class Population {
     return record.group != kNone && record.gateway == kNone;
   }
 
+  bool is_touched(std::uint32_t device) const { return devices_[device].touched == epoch_; }
   const std::vector<std::uint32_t>& touched_devices() const { return touched_devices_; }
   const std::vector<std::uint32_t>& touched_principals() const { return touched_principals_; }
   Timestamp next_change_at() const { return due_.empty() ? kNever : due_.begin()->first; }

@@ -39,10 +39,20 @@ class Changes {
     /// Once somebody asked; by the principal groups on the node, none when they make no difference.
     std::map<std::vector<std::uint32_t>, Delta> deltas;
   };
-  /// What another reach of its own principals changes at a node that stays in its target group.
-  struct OwnReach {
-    std::vector<RuleId> rules;           ///< that are named before or now
-    std::vector<std::uint32_t> targets;  ///< target groups that are reached before or now
+  /// What nodes are told beside their own part that stay in their target group and whose principals were and
+  /// are in the same groups.
+  struct Alike {
+    Scope scope;                               ///< what of others may be another
+    std::vector<SharedChanges> of_reach;       ///< what else is
+    std::shared_ptr<const CommonChanges> all;  ///< null until a node asked whom the scope doesn't name
+  };
+  struct NumbersHash {
+    std::size_t operator()(const std::vector<std::uint32_t>& numbers) const {
+      std::uint64_t hash = 0x9e3779b97f4a7c15;
+      for (const std::uint32_t number : numbers)
+        hash = (hash ^ number) * 0xff51afd7ed558ccd, hash ^= hash >> 32;
+      return hash;
+    }
   };
   Mark& mark(std::uint32_t device);
   void mark_principal(std::uint32_t principal);
@@ -61,12 +71,16 @@ class Changes {
   bool may_reach(std::uint32_t device, std::uint32_t target_group) const;
   std::vector<std::uint32_t> groups_on(std::uint32_t device) const;
   Scope scope_of(const NodeView& before, const NodeView& now) const;
+  NodeDelta delta_within(const Scope& scope, const NodeView& before, const NodeView& now,
+                         std::vector<SharedChanges> others) const;
+  void name_groups(std::uint32_t device) const;
+  Alike& alike(std::uint32_t device, const NodeView& before, const NodeView& now) const;
+  Delta of_own(std::uint32_t device, const NodeView& before, const NodeView& now) const;
+  std::vector<Change> own_changes(std::uint32_t device, const NodeView& before, const NodeView& now) const;
+  std::vector<std::uint32_t> principals_on(std::uint32_t device) const;
   Scope scope_of_gateway(const NodeView& before, const NodeView& now) const;
-  Delta of_gateway(std::uint32_t device) const;
+  Delta of_gateway(const NodeView& before, const NodeView& now) const;
   bool has_gateways(std::uint32_t target_group) const;
-  const OwnReach& own_reach(std::uint32_t device, const NodeView& before, const NodeView& now) const;
-  void add_own(std::uint32_t device, const NodeView& before, const NodeView& now, Scope& scope,
-               std::vector<SharedChanges>& shared) const;
   const SharedChanges& of_reach(std::uint32_t target_group, const NodeView& before,
                                 const NodeView& now) const;
 
@@ -80,7 +94,8 @@ class Changes {
   std::vector<std::uint32_t> moved_devices_;    ///< as targets or peers
   std::vector<std::uint32_t> moved_in_groups_;  ///< the target groups they were or are in
   mutable std::unordered_map<std::uint32_t, Shared> shared_;
-  mutable std::map<std::vector<std::uint32_t>, OwnReach> own_reach_;  ///< by the groups of its principals
+  mutable std::unordered_map<std::vector<std::uint32_t>, Alike, NumbersHash> alike_;
+  mutable std::vector<std::uint32_t> alike_key_;  ///< what was asked for last
   /// By the node's own target group and the one that comes within its reach or leaves it.
   mutable std::map<std::array<std::uint32_t, 3>, SharedChanges> of_reach_;
   mutable std::unordered_map<std::uint32_t, bool> has_gateways_;  ///< by target group

@@ -1,6 +1,6 @@
 #pragma once
-// What turns a node's last state into its new one. Classes of grants, which many nodes are told of at once,
-// are not written out for each: all deltas refer to the one there is.
+// What turns a node's last state into its new one. What many nodes are told of at once, classes of grants
+// above all, is not written out for each: all deltas refer to the one there is.
 
 #include <algorithm>
 #include <cstddef>
@@ -20,26 +20,28 @@ using ClassPtr = std::shared_ptr<const ClassGrants>;  ///< in the order of its k
 /// Changes that several nodes are told of alike: removals first, then upserts, each by key.
 using SharedChanges = std::shared_ptr<const std::vector<Change>>;
 
+/// What many nodes are told alike, beside what is each one's own.
+struct CommonChanges {
+  std::vector<SharedChanges> plain{};  ///< none empty
+  std::vector<ClassPtr> gone{}, come{};
+
+  bool empty() const { return plain.empty() && gone.empty() && come.empty(); }
+};
+
 class NodeDelta {
  public:
-  /// No key is in two of them.
-  struct Parts {
-    std::vector<Change> own{};            ///< removals first, then upserts, each by key
-    std::vector<SharedChanges> shared{};  ///< none empty
-    std::vector<ClassPtr> gone{}, come{};
-  };
   NodeDelta() = default;
-  explicit NodeDelta(Parts parts) : parts_(std::move(parts)) {}
-  explicit NodeDelta(std::vector<Change> own) : parts_{.own = std::move(own)} {}
-  NodeDelta(std::initializer_list<Change> own) : parts_{.own = own} {}
+  /// `own`: removals first, then upserts, each by key. `common`: null, or what no key of `own` is in.
+  explicit NodeDelta(std::vector<Change> own, std::shared_ptr<const CommonChanges> common = nullptr)
+      : own_(std::move(own)), common_(common == nullptr || common->empty() ? nullptr : std::move(common)) {}
+  NodeDelta(std::initializer_list<Change> own) : own_(own) {}
 
-  bool empty() const {
-    return parts_.own.empty() && parts_.shared.empty() && parts_.gone.empty() && parts_.come.empty();
-  }
+  bool empty() const { return own_.empty() && common_ == nullptr; }
   std::size_t size() const {
-    std::size_t count = parts_.own.size();
-    for (const SharedChanges& shared : parts_.shared) count += shared->size();
-    for (const auto* classes : {&parts_.gone, &parts_.come})
+    std::size_t count = own_.size();
+    if (common_ == nullptr) return count;
+    for (const SharedChanges& shared : common_->plain) count += shared->size();
+    for (const auto* classes : {&common_->gone, &common_->come})
       for (const ClassPtr& grants : *classes) count += grants->size();
     return count;
   }
@@ -48,11 +50,13 @@ class NodeDelta {
   template <class Visit>
   void each(Visit visit) const {
     each_plain(false, visit);
-    for (const ClassPtr& grants : parts_.gone)
-      for (const auto& [key, value] : *grants) visit(Change{.key = key, .value = std::nullopt});
+    if (common_ != nullptr)
+      for (const ClassPtr& grants : common_->gone)
+        for (const auto& [key, value] : *grants) visit(Change{.key = key, .value = std::nullopt});
     each_plain(true, visit);
-    for (const ClassPtr& grants : parts_.come)
-      for (const auto& [key, value] : *grants) visit(Change{.key = key, .value = value});
+    if (common_ != nullptr)
+      for (const ClassPtr& grants : common_->come)
+        for (const auto& [key, value] : *grants) visit(Change{.key = key, .value = value});
   }
   /// The same for all but whole classes.
   template <class Visit>
@@ -70,10 +74,12 @@ class NodeDelta {
       for (const Change& change : changes)
         if (change.value.has_value() == upserts) visit(change);
     };
-    visit_those(parts_.own);
-    for (const SharedChanges& shared : parts_.shared) visit_those(*shared);
+    visit_those(own_);
+    if (common_ != nullptr)
+      for (const SharedChanges& shared : common_->plain) visit_those(*shared);
   }
-  Parts parts_;
+  std::vector<Change> own_;
+  std::shared_ptr<const CommonChanges> common_;
 };
 
 }  // namespace cordon::policy

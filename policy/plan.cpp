@@ -269,6 +269,8 @@ std::string_view to_string(PlanWarning::Kind kind) {
       return "not-forwarded";
     case PlanWarning::Kind::too_old_for_gateways:
       return "too-old-for-gateways";
+    case PlanWarning::Kind::drops_while_turning:
+      return "drops-while-turning";
   }
   return "";
 }

@@ -80,6 +80,7 @@ struct PlanWarning {
     ends_earlier,
     not_signed_in,
     flows_not_seen,        ///< of whoever looked the flows up
+    drops_while_turning,   ///< of whoever knows nodes' maps
     not_forwarded,         ///< of whoever knows the nodes: by a gateway, to what is behind it
     too_old_for_gateways,  ///< the same: nodes that can't reach what is behind one
   } kind = Kind::no_rules;

@@ -103,6 +103,17 @@ policy::PlanWarning flows_not_seen() {
           .lines = {}};
 }
 
+/// The worst in full, as it tells what to do.
+policy::PlanWarning drops_while_turning(const std::vector<policy::Overflow>& nodes) {
+  policy::PlanWarning warning{.kind = policy::PlanWarning::Kind::drops_while_turning,
+                              .text = policy::turning_in_words(nodes.front()),
+                              .lines = {}};
+  if (nodes.size() > 1) warning.text += fmt::format(" (and {} more)", nodes.size() - 1);
+  for (const policy::Overflow& node : nodes)
+    if (warning.lines.size() < kMostOverflows) warning.lines.push_back(policy::turning_in_words(node));
+  return warning;
+}
+
 /// Who sends from which address now.
 void name_flows(Work& work) {
   std::unordered_map<Address, policy::PrincipalRef> owners;
@@ -187,10 +198,12 @@ void plan_aside(Services& services, policy::PolicyPtr policy, const std::string&
       outcome->plan = policy::plan(work->world, *work->next, work->question, work->now);
       if (!work->saw_all_flows) outcome->plan.warnings.push_back(flows_not_seen());
       outcome->enforceable = check_enforceable(work->world, *work->next, work->nodes);
-      const policy::World next = policy::with_policy(std::move(work->world), work->next);
+      const policy::World next = policy::with_policy(work->world, work->next);
+      policy::Fit fit = policy::fit(work->world, next, plan_map_sizes(work->nodes), work->now);
+      if (!fit.turning.empty()) outcome->plan.warnings.push_back(drops_while_turning(fit.turning));
+      outcome->overflows = std::move(fit.never);
       for (policy::PlanWarning& warning : gateway_warnings(next, work->nodes, work->now))
         outcome->plan.warnings.push_back(std::move(warning));
-      outcome->overflows = policy::overflows(next, plan_map_sizes(work->nodes), work->now);
       boost::asio::post(strand, [outcome, then] { then(std::move(*outcome)); });
     });
   });

@@ -16,7 +16,7 @@ namespace cordon::controller::api {
 
 struct PlanOutcome {
   policy::Plan plan;
-  std::vector<policy::Overflow> overflows;  ///< what doesn't fit nodes' maps (I11)
+  std::vector<policy::Overflow> overflows;  ///< what never fits nodes' maps (I11)
   Result<> enforceable;                     ///< check_enforceable
 };
 

@@ -126,12 +126,15 @@ void add_plan(Named& all) {
       Fields{many("principals", "PlanPrincipal", "to whom it happens; the first of them"),
              number("principal_count", "all of them"), many("changes", "PlanChange", "losses first"),
              texts("lines", "the same in words")});
-  all.emplace_back("PlanWarning",
-                   Fields{text("kind",
-                               "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
-                               "no-rules, starts-enforcing, ends-earlier, not-signed-in, flows-not-seen, not-forwarded, "
-                               "too-old-for-gateways"),
-                          text("text", "one sentence"), texts("lines", "what it is about")});
+  all.emplace_back(
+      "PlanWarning",
+      Fields{
+          text(
+              "kind",
+              "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
+              "no-rules, starts-enforcing, ends-earlier, not-signed-in, flows-not-seen, drops-while-turning, "
+              "not-forwarded, too-old-for-gateways"),
+          text("text", "one sentence"), texts("lines", "what it is about")});
   all.emplace_back(
       "PlanTotals",
       Fields{number("people_losing", "each person once"), number("people_gaining", "each person once"),

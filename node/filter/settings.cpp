@@ -61,6 +61,9 @@ void SettingsMap::set_flags(std::uint32_t flags) {
 void SettingsMap::turn(std::uint32_t flags, std::uint64_t node_lease_ns) {
   if (node_lease_ns < load(settings_->node_lease_ns)) set_node_lease_ns(node_lease_ns);
   store(settings_->flags, flags_word(generation() + 1, flags));
+  // Nobody may see the removals that follow and not the turn. (What came before it, the store itself keeps
+  // in front.)
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   set_node_lease_ns(node_lease_ns);
 }
 

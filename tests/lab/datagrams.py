@@ -27,15 +27,14 @@ def finish(*processes):
 
 
 class BothWays:
-    """Between trader's person and ledger."""
+    """Between `asker`'s person, or a server itself, and `server`, whose overlay address is `address`."""
 
-    def __init__(self, lab, address, rate):
-        self.server = begin(lab, "ledger", NOBODY, "both_ways.py", "serve", topology.PROBE_PORT, rate)
-        self.asker = begin(lab, "trader", topology.BY_NAME["trader"].uid, "both_ways.py", "ask", address,
-                           topology.PROBE_PORT, rate)
+    def __init__(self, lab, address, rate, asker="trader", server="ledger", port=topology.PROBE_PORT):
+        self.server = begin(lab, server, NOBODY, "both_ways.py", "serve", port, rate)
+        self.asker = begin(lab, asker, topology.BY_NAME[asker].uid or NOBODY, "both_ways.py", "ask", address, port, rate)
 
     def end(self):
-        """To ledger and from it: how many were sent, and when each that was lost was."""
+        """To the server and from it: how many were sent, and when each that was lost was."""
         asker, server = finish(self.asker, self.server)
         ways = []
         for sender, receiver in ((asker, server), (server, asker)):

@@ -210,6 +210,26 @@ TEST_F(ApiPolicy, WhatDoesntFitANodeIsRefusedWithTheNumbers) {
   EXPECT_EQ(rule_in_force(), "");
 }
 
+// I10.
+TEST_F(ApiPolicy, WhatFitsOnlyWithoutThePolicyBeforeIsWarnedOf) {
+  rig.add(kinds::DeviceTagged{DeviceId("ledger"), {"web"}});
+  rig.distribution.known = {
+      {.device = DeviceId("ledger"), .features = {{"state/1"}}, .map_sizes = {{"grants", 5}}}};
+  const std::string turning = "while it turns, 6 grants stand beside each other, its map holds 5";
+  EXPECT_EQ(apply(with_rule("one")).body.find("while it turns"), std::string::npos)
+      << "nothing was before it";
+  ASSERT_EQ(post("rollback").status, 200u);
+  keep(with_rule("one"));
+  const std::string other = json::serialize(
+      json::object{{"files", json::array{json::object{{"name", "a.toml"}, {"text", with_rule("two")}}}}});
+  EXPECT_NE(rig.call("POST", "/v1/policy/plan", other).body.find(turning), std::string::npos);
+  const auto applied = apply(with_rule("two"));
+  ASSERT_EQ(applied.status, 200u) << applied.body;
+  expect_schema(applied, "PolicyApplied");
+  EXPECT_NE(applied.body.find(turning), std::string::npos) << applied.body;
+  EXPECT_NE(applied.body.find("drops-while-turning"), std::string::npos) << applied.body;
+}
+
 TEST_F(ApiPolicy, ANodeConcernedThatCantEnforceItIsNamed) {
   rig.add_device("away");
   rig.add(kinds::DeviceTagged{DeviceId("ledger"), {"web"}});
