@@ -10,25 +10,25 @@
 namespace cordon::cli {
 namespace {
 
-struct Added {
+struct BehindAsked {
   std::string name, gateway, ownership;
   std::vector<std::string> prefixes, tags;
 };
 
-std::string check_prefix(const std::string& text) {
+std::string check_behind_prefix(const std::string& text) {
   const auto prefix = Prefix::parse(text);
   return prefix ? "" : prefix.error().message();
 }
 
-json::array texts_of(const std::vector<std::string>& all) {
+json::array behind_texts(const std::vector<std::string>& all) {
   return {all.begin(), all.end()};
 }
 
-Result<int> add(Context& context, const Added& asked, const Wait& wait) {
+Result<int> add_behind(Context& context, const BehindAsked& asked, const Wait& wait) {
   json::object body{{"device", asked.name},
                     {"gateway", asked.gateway},
-                    {"prefixes", texts_of(asked.prefixes)},
-                    {"tags", texts_of(asked.tags)}};
+                    {"prefixes", behind_texts(asked.prefixes)},
+                    {"tags", behind_texts(asked.tags)}};
   if (!asked.ownership.empty()) body["ownership"] = asked.ownership;
   return change(context, "POST", "/v1/devices", std::move(body), wait,
                 fmt::format("{} is behind {}", asked.name, asked.gateway));
@@ -37,7 +37,7 @@ Result<int> add(Context& context, const Added& asked, const Wait& wait) {
 }  // namespace
 
 void add_device_add(CLI::App& device, Context& context) {
-  const auto asked = std::make_shared<Added>();
+  const auto asked = std::make_shared<BehindAsked>();
   const auto wait = std::make_shared<Wait>();
   CLI::App* made =
       command(device, "add", "puts what can't run a daemon (a printer, a subnet) behind a device that does",
@@ -48,12 +48,12 @@ void add_device_add(CLI::App& device, Context& context) {
   made->add_option("--prefix", asked->prefixes, "where that device reaches it; again for more")
       ->required()
       ->allow_extra_args(false)
-      ->check(check_prefix);
+      ->check(check_behind_prefix);
   made->add_option("--tag", asked->tags, "that it gets; again for more")->allow_extra_args(false);
   made->add_option("--ownership", asked->ownership, "company, personal, vendor or partner")
       ->check(CLI::IsMember({"company", "personal", "vendor", "partner"}));
   add_wait(made, *wait);
-  does(made, context, [&context, asked, wait] { return add(context, *asked, *wait); });
+  does(made, context, [&context, asked, wait] { return add_behind(context, *asked, *wait); });
 }
 
 }  // namespace cordon::cli

@@ -26,7 +26,8 @@ class NodeBuilder {
   NodeState build() {
     add_settings();
     add_target(self_, as_target_);
-    for (const Device* device : relations_.behind(self_.id)) add_target(*device, relations_.group_of(*device));
+    for (const Device* device : relations_.behind(self_.id))
+      add_target(*device, relations_.group_of(*device));
     add_local_principals();
     add_remote_principals();
     add_observed();
@@ -110,7 +111,8 @@ class NodeBuilder {
       const auto& to = relations_.target_groups()[number];
       append_grants(grants, Direction::egress, to.id, *ports);
       // P8: a target for its own principals too, with what is behind it.
-      if (std::ranges::binary_search(hosted_, number)) append_grants(grants, Direction::ingress, to.id, *ports);
+      if (std::ranges::binary_search(hosted_, number))
+        append_grants(grants, Direction::ingress, to.id, *ports);
       add_members(to);
     }
     return add_class(std::move(grants));

@@ -146,7 +146,8 @@ const LocalClass& GroupBook::local_class(const PrincipalGroup& group, std::span<
     const TargetGroup& to = *targets_[number];
     if (!exists(to, when)) continue;
     append_grants(grants, Direction::egress, to.id, link->table);
-    if (std::ranges::binary_search(own, number)) append_grants(grants, Direction::ingress, to.id, link->table);
+    if (std::ranges::binary_search(own, number))
+      append_grants(grants, Direction::ingress, to.id, link->table);
     made->rules.insert(made->rules.end(), link->rules.begin(), link->rules.end());
   }
   make_set(made->rules);

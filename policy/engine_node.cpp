@@ -80,7 +80,8 @@ const LocalClass* NodeView::local_class(std::uint32_t number) const {
   const PrincipalRecord& principal = population_.principal(number, when_);
   if (!principal.there || principal.group == kNone) return nullptr;
   const PrincipalGroup& group = groups_.principals(principal.group);
-  if (!is_gateway_) return &groups_.local_class(group, hosted().first(group.find(record_.group) ? 1 : 0), when_);
+  if (!is_gateway_)
+    return &groups_.local_class(group, hosted().first(group.find(record_.group) ? 1 : 0), when_);
   std::vector<std::uint32_t> own = hosted_;
   std::erase_if(own, [&](std::uint32_t hosted) { return group.find(hosted) == nullptr; });
   return &groups_.local_class(group, own, when_);
@@ -314,10 +315,10 @@ void NodeView::collect_rule(const RuleId& rule, Entries& out) const {
   const auto names = [&](std::uint32_t group) {
     return groups_.targets(group).rules.contains(rule, when_, groups_.epoch());
   };
-  const bool named =
-      std::ranges::any_of(hosted(), names) || std::ranges::any_of(local_classes(), [&](const LocalClass* held) {
-        return std::ranges::binary_search(held->rules, rule);
-      });
+  const bool named = std::ranges::any_of(hosted(), names) ||
+                     std::ranges::any_of(local_classes(), [&](const LocalClass* held) {
+                       return std::ranges::binary_search(held->rules, rule);
+                     });
   if (named) out.plain.emplace_back(RuleKey{rule}, RuleValue{.name = *name});
 }
 

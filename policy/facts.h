@@ -61,8 +61,8 @@ struct Device {
   DeviceId gateway;
   std::vector<Prefix> prefixes;   ///< sorted; empty but behind a gateway
   bool gateway_isolated = false;  ///< the fold keeps it as the gateway's own; so it does `state`
-  std::string platform;  ///< what it says of itself, shown to operators, decides nothing
-  TokenId token;         ///< it came with
+  std::string platform;           ///< what it says of itself, shown to operators, decides nothing
+  TokenId token;                  ///< it came with
   Timestamp enrolled_at{};
 
   bool is_behind() const { return !gateway.value.empty(); }

@@ -27,8 +27,8 @@ class Needs {
   /// by the numbers that those have.
   explicit Needs(const World& world, const Relations& after, const Relations* before = nullptr);
 
-  /// Of an active device's node, with what is behind it. Never too few; a class that only principals of this very node would be in
-  /// is counted although the node doesn't get it.
+  /// Of an active device's node, with what is behind it. Never too few; a class that only principals of this
+  /// very node would be in is counted although the node doesn't get it.
   NodeNeeds of(const Device& device);
 
  private:

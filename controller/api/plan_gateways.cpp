@@ -25,7 +25,7 @@ bool forwards_to(const NodeStatus& node, const Prefix& prefix) {
   });
 }
 
-void cut(std::vector<std::string>& lines) {
+void keep_first(std::vector<std::string>& lines) {
   if (lines.size() <= kMostGatewayLines) return;
   const std::size_t more = lines.size() - kMostGatewayLines;
   lines.resize(kMostGatewayLines);
@@ -33,7 +33,8 @@ void cut(std::vector<std::string>& lines) {
 }
 
 /// Nodes of an older release whose principals the policy lets reach something behind a gateway.
-std::vector<std::string> too_old(const policy::World& world, const Distribution::Told& nodes, Timestamp now) {
+std::vector<std::string> nodes_too_old(const policy::World& world, const Distribution::Told& nodes,
+                                       Timestamp now) {
   std::set<std::string> out;
   if (std::ranges::all_of(nodes, [](const auto& entry) { return knows_gateways(entry.second); })) return {};
   const policy::Relations relations(world, now);
@@ -59,14 +60,15 @@ std::string not_forwarded(const policy::Device& device, const Distribution::Told
     return fmt::format("{} hasn't connected yet, so whether it forwards to {} isn't known", gateway,
                        device.id.value);
   if (!knows_gateways(node->second))
-    return fmt::format("{} runs a release that can't be a gateway: upgrade cordon-node there, or {} is out of reach",
-                       gateway, device.id.value);
+    return fmt::format(
+        "{} runs a release that can't be a gateway: upgrade cordon-node there, or {} is out of reach",
+        gateway, device.id.value);
   std::vector<std::string> missing;
   for (const Prefix& prefix : device.prefixes)
     if (!forwards_to(node->second, prefix)) missing.push_back(prefix.to_string());
   if (missing.empty()) return {};
-  return fmt::format("{} doesn't forward to {} of {}: name it under [gateway] subnets in its node.toml", gateway,
-                     fmt::join(missing, ", "), device.id.value);
+  return fmt::format("{} doesn't forward to {} of {}: name it under [gateway] subnets in its node.toml",
+                     gateway, fmt::join(missing, ", "), device.id.value);
 }
 
 std::vector<policy::PlanWarning> gateway_warnings(const policy::World& world, const Distribution::Told& nodes,
@@ -79,21 +81,22 @@ std::vector<policy::PlanWarning> gateway_warnings(const policy::World& world, co
     for (const DeviceId& id : devices) {
       const policy::Device& device = world.devices.at(id);
       if (selectors.segments_of(device).empty()) continue;
-      if (std::string line = not_forwarded(device, nodes); !line.empty()) forwards.lines.push_back(std::move(line));
+      if (std::string line = not_forwarded(device, nodes); !line.empty())
+        forwards.lines.push_back(std::move(line));
     }
   if (!forwards.lines.empty()) {
     forwards.text = fmt::format("{} behind a gateway can't be reached as gateways are now",
                                 policy::counted(forwards.lines.size(), "device"));
-    cut(forwards.lines);
+    keep_first(forwards.lines);
     out.push_back(std::move(forwards));
   }
-  if (std::vector<std::string> old = too_old(world, nodes, now); !old.empty()) {
+  if (std::vector<std::string> old = nodes_too_old(world, nodes, now); !old.empty()) {
     out.push_back({.kind = policy::PlanWarning::Kind::too_old_for_gateways,
-                   .text = fmt::format("{} can't reach what is behind a gateway until cordon-node is upgraded",
-                                       policy::counted(old.size(), "node of an older release",
-                                                       "nodes of an older release")),
+                   .text = fmt::format(
+                       "{} can't reach what is behind a gateway until cordon-node is upgraded",
+                       policy::counted(old.size(), "node of an older release", "nodes of an older release")),
                    .lines = std::move(old)});
-    cut(out.back().lines);
+    keep_first(out.back().lines);
   }
   return out;
 }

@@ -189,14 +189,16 @@ void add_learning(Named& all) {
 void add_devices(Named& all) {
   all.emplace_back(
       "Device",
-      Fields{text("id", "its name"), number("number", "its number as a target"),
+      Fields{text("id", "its name"),
+             number("number", "its number as a target"),
              text("state", "pending, active or removed"),
              texts("tags", "given at enrolment or by an operator"),
              maybe("ownership", "company, personal, vendor, partner"),
              maybe_texts("checks", "that pass now; null: it hasn't reported"),
              maybe("attestation", "software or tpm; null: it hasn't proved its key yet"),
              maybe("source", "the underlay address it is seen from"),
-             maybe("country", "ISO 3166 code of the source"), flag("isolated", "cut off from everything"),
+             maybe("country", "ISO 3166 code of the source"),
+             flag("isolated", "cut off from everything"),
              texts("addresses", "overlay addresses: IPv4, IPv6; none while pending, none behind a gateway"),
              maybe("gateway", "the device that it is behind; null: it has a daemon of its own"),
              texts("prefixes", "where it is reached behind its gateway"),
@@ -205,7 +207,8 @@ void add_devices(Named& all) {
              text("tunnel_key", "its WireGuard public key"),
              flag("tunnel_key_turns", "it makes another key, or turns to one once its peers know it"),
              text("platform", "what it says of itself; decides nothing"),
-             text("token", "the join token it came with"), time("enrolled_at", "when it asked in"),
+             text("token", "the join token it came with"),
+             time("enrolled_at", "when it asked in"),
              flag("connected", "its node is connected to this controller now")});
   all.emplace_back(
       "Node", Fields{text("device", "the device"),
@@ -324,9 +327,10 @@ void add_trail(Named& all) {
 
 void add_common(Named& all) {
   all.emplace_back("Revision", Fields{number("revision", "of the record"), receipts()});
-  all.emplace_back("DeviceAdded",
-                   Fields{number("revision", "of the record"),
-                          texts("warnings", "what keeps it from being reached as nodes are now"), receipts()});
+  all.emplace_back(
+      "DeviceAdded",
+      Fields{number("revision", "of the record"),
+             texts("warnings", "what keeps it from being reached as nodes are now"), receipts()});
   all.emplace_back("Health", Fields{flag("ok", "the log's storage answers")});
   all.emplace_back("Status",
                    Fields{text("controller", "its name"), text("version", "of the software"),

@@ -26,7 +26,7 @@ json::array addresses(const policy::OverlayAddresses& addresses) {
   return out;
 }
 
-json::array prefixes(const std::vector<Prefix>& prefixes) {
+json::array view_prefixes(const std::vector<Prefix>& prefixes) {
   json::array out;
   for (const Prefix& prefix : prefixes) out.emplace_back(prefix.to_string());
   return out;
@@ -115,9 +115,9 @@ json::object view(const policy::Device& device, const Distribution::Told& nodes)
       {"isolated", device.isolated},
       {"addresses", addresses(device.addresses)},
       {"gateway", std::move(gateway)},
-      {"prefixes", prefixes(device.prefixes)},
+      {"prefixes", view_prefixes(device.prefixes)},
       {"gateway_isolated", device.gateway_isolated},
-      {"gateway_subnets", prefixes(has_node ? found->second.gateway_subnets : std::vector<Prefix>{})},
+      {"gateway_subnets", view_prefixes(has_node ? found->second.gateway_subnets : std::vector<Prefix>{})},
       {"tunnel_key", to_base64(device.wireguard_key)},
       {"tunnel_key_turns", device.rotation_asked || device.next_wireguard_key.has_value()},
       {"platform", device.platform},
@@ -223,7 +223,7 @@ json::object view(const NodeStatus& node) {
           {"leases_end", time_or_null(node.leases_end)},
           {"last_nack", node.last_nack},
           {"alarms", view_texts(node.alarms)},
-          {"gateway_subnets", prefixes(node.gateway_subnets)},
+          {"gateway_subnets", view_prefixes(node.gateway_subnets)},
           {"counters", std::move(counters)}};
 }
 

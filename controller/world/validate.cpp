@@ -62,8 +62,8 @@ Result<const policy::Device*> device_of(const World& world, const DeviceId& id) 
 Result<const policy::Device*> active_device(const World& world, const DeviceId& id) {
   CORDON_ASSIGN(const auto* device, device_of(world, id));
   if (device->is_behind()) {
-    return fail(ErrorCode::conflict, fmt::format("\"{}\" is behind \"{}\" and has no daemon", id.value,
-                                                 device->gateway.value));
+    return fail(ErrorCode::conflict,
+                fmt::format("\"{}\" is behind \"{}\" and has no daemon", id.value, device->gateway.value));
   }
   if (device->state == DeviceState::pending) {
     return fail(ErrorCode::conflict, fmt::format("device \"{}\" waits for approval", id.value),
@@ -162,10 +162,10 @@ Result<> validate_one(const World& world, const DeviceAdded& k, Timestamp) {
 Result<> validate_one(const World& world, const DeviceApproved& k, Timestamp at) {
   CORDON_ASSIGN(const auto* device, device_of(world, k.device));
   if (device->is_behind()) {
-    return fail(ErrorCode::conflict,
-                fmt::format("\"{}\" is behind \"{}\" and comes in with it", k.device.value,
-                            device->gateway.value),
-                "approve its gateway: cordon device approve " + device->gateway.value);
+    return fail(
+        ErrorCode::conflict,
+        fmt::format("\"{}\" is behind \"{}\" and comes in with it", k.device.value, device->gateway.value),
+        "approve its gateway: cordon device approve " + device->gateway.value);
   }
   if (device->state == DeviceState::active) {
     return fail(ErrorCode::conflict, fmt::format("device \"{}\" is approved already", k.device.value));

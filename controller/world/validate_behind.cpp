@@ -16,7 +16,7 @@ using policy::World;
 constexpr std::size_t kMostPrefixes = 64;  // of one device
 constexpr unsigned kShortestV4 = 8, kShortestV6 = 16;
 
-bool overlap(const Prefix& a, const Prefix& b) {
+bool prefixes_overlap(const Prefix& a, const Prefix& b) {
   return a.contains(b.address) || b.contains(a.address);
 }
 
@@ -25,7 +25,7 @@ struct Reserved {
   Prefix prefix;
   std::string_view what;
 };
-const auto& reserved() {
+const auto& reserved_ranges() {
   const auto v4 = [](std::uint32_t address, unsigned length) {
     return Prefix::of(Address::from_v4(address), length);
   };
@@ -36,10 +36,10 @@ const auto& reserved() {
     return Prefix::of(address, length);
   };
   static const std::array kAll{
-      Reserved{v4(0x00000000, 8), "unspecified"},     Reserved{v4(0x7f000000, 8), "loopback"},
-      Reserved{v4(0xa9fe0000, 16), "link-local"},     Reserved{v4(0xe0000000, 4), "multicast"},
-      Reserved{v4(0xffffffff, 32), "broadcast"},      Reserved{v6(0, 0, 80), "unspecified or loopback"},
-      Reserved{v6(0xfe, 0x80, 10), "link-local"},     Reserved{v6(0xff, 0, 8), "multicast"}};
+      Reserved{v4(0x00000000, 8), "unspecified"}, Reserved{v4(0x7f000000, 8), "loopback"},
+      Reserved{v4(0xa9fe0000, 16), "link-local"}, Reserved{v4(0xe0000000, 4), "multicast"},
+      Reserved{v4(0xffffffff, 32), "broadcast"},  Reserved{v6(0, 0, 80), "unspecified or loopback"},
+      Reserved{v6(0xfe, 0x80, 10), "link-local"}, Reserved{v6(0xff, 0, 8), "multicast"}};
   return kAll;
 }
 
@@ -52,14 +52,16 @@ Result<> check_prefix(const World& world, const Prefix& prefix) {
                 fmt::format("an {} prefix has at least {} bits: name the subnets that are really there",
                             is_v4 ? "IPv4" : "IPv6", shortest));
   }
-  for (const auto& [taken, what] : reserved())
-    if (taken.address.is_v4() == is_v4 && overlap(taken, prefix)) {
-      return fail(ErrorCode::invalid, fmt::format("\"{}\" holds {} addresses ({})", text, what, taken.to_string()),
+  for (const auto& [taken, what] : reserved_ranges())
+    if (taken.address.is_v4() == is_v4 && prefixes_overlap(taken, prefix)) {
+      return fail(ErrorCode::invalid,
+                  fmt::format("\"{}\" holds {} addresses ({})", text, what, taken.to_string()),
                   "nothing is routed there: name the addresses that the gateway reaches it at");
     }
   for (const Prefix& overlay : {world.installation.overlay_v4, world.installation.overlay_v6})
-    if (overlap(overlay, prefix)) {
-      return fail(ErrorCode::invalid, fmt::format("\"{}\" overlaps the overlay, {}", text, overlay.to_string()),
+    if (prefixes_overlap(overlay, prefix)) {
+      return fail(ErrorCode::invalid,
+                  fmt::format("\"{}\" overlaps the overlay, {}", text, overlay.to_string()),
                   "what is behind a gateway has addresses of its own site, not of the overlay");
     }
   if (const auto* other = policy::find_overlap(world, prefix)) {
@@ -75,7 +77,8 @@ Result<> check_prefix(const World& world, const Prefix& prefix) {
 Result<> check_gateway(const World& world, const DeviceId& gateway) {
   const auto found = world.devices.find(gateway);
   if (found == world.devices.end()) {
-    return fail(ErrorCode::not_found, fmt::format("there is no device \"{}\" to be the gateway", gateway.value),
+    return fail(ErrorCode::not_found,
+                fmt::format("there is no device \"{}\" to be the gateway", gateway.value),
                 "`cordon device list` shows them; a gateway enrols as any device");
   }
   if (found->second.state == DeviceState::removed) {
@@ -100,11 +103,13 @@ Result<> check_behind(const World& world, const kinds::DeviceAdded& added) {
                 "say at which addresses or subnets the gateway reaches it");
   }
   if (added.prefixes.size() > kMostPrefixes) {
-    return fail(ErrorCode::invalid, fmt::format("{} prefixes are too many for one device", added.prefixes.size()),
+    return fail(ErrorCode::invalid,
+                fmt::format("{} prefixes are too many for one device", added.prefixes.size()),
                 fmt::format("{} at most; several devices may be behind one gateway", kMostPrefixes));
   }
   for (const Prefix& prefix : added.prefixes) CORDON_TRY(check_prefix(world, prefix));
-  const auto twice = std::ranges::adjacent_find(added.prefixes, overlap);  // sorted: a wider one comes first
+  const auto twice =
+      std::ranges::adjacent_find(added.prefixes, prefixes_overlap);  // sorted: a wider one comes first
   if (twice != added.prefixes.end()) {
     return fail(ErrorCode::invalid,
                 fmt::format("\"{}\" and \"{}\" overlap", twice->to_string(), std::next(twice)->to_string()),

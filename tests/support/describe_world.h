@@ -93,7 +93,8 @@ inline std::string describe_behind(const policy::World& w) {
       out += fmt::format("behind {} {} {} {}\n", d.gateway.value, id.value, fmt::join(prefixes, ","),
                          d.gateway_isolated);
   }
-  for (const auto& [prefix, id] : w.prefixes) out += fmt::format("prefix {} {}\n", prefix.to_string(), id.value);
+  for (const auto& [prefix, id] : w.prefixes)
+    out += fmt::format("prefix {} {}\n", prefix.to_string(), id.value);
   for (const auto& [gateway, ids] : w.behind)
     for (const DeviceId& id : ids) out += fmt::format("listed {} {}\n", gateway.value, id.value);
   return out;

@@ -25,7 +25,8 @@ inline Pick seeded(std::uint64_t seed) {
 }
 
 struct WorldShape {
-  std::uint32_t users = 4, groups = 3, tags = 4, segments = 3, rules = 8, devices = 5, sessions = 5, behind = 3;
+  std::uint32_t users = 4, groups = 3, tags = 4, segments = 3, rules = 8, devices = 5, sessions = 5,
+                behind = 3;
   bool conditions = false;  ///< rules with conditions and device classes, facts for them, trust settings
 };
 
@@ -87,7 +88,8 @@ class WorldGen {
     return device;
   }
 
-  /// Devices d0.., what is behind some of them b0.., sessions s-0.. of users u0@acme.example.., some pending, isolated, disabled or over.
+  /// Devices d0.., what is behind some of them b0.., sessions s-0.. of users u0@acme.example.., some pending,
+  /// isolated, disabled or over.
   WorldBuilder inhabitants() {
     WorldBuilder builder;
     for (std::uint32_t i = 0; i < shape_.users; ++i) {

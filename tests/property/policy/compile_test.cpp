@@ -105,9 +105,9 @@ RC_GTEST_PROP(Compile, as_time_goes_on_nothing_is_accepted_that_evaluate_denies,
     for (const auto& [protocol, port] : some_ports(gen))
       for (const auto& principal : all_principals(world))
         for (const auto& [target, device] : world.devices) {
-          const auto verdict =
-              policy::look_up(state_of(states, node_of(device)), Direction::ingress,
-                              addresses_of(world, principal).v4, target_addresses(device).v4, protocol, port, at);
+          const auto verdict = policy::look_up(state_of(states, node_of(device)), Direction::ingress,
+                                               addresses_of(world, principal).v4, target_addresses(device).v4,
+                                               protocol, port, at);
           if (!verdict.accept) continue;
           const policy::Query query{
               .principal = principal, .target = target, .protocol = protocol, .port = port};
@@ -146,9 +146,10 @@ Owners owners_of(const World& world) {
 bool observes(const World& world, const DeviceId& id) {
   const auto& device = world.devices.at(id);
   const auto segments = policy::segments_of(world, device);
-  return !device.cut_off() && !segments.empty() && std::ranges::all_of(segments, [&](const std::string& name) {
-    return world.policy->segments.at(name).mode == policy::Mode::observe;
-  });
+  return !device.cut_off() && !segments.empty() &&
+         std::ranges::all_of(segments, [&](const std::string& name) {
+           return world.policy->segments.at(name).mode == policy::Mode::observe;
+         });
 }
 
 TargetId target_id(const World& world, const policy::Device& device) {

@@ -151,7 +151,8 @@ class Changing {
   /// One comes, goes, is isolated or released, or gets other tags.
   void change_behind(Touched& touched) {
     std::vector<DeviceId> all;
-    for (const auto& [gateway, devices] : world().behind) all.insert(all.end(), devices.begin(), devices.end());
+    for (const auto& [gateway, devices] : world().behind)
+      all.insert(all.end(), devices.begin(), devices.end());
     if (all.empty() || (all.size() < 2 * shape_.behind && gen_.number(3) == 0)) {
       touched.devices.push_back(gen_.behind(builder_, 100 + ++opened_).id);
       return;

@@ -15,7 +15,8 @@ TEST(CliDeviceAdd, PutsADeviceBehindAnotherAndPassesWarningsOn) {
                      "10.0.0.0/8", "--tag", "print", "--ownership", "company"}),
             0);
   EXPECT_EQ(rig.out.str(), "printer is behind gw-1 (revision 17)\n");
-  EXPECT_NE(rig.err.str().find("warning: gw-1 doesn't forward to 10.0.0.0/8"), std::string::npos) << rig.err.str();
+  EXPECT_NE(rig.err.str().find("warning: gw-1 doesn't forward to 10.0.0.0/8"), std::string::npos)
+      << rig.err.str();
 }
 
 TEST(CliDeviceAdd, WantsAGatewayAndPrefixesThatAreSome) {
@@ -30,9 +31,11 @@ TEST(CliDeviceAdd, ListAndShowSayWhereItStands) {
   test::CliRig rig;
   rig.api["GET /v1/devices/printer"] = {200, kPrinter};
   EXPECT_EQ(rig.run({"device", "show", "printer"}), 0);
-  EXPECT_NE(rig.out.str().find("addresses    192.168.7.20/32 behind gw-1\n"), std::string::npos) << rig.out.str();
+  EXPECT_NE(rig.out.str().find("addresses    192.168.7.20/32 behind gw-1\n"), std::string::npos)
+      << rig.out.str();
   EXPECT_EQ(rig.out.str().find("tunnel key"), std::string::npos) << "it has none";
-  rig.api["GET /v1/devices/gw-1"] = {200, R"({"id":"gw-1","gateway":null,"gateway_subnets":["192.168.7.0/24"]})"};
+  rig.api["GET /v1/devices/gw-1"] = {200,
+                                     R"({"id":"gw-1","gateway":null,"gateway_subnets":["192.168.7.0/24"]})"};
   EXPECT_EQ(rig.run({"device", "show", "gw-1"}), 0);
   EXPECT_NE(rig.out.str().find("forwards to  192.168.7.0/24\n"), std::string::npos) << rig.out.str();
 }

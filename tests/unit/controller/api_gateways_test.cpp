@@ -47,9 +47,11 @@ TEST_F(ApiGateways, ADeviceIsAddedBehindAnotherAndShown) {
   EXPECT_FALSE(shown.json().at("connected").as_bool()) << "it has no node";
   const auto gateway = rig.call("GET", "/v1/devices/gw-1");
   EXPECT_TRUE(gateway.json().at("gateway").is_null());
-  EXPECT_EQ(boost::json::serialize(gateway.json().at("gateway_subnets")), R"(["192.168.7.0/24","2001:db8:7::/64"])");
+  EXPECT_EQ(boost::json::serialize(gateway.json().at("gateway_subnets")),
+            R"(["192.168.7.0/24","2001:db8:7::/64"])");
   EXPECT_TRUE(gateway.json().at("connected").as_bool());
-  EXPECT_NE(rig.call("GET", "/v1/nodes").body.find(R"("gateway_subnets":["192.168.7.0/24")"), std::string::npos);
+  EXPECT_NE(rig.call("GET", "/v1/nodes").body.find(R"("gateway_subnets":["192.168.7.0/24")"),
+            std::string::npos);
 
   EXPECT_EQ(rig.call("POST", "/v1/devices/gw-1/isolate", "{}").status, 200u);
   EXPECT_TRUE(rig.call("GET", "/v1/devices/printer").json().at("gateway_isolated").as_bool());
@@ -68,12 +70,12 @@ TEST_F(ApiGateways, WhatTheGatewayDoesNotSayItForwardsToIsWarnedOf) {
       << added.body;
   EXPECT_EQ(warnings_of(added).find("192.168.7.20"), std::string::npos) << "that it does";
   rig.distribution.known = {};
-  const auto unknown = rig.call("POST", "/v1/devices",
-                                R"({"device":"plant","gateway":"gw-1","prefixes":["10.1.0.0/16"]})");
+  const auto unknown =
+      rig.call("POST", "/v1/devices", R"({"device":"plant","gateway":"gw-1","prefixes":["10.1.0.0/16"]})");
   EXPECT_NE(warnings_of(unknown).find("hasn't connected yet"), std::string::npos) << unknown.body;
   rig.distribution.known = {told("gw-1", {}, false)};
-  const auto old = rig.call("POST", "/v1/devices",
-                            R"({"device":"attic","gateway":"gw-1","prefixes":["10.2.0.0/16"]})");
+  const auto old =
+      rig.call("POST", "/v1/devices", R"({"device":"attic","gateway":"gw-1","prefixes":["10.2.0.0/16"]})");
   EXPECT_NE(warnings_of(old).find("upgrade cordon-node"), std::string::npos) << old.body;
 }
 
@@ -88,30 +90,31 @@ TEST_F(ApiGateways, WhatCanNotBeIsRefusedWithItsMend) {
   refused(R"({"device":"x","gateway":"gw-1","prefixes":["100.64.0.0/16"]})", 400, "overlaps the overlay");
   refused(R"({"device":"x","gateway":"gw-1","prefixes":["127.0.0.0/8"]})", 400, "loopback");
   refused(R"({"device":"x","gateway":"gw-1","prefixes":[]})", 400, "has no prefix");
-  refused(R"({"device":"x","gateway":"gw-1","prefixes":["10.1.0.0/16"],"ownership":"mine"})", 400, "\"mine\"");
+  refused(R"({"device":"x","gateway":"gw-1","prefixes":["10.1.0.0/16"],"ownership":"mine"})", 400,
+          "\"mine\"");
 }
 
 // I9: nobody's way to the controller leads into a tunnel.
 TEST_F(ApiGateways, APrefixNeverHoldsAController) {
   rig.config.advertise_addresses = {test::must(Address::parse("192.0.2.10"))};
-  const auto answer = rig.call("POST", "/v1/devices",
-                               R"({"device":"x","gateway":"gw-1","prefixes":["192.0.2.0/24"]})");
+  const auto answer =
+      rig.call("POST", "/v1/devices", R"({"device":"x","gateway":"gw-1","prefixes":["192.0.2.0/24"]})");
   EXPECT_EQ(answer.status, 400u) << answer.body;
   EXPECT_NE(answer.text("detail").find("192.0.2.10, where nodes reach a controller"), std::string::npos)
       << answer.body;
-  EXPECT_EQ(
-      rig.call("POST", "/v1/devices", R"({"device":"x","gateway":"gw-1","prefixes":["192.0.2.0/29"]})").status,
-      200u);
+  EXPECT_EQ(rig.call("POST", "/v1/devices", R"({"device":"x","gateway":"gw-1","prefixes":["192.0.2.0/29"]})")
+                .status,
+            200u);
 }
 
 TEST_F(ApiGateways, APlanWarnsOfGatewaysThatDoNotForwardAndOfNodesTooOldToReachThem) {
   rig.add_user("clerk@acme.example", "long enough a password");
   rig.distribution.known = {told("gw-1", {"192.168.7.0/24"}), told("laptop", {}, false)};
   ASSERT_EQ(rig.call("POST", "/v1/devices", kAdd).status, 200u);
-  ASSERT_EQ(rig.call("POST", "/v1/devices",
-                     R"({"device":"elsewhere","gateway":"gw-1","prefixes":["10.9.0.0/16"]})")
-                .status,
-            200u);
+  ASSERT_EQ(
+      rig.call("POST", "/v1/devices", R"({"device":"elsewhere","gateway":"gw-1","prefixes":["10.9.0.0/16"]})")
+          .status,
+      200u);
   rig.add(kinds::DeviceTagged{DeviceId("laptop"), {"desk"}});
   const std::string policy =
       R"({"files":[{"name":"p.toml","text":"[segments.print]\nmembers = [\"tag:print\"]\n)"
@@ -120,7 +123,8 @@ TEST_F(ApiGateways, APlanWarnsOfGatewaysThatDoNotForwardAndOfNodesTooOldToReachT
   const auto plan = rig.call("POST", "/v1/policy/plan", policy);
   ASSERT_EQ(plan.status, 200u) << plan.body;
   EXPECT_NE(plan.body.find("not-forwarded"), std::string::npos) << plan.body;
-  EXPECT_NE(plan.body.find("gw-1 doesn't forward to 2001:db8:7::/64 of printer"), std::string::npos) << plan.body;
+  EXPECT_NE(plan.body.find("gw-1 doesn't forward to 2001:db8:7::/64 of printer"), std::string::npos)
+      << plan.body;
   EXPECT_EQ(plan.body.find("10.9.0.0"), std::string::npos) << "the policy doesn't speak of it";
   EXPECT_NE(plan.body.find("too-old-for-gateways"), std::string::npos) << plan.body;
   EXPECT_NE(plan.body.find(R"("lines":["laptop"])"), std::string::npos) << plan.body;

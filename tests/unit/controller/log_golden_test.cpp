@@ -127,7 +127,11 @@ History company_behind() {
   h.add(join_token("t-by-hand", 2, false));
   h.add(enrolled("gw-1", "t-by-hand", 1));
   const auto add = [&](const std::string& name, const std::vector<std::string>& prefixes) {
-    DeviceAdded added{.device = DeviceId(name), .gateway = DeviceId("gw-1"), .prefixes = {}, .tags = {"print"}, .ownership = {}};
+    DeviceAdded added{.device = DeviceId(name),
+                      .gateway = DeviceId("gw-1"),
+                      .prefixes = {},
+                      .tags = {"print"},
+                      .ownership = {}};
     for (const std::string& prefix : prefixes) added.prefixes.push_back(must(Prefix::parse(prefix)));
     h.add(added);
   };
@@ -228,7 +232,8 @@ TEST(GoldenLog, WithWhatIsBehindAGatewayFoldsToTheSameWorld) {
   const Golden golden("log-behind");
   EXPECT_EQ(golden.format, 3u);
   EXPECT_EQ(to_hex(golden.world.head), "HEAD");
-  const std::string told = describe(golden.world) + describe_since(golden.world) + describe_behind(golden.world);
+  const std::string told =
+      describe(golden.world) + describe_since(golden.world) + describe_behind(golden.world);
   EXPECT_EQ(to_hex(sha256(as_bytes(told))), "DIGEST") << told;
 }
 

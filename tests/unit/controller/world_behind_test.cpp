@@ -10,7 +10,8 @@ using namespace test;
 using namespace kinds;
 using policy::DeviceState;
 
-DeviceAdded added(const std::string& name, const std::string& gateway, const std::vector<std::string>& prefixes) {
+DeviceAdded added(const std::string& name, const std::string& gateway,
+                  const std::vector<std::string>& prefixes) {
   DeviceAdded out{.device = DeviceId(name),
                   .gateway = DeviceId(gateway),
                   .prefixes = {},
@@ -72,7 +73,8 @@ TEST_F(WorldBehind, ItIsTaggedIsolatedReleasedAndRemovedAsADevice) {
   EXPECT_EQ(device("printer").state, DeviceState::removed);
   EXPECT_TRUE(h.world.prefixes.empty());
   h.add(added("printer-2", "gw-1", {"192.168.7.20/32"}));
-  refused(added("printer", "gw-1", {"192.168.9.0/24"}), ErrorCode::conflict, "is or was another device's", "never");
+  refused(added("printer", "gw-1", {"192.168.9.0/24"}), ErrorCode::conflict, "is or was another device's",
+          "never");
 }
 
 TEST_F(WorldBehind, ItIsCutOffWithItsGatewayAndKeepsItsOwnIsolation) {
@@ -89,22 +91,24 @@ TEST_F(WorldBehind, ItIsCutOffWithItsGatewayAndKeepsItsOwnIsolation) {
 
 TEST_F(WorldBehind, AGatewayStaysWhileSomethingIsBehindIt) {
   h.add(added("scanner", "gw-1", {"192.168.8.0/24"}));
-  refused(DeviceRemoved{DeviceId("gw-1"), ""}, ErrorCode::conflict, "\"gw-1\" is the gateway of printer, scanner",
-          "cordon device remove printer");
+  refused(DeviceRemoved{DeviceId("gw-1"), ""}, ErrorCode::conflict,
+          "\"gw-1\" is the gateway of printer, scanner", "cordon device remove printer");
   h.add(DeviceRemoved{DeviceId("printer"), ""});
   h.add(DeviceRemoved{DeviceId("scanner"), ""});
   h.add(DeviceRemoved{DeviceId("gw-1"), ""});
 }
 
 TEST_F(WorldBehind, OnlyADeviceWithADaemonIsAGateway) {
-  refused(added("x", "nobody", {"192.168.8.0/24"}), ErrorCode::not_found, "no device \"nobody\"", "device list");
+  refused(added("x", "nobody", {"192.168.8.0/24"}), ErrorCode::not_found, "no device \"nobody\"",
+          "device list");
   refused(added("x", "printer", {"192.168.8.0/24"}), ErrorCode::conflict, "is itself behind \"gw-1\"",
           "behind \"gw-1\"");
   refused(added("x", "x", {"192.168.8.0/24"}), ErrorCode::not_found, "no device \"x\"", "");
   h.add(enrolled("gone", "t-1", 3));
   h.add(DeviceRemoved{DeviceId("gone"), ""});
   refused(added("x", "gone", {"192.168.8.0/24"}), ErrorCode::conflict, "\"gone\" was removed", "there");
-  refused(added("X", "gw-1", {"192.168.8.0/24"}), ErrorCode::invalid, "can't be a device's name", "lower-case");
+  refused(added("X", "gw-1", {"192.168.8.0/24"}), ErrorCode::invalid, "can't be a device's name",
+          "lower-case");
   auto tagged = added("x", "gw-1", {"192.168.8.0/24"});
   tagged.tags = {"no such tag!"};
   refused(tagged, ErrorCode::invalid, "can't be a tag", "letters");
@@ -112,18 +116,20 @@ TEST_F(WorldBehind, OnlyADeviceWithADaemonIsAGateway) {
 
 TEST_F(WorldBehind, PrefixesAreOfASiteAndOfNobodyElse) {
   const std::vector<std::pair<std::string, std::string>> reserved = {
-      {"0.1.2.0/24", "unspecified"},   {"127.0.0.0/8", "loopback"},   {"169.254.1.1/32", "link-local"},
-      {"224.0.0.0/8", "multicast"},    {"239.1.1.1/32", "multicast"}, {"255.255.255.255/32", "broadcast"},
-      {"255.255.255.254/31", "broadcast"}, {"::1/128", "loopback"},   {"fe80::/64", "link-local"},
+      {"0.1.2.0/24", "unspecified"},       {"127.0.0.0/8", "loopback"},   {"169.254.1.1/32", "link-local"},
+      {"224.0.0.0/8", "multicast"},        {"239.1.1.1/32", "multicast"}, {"255.255.255.255/32", "broadcast"},
+      {"255.255.255.254/31", "broadcast"}, {"::1/128", "loopback"},       {"fe80::/64", "link-local"},
       {"ff02::/16", "multicast"}};
   for (const auto& [prefix, what] : reserved)
     refused(added("x", "gw-1", {prefix}), ErrorCode::invalid, what, "name the addresses");
   for (const char* wide : {"0.0.0.0/0", "10.0.0.0/7", "2000::/15", "::/0"})
     refused(added("x", "gw-1", {wide}), ErrorCode::invalid, "too wide", "at least");
-  for (const char* overlay : {"100.64.0.0/10", "100.64.3.0/24", "100.0.0.0/8", "fd12:3456:789a::1/128", "fd12::/16"})
+  for (const char* overlay :
+       {"100.64.0.0/10", "100.64.3.0/24", "100.0.0.0/8", "fd12:3456:789a::1/128", "fd12::/16"})
     refused(added("x", "gw-1", {overlay}), ErrorCode::invalid, "overlaps the overlay", "its own site");
   for (const char* taken : {"192.168.7.20/32", "192.168.7.0/24", "192.0.0.0/8"})
-    refused(added("x", "waits", {taken}), ErrorCode::conflict, "which is where \"printer\" is", "\"printer\"");
+    refused(added("x", "waits", {taken}), ErrorCode::conflict, "which is where \"printer\" is",
+            "\"printer\"");
   refused(added("x", "gw-1", {"10.0.0.0/8", "10.1.0.0/16"}), ErrorCode::invalid, "overlap", "wider");
   refused(added("x", "gw-1", {"10.1.0.0/16", "10.1.0.0/16"}), ErrorCode::invalid, "overlap", "wider");
   refused(added("x", "gw-1", {}), ErrorCode::invalid, "has no prefix", "addresses or subnets");
@@ -132,7 +138,8 @@ TEST_F(WorldBehind, PrefixesAreOfASiteAndOfNobodyElse) {
   auto all = added("x", "gw-1", many);
   std::ranges::sort(all.prefixes);
   refused(all, ErrorCode::invalid, "65 prefixes are too many", "64");
-  for (const char* good : {"192.168.7.21/32", "10.0.0.0/8", "100.128.0.0/16", "2001:db8::/32", "203.0.113.7/32"})
+  for (const char* good :
+       {"192.168.7.21/32", "10.0.0.0/8", "100.128.0.0/16", "2001:db8::/32", "203.0.113.7/32"})
     EXPECT_TRUE(h.try_add(added("b-" + std::to_string(h.records.size()), "gw-1", {good}))) << good;
 }
 
@@ -142,8 +149,9 @@ TEST_F(WorldBehind, NothingThatNeedsADaemonIsTakenOfIt) {
   WireguardKey key{};
   key.fill(7);
   for (const Kind& kind :
-       {Kind(session("s-1", "u-1", "printer", 1000, h.now + Seconds(3600))), Kind(WireguardKeyChanged{printer, key}),
-        Kind(WireguardKeyOffered{printer, key}), Kind(KeyRotationAsked{printer}),
+       {Kind(session("s-1", "u-1", "printer", 1000, h.now + Seconds(3600))),
+        Kind(WireguardKeyChanged{printer, key}), Kind(WireguardKeyOffered{printer, key}),
+        Kind(KeyRotationAsked{printer}),
         Kind(DeviceFacts{.device = printer, .checks = std::set<std::string>{"os_updates"}}),
         Kind(CertificateIssued{printer, "0a", h.now})})
     refused(kind, ErrorCode::conflict, "is behind \"gw-1\" and has no daemon", "");
@@ -153,7 +161,8 @@ TEST_F(WorldBehind, NothingThatNeedsADaemonIsTakenOfIt) {
 TEST_F(WorldBehind, TwoThatCouldMeetNeverShareABatch) {
   const auto meet = [](const Kind& a, const Kind& b) {
     const auto one = touches(a), other = touches(b);
-    return std::ranges::any_of(one, [&](const std::string& t) { return std::ranges::find(other, t) != other.end(); });
+    return std::ranges::any_of(
+        one, [&](const std::string& t) { return std::ranges::find(other, t) != other.end(); });
   };
   const Kind printer = added("a", "gw-1", {"10.1.0.0/16"});
   EXPECT_TRUE(meet(printer, added("b", "waits", {"10.0.0.0/8"}))) << "prefixes";

@@ -81,18 +81,19 @@ class Behind : public testing::Test {
   /// Both ends alike.
   bool reaches(const char* node, const char* gateway, const Address& source, const char* target,
                std::uint16_t port) {
-    const bool out = policy::look_up(state(node), Direction::egress, source, address(target), policy::kTcp, port,
-                                     kNow)
-                         .accept;
-    const bool in = policy::look_up(state(gateway), Direction::ingress, source, address(target), policy::kTcp,
-                                    port, kNow)
-                        .accept;
+    const bool out =
+        policy::look_up(state(node), Direction::egress, source, address(target), policy::kTcp, port, kNow)
+            .accept;
+    const bool in =
+        policy::look_up(state(gateway), Direction::ingress, source, address(target), policy::kTcp, port, kNow)
+            .accept;
     EXPECT_EQ(out, in) << target << ":" << port;
     return out && in;
   }
   policy::Decision decide(const char* session, const char* target, std::uint16_t port) {
     return policy::evaluate(
-        world, {.principal = SessionId{session}, .target = DeviceId{target}, .protocol = policy::kTcp, .port = port},
+        world,
+        {.principal = SessionId{session}, .target = DeviceId{target}, .protocol = policy::kTcp, .port = port},
         kNow);
   }
 
@@ -191,9 +192,11 @@ TEST_F(Behind, IsFoundByAnyOfItsAddresses) {
   EXPECT_EQ(policy::find_behind(world, address("10.20.0.0"))->id, DeviceId{"plant"});
   EXPECT_EQ(policy::find_behind(world, address("10.20.255.255"))->id, DeviceId{"plant"});
   EXPECT_EQ(policy::find_behind(world, address("2001:db8:7::20"))->id, DeviceId{"printer"});
-  for (const char* nobodys : {"10.19.255.255", "10.21.0.0", "192.168.7.22", "2001:db8:7::21", "0.0.0.1", "::1"})
+  for (const char* nobodys :
+       {"10.19.255.255", "10.21.0.0", "192.168.7.22", "2001:db8:7::21", "0.0.0.1", "::1"})
     EXPECT_EQ(policy::find_behind(world, address(nobodys)), nullptr) << nobodys;
-  for (const char* overlapping : {"10.20.0.0/16", "10.0.0.0/8", "10.20.4.0/24", "192.168.7.20/31", "2001:db8::/32"})
+  for (const char* overlapping :
+       {"10.20.0.0/16", "10.0.0.0/8", "10.20.4.0/24", "192.168.7.20/31", "2001:db8::/32"})
     EXPECT_NE(policy::find_overlap(world, prefix(overlapping)), nullptr) << overlapping;
   for (const char* beside : {"10.21.0.0/16", "10.16.0.0/14", "192.168.7.22/31", "2001:db8:7::21/128"})
     EXPECT_EQ(policy::find_overlap(world, prefix(beside)), nullptr) << beside;
@@ -213,8 +216,8 @@ TEST_F(Behind, AChangeConcernsItsGatewayAndWhoReachesItAndNoNodeOfItsOwn) {
 }
 
 TEST_F(Behind, APlanNamesItAsATarget) {
-  const auto less = policy_of({{"policy.toml", std::string(kPolicy).replace(
-                                                   std::string(kPolicy).find("tcp/9100"), 8, "tcp/9101")}});
+  const auto less = policy_of(
+      {{"policy.toml", std::string(kPolicy).replace(std::string(kPolicy).find("tcp/9100"), 8, "tcp/9101")}});
   const policy::Plan plan = policy::plan(world, *less, {}, kNow);
   ASSERT_FALSE(plan.entries.empty());
   std::set<std::string> targets;
