@@ -21,7 +21,7 @@ std::string check_behind_prefix(const std::string& text) {
 }
 
 json::array behind_texts(const std::vector<std::string>& all) {
-  return {all.begin(), all.end()};
+  return json::array(all.begin(), all.end());
 }
 
 Result<int> add_behind(Context& context, const BehindAsked& asked, const Wait& wait) {

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 
 #include "controller/api/answers.h"
@@ -69,7 +70,9 @@ void add_device(Services& services, const Call& call, Respond respond) {
   boost::json::array warnings;
   if (const std::string text = not_forwarded(device, services.distribution->told()); !text.empty())
     warnings.emplace_back(text);
-  commit(services, call, added, {{"warnings", std::move(warnings)}}, std::move(respond));
+  boost::json::object extra;
+  extra["warnings"] = std::move(warnings);
+  commit(services, call, added, std::move(extra), std::move(respond));
 }
 
 /// Finds the device of the path, then commits what `make` makes of its id.

@@ -8,6 +8,7 @@
 #include "policy/compile.h"
 #include "policy/engine.h"
 #include "policy/evaluate.h"
+#include "policy/explain.h"
 #include "policy/plan.h"
 #include "tests/support/world_builder.h"
 
@@ -213,6 +214,19 @@ TEST_F(Behind, AChangeConcernsItsGatewayAndWhoReachesItAndNoNodeOfItsOwn) {
   for (std::size_t i = 0; i < update.size(); ++i) told.insert(update.device(i).value);
   EXPECT_EQ(told, (std::set<std::string>{"gw-1", "laptop", "other"}));
   EXPECT_FALSE(engine.is_active(DeviceId{"printer"}));
+}
+
+TEST_F(Behind, AnExplanationTakesItAsATargetAndNotAsOneThatAsks) {
+  const auto asks =
+      policy::explain(world, {.user = {}, .device = DeviceId{"printer"}, .to = "plant/panel"}, kNow);
+  ASSERT_FALSE(asks);
+  EXPECT_NE(asks.error().what.find("stands behind \"gw-1\" and begins nothing"), std::string::npos);
+  const auto reached = policy::explain(
+      world, {.user = SubjectId{"u-clerk"}, .device = DeviceId{"laptop"}, .to = "plant/panel"}, kNow);
+  ASSERT_TRUE(reached) << reached.error().message();
+  ASSERT_EQ(reached->answers.size(), 1u);
+  EXPECT_EQ(reached->answers.front().target, DeviceId{"plant"});
+  EXPECT_EQ(reached->answers.front().decision.verdict, Verdict::allow);
 }
 
 TEST_F(Behind, APlanNamesItAsATarget) {
