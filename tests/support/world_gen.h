@@ -79,7 +79,8 @@ class WorldGen {
 
   /// Behind a gateway: a host, a subnet, or both families of one.
   policy::Device& behind(WorldBuilder& builder, std::uint32_t number) {
-    const std::string v4 = fmt::format("192.168.{}.{}", number % 256, pick_(2) == 0 ? "7/32" : "0/24");
+    const std::string v4 =
+        fmt::format("10.{}.{}.{}", number / 256, number % 256, pick_(2) == 0 ? "7/32" : "0/24");
     std::vector<std::string> prefixes{v4};
     if (pick_(2) == 1) prefixes.push_back(fmt::format("2001:db8:{:x}::/64", number));
     policy::Device& device = builder.behind(fmt::format("b{}", number),
