@@ -59,7 +59,7 @@ static __always_inline int connecting(struct bpf_sock_addr* ctx, struct tuple* t
   if (!self) return HOOK_ALLOW;
   if (ctx->sk) tuple->source_port = ctx->sk->src_port;
   fill_ports(ctx->protocol, (__be16)ctx->user_port, tuple);
-  if (!in_overlay(&tuple->destination))
+  if (!is_by_overlay(self, &tuple->destination))
     return is_contained(ctx, self, tuple) ? refuse_around(tuple) : HOOK_ALLOW;
   /* Over UDP nothing is sent yet: programs learn by it what source they would have (ping, by port 1025) and
    * which addresses there is a way to (getaddrinfo, by the port of its question). So it fails only where

@@ -16,7 +16,7 @@ static __always_inline int sending(struct bpf_sock_addr* ctx, struct tuple* tupl
     count_reason(reason, 1, 0);
     return refuse_call(ERRNO_EADDRNOTAVAIL);
   }
-  if (!in_overlay(&tuple->destination)) return HOOK_ALLOW;
+  if (!is_by_overlay(self, &tuple->destination)) return HOOK_ALLOW;
   if (ctx->sk) tuple->source_port = ctx->sk->src_port;
   return ask(tuple, uid) ? refuse_call(ERRNO_EHOSTUNREACH) : HOOK_ALLOW;
 }

@@ -14,6 +14,7 @@
 #include "node/filter/people.h"
 #include "node/filter/run_plan.h"
 #include "node/filter/sides.h"
+#include "node/filter/subnets.h"
 #include "node/filter/writes.h"
 
 namespace cordon::node {
@@ -271,6 +272,12 @@ Result<> KernelFilter::set_controllers(const std::vector<Endpoint>& controllers)
   Image want = empty_image();
   add_allow(want, image_config(config_));
   return rewrite(Table::allow, std::move(want));
+}
+
+Result<> KernelFilter::set_subnets(const Subnets& subnets) {
+  const auto takes_away = write_subnets(objects_->map("subnets"), subnets);
+  if (!takes_away || *takes_away) settings_.raise_epoch();
+  return takes_away ? Result<>{} : Result<>(std::unexpected(takes_away.error()));
 }
 
 Result<> KernelFilter::set_people(const std::vector<UidRange>& people, const policy::NodeState& held) {

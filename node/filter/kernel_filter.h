@@ -28,6 +28,7 @@ class KernelFilter final : public Filter {
   Result<> confirm(BootNs confirmed) override;
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override;
   Result<> set_controllers(const std::vector<Endpoint>& controllers) override;
+  Result<> set_subnets(const Subnets& subnets) override;
   Result<> set_people(const std::vector<UidRange>& people, const policy::NodeState& held) override;
   bool contained() const override { return host_.underlay_mode == CORDON_UNDERLAY_CONTAINED; }
   bool adopted() const override { return adopted_; }
