@@ -123,8 +123,9 @@ TEST_F(Behind, BeginsNothingAndHasNoState) {
   EXPECT_EQ(policy::compile(world, kNow).size(), 4u);
   EXPECT_EQ(policy::node_needs(world, kNow).size(), 4u);
   for (const auto& [key, value] : state("gw-2").entries)
-    if (const auto* principal = std::get_if<policy::PrincipalKey>(&key))
+    if (const auto* principal = std::get_if<policy::PrincipalKey>(&key)) {
       EXPECT_NE(principal->address, Address{}) << "no principal without an address";
+    }
 }
 
 TEST_F(Behind, ItsGatewayHoldsTheTargetsTheClassesOfBothSegmentsAndItsOwnGuardsOnly) {
