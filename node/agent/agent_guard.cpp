@@ -47,6 +47,12 @@ void Agent::follow_isolation() {
   peers_alarm_ = std::move(alarm);
 }
 
+void Agent::follow_gateways() {
+  const auto followed = applier_.follow_gateways();
+  gateways_alarm_ = followed ? "" : "gateway: " + followed.error().message();
+  forwarding_alarms_ = forwarding_problems(parts_.config.gateway_subnets, parts_.config.interface);
+}
+
 void Agent::keep_network() {
   if (tunnel_is_bare_) return;  // it is set up as a whole
   const auto found = applier_.keep_network();

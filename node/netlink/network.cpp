@@ -68,6 +68,19 @@ class KernelNetwork final : public Network {
     return {};
   }
 
+  Result<std::vector<Prefix>> own_networks(unsigned but) const override {
+    CORDON_ASSIGN(auto replies, ask(route_, netlink::address_dump(0), "listing the addresses of this host"));
+    std::vector<Prefix> out;
+    for (const Reply& reply : replies) {
+      if (reply.type != RTM_NEWADDR) continue;
+      CORDON_ASSIGN(auto parsed, netlink::parse_address(reply.payload));
+      if (parsed.ifindex != but && !parsed.link_local && !parsed.of_loopback)
+        out.push_back(parsed.address.prefix);
+    }
+    std::ranges::sort(out);
+    return out;
+  }
+
   Result<> set_routes(unsigned ifindex, const std::vector<Route>& wanted) override {
     CORDON_ASSIGN(auto link, link_of(ifindex));
     CORDON_ASSIGN(auto held, routes_of(ifindex, link.name));

@@ -55,6 +55,7 @@ struct SessionRoute {
 /// Whose packets go into the overlay how; uids that are nobody's go by the main table.
 struct PeopleRouting {
   Prefix overlay_v4, overlay_v6;       ///< of an unspecified address: none of that family
+  std::vector<Prefix> behind;          ///< subnets behind gateways, into which the way is the same
   std::vector<UidRange> people;        ///< without a session, no way into the overlay
   std::vector<SessionRoute> sessions;  ///< one for a uid
   bool operator==(const PeopleRouting&) const = default;
@@ -76,6 +77,9 @@ class Network {
   virtual Result<> set_up(unsigned ifindex, std::uint32_t mtu_bytes) = 0;
   /// Exactly these addresses on the interface (link-local ones are left alone).
   virtual Result<> set_addresses(unsigned ifindex, const std::vector<OwnAddress>& wanted) = 0;
+  /// This host's own addresses, each with the length of its network, but for loopback's, link-local ones and
+  /// those of the interface `but`.
+  virtual Result<std::vector<Prefix>> own_networks(unsigned but) const = 0;
   /// Exactly these routes of ours (protocol 0xc0) into the interface, in the main table.
   virtual Result<> set_routes(unsigned ifindex, const std::vector<Route>& wanted) = 0;
   /// Exactly these rules (by uid) and tables for the interface, changed without a gap; what a former daemon

@@ -49,7 +49,8 @@ Result<LinkReply> parse_link(ByteView payload);
 
 struct AddressReply {
   unsigned ifindex = 0;
-  bool link_local = false;  ///< scope link: the kernel's own
+  bool link_local = false;   ///< scope link: the kernel's own
+  bool of_loopback = false;  ///< scope host: reached by nobody else
   OwnAddress address;
 };
 Result<AddressReply> parse_address(ByteView payload);

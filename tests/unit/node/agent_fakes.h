@@ -94,6 +94,11 @@ class FakeFilter : public Filter {
     people = ranges;
     return step("filter.people");
   }
+  Result<> set_subnets(const Subnets& now) override {
+    if (now == subnets) return {};
+    subnets = now;
+    return step("filter.subnets");
+  }
   bool contained() const override { return held.settings() != nullptr && held.settings()->isolated; }
   bool adopted() const override { return false; }
   int events_fd() const override { return pipe.readable(); }
@@ -125,6 +130,7 @@ class FakeFilter : public Filter {
   std::vector<Endpoint> ends, controllers;
   bool ends_broken = false;
   std::vector<UidRange> people;
+  Subnets subnets;
   std::vector<FlowEvent> events;
   std::size_t events_at_once = SIZE_MAX;
   std::map<Address, BootNs> packets;
@@ -222,6 +228,7 @@ class FakeNetwork : public Network {
     addresses = wanted;
     return {};
   }
+  Result<std::vector<Prefix>> own_networks(unsigned) const override { return networks; }
   Result<> set_routes(unsigned, const std::vector<Route>& wanted) override {
     std::string text;
     for (const auto& route : wanted)
@@ -263,6 +270,7 @@ class FakeNetwork : public Network {
                         {.index = 2, .name = "eth0", .up = true},
                         {.index = 3, .name = "eth1"},
                         {.index = 42, .name = "cdn-cordon"}};
+  std::vector<Prefix> networks;  ///< this host's own
   std::vector<OwnAddress> addresses;
   std::vector<HostSocket> sockets;
   std::vector<Route> routes;

@@ -130,6 +130,18 @@ TEST_F(NetworkTest, ExactAddressesOnceOnly) {
   }
 }
 
+TEST_F(NetworkTest, OwnNetworksAreWhereOtherInterfacesAre) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false}, {prefix("fd12::1"), false}}));
+  const unsigned veth = space_->in([] { return if_nametoindex("veth0"); });
+  ASSERT_TRUE(network_->set_addresses(
+      veth, {{{address("192.0.2.1"), 120}, false}, {{address("2001:db8:1::1"), 64}, false}}));
+  const auto own = network_->own_networks(index_);
+  ASSERT_TRUE(own) << own.error().message();
+  EXPECT_EQ(*own, (std::vector<Prefix>{{address("192.0.2.1"), 120}, {address("2001:db8:1::1"), 64}}))
+      << "neither loopback's, nor link-local ones, nor the overlay's";
+}
+
 TEST_F(NetworkTest, ExactRoutesWithTheirSourceOnceOnly) {
   ASSERT_TRUE(network_->set_up(index_, 0));
   ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false},
