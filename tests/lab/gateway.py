@@ -130,6 +130,11 @@ class Gateway(LabTest):
                       for line in run("ip", "-n", self.lab.netns(host), family, *show).stdout.splitlines()
                       if line.split()[0] in BOTH)
 
+    def rules(self, host):
+        """The host's rules of packets to the printer over IPv6."""
+        rules = run("ip", "-n", self.lab.netns(host), "-6", "rule").stdout.splitlines()
+        return sorted(rule for rule in rules if PRINTER.v6 in rule)
+
     # ---- what must hold ----
 
     def each_reaches_what_is_theirs(self):
@@ -179,11 +184,11 @@ class Gateway(LabTest):
         before = self.routes("trader")
         expect(len(before) == 4, "trader's own routes and the device's, of both families", before)
         trader = self.lab.netns("trader")
+        rules = self.rules("trader")
         run("ip", "-n", trader, "route", "del", PRINTER.v4)
         run("ip", "-n", trader, "-6", "rule", "del", "to", PRINTER.v6, "pref", "20001")
         begun = time.monotonic()
-        rules = lambda: run("ip", "-n", trader, "-6", "rule").stdout.count(PRINTER.v6)  # noqa: E731
-        back = wait_for(lambda: self.routes("trader") == before and rules() == 2, 5)
+        back = wait_for(lambda: self.routes("trader") == before and self.rules("trader") == rules, 5)
         expect(back, f"a deleted route and rule come back: {(time.monotonic() - begun) * 1000:.0f} ms",
                self.routes("trader"))
         told = self.perimeter.node_status("trader")["alarms"]
