@@ -1,6 +1,8 @@
 // What stands behind a gateway, over the API: how it is added, shown, and what a plan says of its gateway.
 #include <gtest/gtest.h>
 
+#include <boost/json/serialize.hpp>
+
 #include "controller/api/fields.h"
 #include "controller/api/routes.h"
 #include "proto/features.h"
