@@ -27,6 +27,7 @@ using Owned = std::unique_ptr<T, Deleter<Free>>;
 
 using OwnedBio = Owned<BIO, BIO_free>;
 using OwnedKey = Owned<EVP_PKEY, EVP_PKEY_free>;
+using OwnedDigest = Owned<EVP_MD, EVP_MD_free>;
 using OwnedDigestContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 using OwnedX509 = Owned<X509, X509_free>;
 using OwnedRequest = Owned<X509_REQ, X509_REQ_free>;

@@ -135,11 +135,11 @@ Result<Seconds> Wait::seconds() const {
 
 Result<std::string> access_of(const std::string& typed) {
   const bool bare = !typed.empty() && typed.find_first_not_of("0123456789") == std::string::npos;
-  const std::string text = bare ? "tcp/" + typed : typed;
+  const std::string text = bare ? "tcp/" + typed : typed == "ping" ? "icmp/8" : typed;
   const auto accesses = policy::parse_access(text);
   if (!accesses || accesses->size() != 1 || accesses->front().ports.first != accesses->front().ports.last) {
     return fail(ErrorCode::invalid, fmt::format("\"{}\" is not a port", printable(typed)),
-                "write 5432, tcp/5432 or udp/53");
+                "write 5432, tcp/5432, udp/53, icmp/8 or ping");
   }
   return text;
 }

@@ -64,7 +64,7 @@ struct Wait {
   Result<Seconds> seconds() const;  ///< 0 to 60; empty is 0
 };
 
-/// "5432" is tcp/5432; one protocol and one port.
+/// "5432" is tcp/5432, "ping" IPv4's echo request; one protocol and one port or ICMP type.
 Result<std::string> access_of(const std::string& typed);
 
 /// "name%40acme": for one part of a path.

@@ -18,7 +18,13 @@ std::string moment(const json::object& flow) {
   return fmt::format("{}.{:03}", local_time(flow, "at"), to_us(*at) / 1000 % 1000);
 }
 
+/// Denials whose source is not told: it couldn't be read, or there were too many to tell them apart.
+bool is_others(const json::object& flow) {
+  return text(flow, "source") == "::";
+}
+
 std::string source_text(const json::object& flow) {
+  if (is_others(flow)) return "others";
   const std::string person = text(flow, "person"), device = text(flow, "source_device");
   if (device.empty()) return text(flow, "source");
   return person.empty() ? device : fmt::format("{} on {}", person, device);
@@ -28,6 +34,7 @@ std::string source_text(const json::object& flow) {
 std::string target_text(const json::object& flow) {
   const std::string segment = text(flow, "segment"), service = text(flow, "service");
   const std::string device = text(flow, "destination_device"), protocol = text(flow, "protocol");
+  if (text(flow, "destination") == "::") return device;
   std::string out =
       segment.empty() ? "" : fmt::format("{}{}{} ", segment, service.empty() ? "" : "/", service);
   out += protocol;
@@ -38,7 +45,8 @@ std::string target_text(const json::object& flow) {
 
 std::string more_text(const json::object& flow) {
   const auto suppressed = static_cast<std::uint64_t>(number(flow, "suppressed"));
-  return suppressed == 0 ? "" : fmt::format(" (+{} of this source and reason)", grouped(suppressed));
+  if (suppressed == 0) return "";
+  return fmt::format(" (+{} of this {}reason)", grouped(suppressed), is_others(flow) ? "" : "source and ");
 }
 
 std::string reason_text(const json::object& flow) {

@@ -34,7 +34,7 @@ void add_why(CLI::App& program, Context& context) {
       command(program, "why", "may you reach it? by which rule, until when; or what is missing",
               "cordon why ledger 5432\ncordon why ledger udp/53       # status 0: you may; 1: you may not");
   made->add_option("TARGET", *target, "a device's name or overlay address")->required();
-  made->add_option("PORT", *port, "5432, tcp/5432 or udp/53")->required()->check(check_access);
+  made->add_option("PORT", *port, "5432, tcp/5432, udp/53, icmp/8 or ping")->required()->check(check_access);
   does(made, context, [&context, target, port] { return why(context, *target, *port); });
 }
 

@@ -54,6 +54,7 @@ enum cordon_underlay_mode {
   CORDON_UNDERLAY_CONTAINED = 3, /* this host is isolated */
   CORDON_UNDERLAY_COUNT = 4,     /* nothing is dropped, only counted and told */
 };
+#define CORDON_HOST_MEETS 1u /* its own networks, or a controller, have addresses of the overlay's prefix */
 struct cordon_host {
   __u64 netns_cookie;
   struct cordon_address local_v4; /* the device's; zero: none */
@@ -61,7 +62,7 @@ struct cordon_host {
   struct cordon_prefix overlay_v4, overlay_v6;
   __u16 wireguard_port;
   __u8 underlay_mode;
-  __u8 pad;
+  __u8 flags;            /* CORDON_HOST_... */
   __u32 overlay_ifindex; /* 0: none yet */
 };
 
@@ -141,8 +142,7 @@ struct cordon_range_key {
   __u8 port[2]; /* network order */
 };
 
-/* underlay_guards: protocol and port prefix -> how. underlay_allow: source prefix -> only from this port (0:
- * any). */
+/* underlay_guards: protocol and port prefix -> how. underlay_allow: source prefix -> it passes. */
 struct cordon_guard_key {
   __u32 prefix_bits; /* 16 + port bits */
   __u8 protocol;     /* 0: any */
@@ -154,7 +154,7 @@ struct cordon_guard {
   __u32 flags;
 };
 struct cordon_allow {
-  __u16 source_port;
+  __u16 source_port; /* 0; else a former version's row of a controller, which passes nothing */
   __u16 pad;
 };
 

@@ -26,7 +26,8 @@
   X(host_isolated, "host isolated")           \
   X(observed, "observed")                     \
   X(underlay, "underlay")                     \
-  X(underlay_observed, "underlay observed")
+  X(underlay_observed, "underlay observed")   \
+  X(outside_overlay, "outside overlay")
 
 enum cordon_reason {
 #define CORDON_REASON_ENUM(name, text) CORDON_REASON_##name,

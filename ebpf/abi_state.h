@@ -95,7 +95,8 @@ struct cordon_event {
   __u64 at_ns;
   struct cordon_address source, destination;
   __u64 packets, bytes; /* of a closed flow */
-  __u64 suppressed;     /* denials of this cordon_limit_key that were not sent since the last that was */
+  __u64 suppressed; /* denials of this cordon_limit_key that were not sent since the last that was; without
+                       a source: of those of this reason that had no room for theirs */
   __u32 rule;
   __u16 source_port, destination_port;
   __u8 protocol;
@@ -105,39 +106,56 @@ struct cordon_event {
   __u8 pad[4];
 };
 
-/* event_limits: denials per source and reason. What was not sent is counted here, with the last of them,
- * until the next event or the sweep tells it. */
+/* overlay_limits, observed_limits, underlay_limits: denials per source and reason. What was not sent is
+ * counted here, with the last of them, until the next event or the sweep tells it. A row is of one round: the
+ * sweep ends the round, waits until no program can hold one of its rows any more, tells them and takes them
+ * out. So nothing is counted in a row that is about to go. */
 struct cordon_limit_key {
   struct cordon_address source;
   struct cordon_address destination; /* it and what follows: of reason `observed` alone */
   __u32 reason;
   __u16 port;
   __u8 protocol;
-  __u8 pad;
+  __u8 round; /* 0 or 1 */
 };
 struct cordon_limit {
   __u64 window_start_ns;
+  __u64 suppressed;
   __u32 sent; /* in this window */
-  __u32 suppressed;
-  struct cordon_address destination;
   __u32 rule;
+  struct cordon_address destination;
   __u16 source_port, destination_port;
   __u8 protocol;
   __u8 direction;
   __u8 kind;
-  __u8 pad[5];
+  __u8 pad;
 };
+/* Each of the three has room of its own: forged sources on the underlay, or one who tries all ports of a
+ * target that observes, leave the others theirs. */
+enum cordon_limits {
+  CORDON_LIMITS_OVERLAY = 0,
+  CORDON_LIMITS_OBSERVED = 1,
+  CORDON_LIMITS_UNDERLAY = 2,
+};
+#define CORDON_LIMIT_ROWS 16384
+/* limit_round[0] */
+struct cordon_round {
+  __u32 round; /* of rows that are made now */
+  __u32 full;  /* a bit for each of cordon_limits: it had no room since the sweep told last */
+};
+/* other_denials: how many found no room there, by whether it was on the underlay, direction and reason. */
+#define CORDON_OTHER_DENIALS (4 * CORDON_REASON_COUNT)
 
 /* event_buckets, per CPU: what all sources together may still send before the next refill. Openings can't use
- * up what denials need. */
-enum { CORDON_BUCKET_OPENED = 0, CORDON_BUCKET_DENIED = 1, CORDON_BUCKETS = 2 };
+ * up what denials need, nor what comes around the overlay what those in it need. */
+enum { CORDON_BUCKET_OPENED = 0, CORDON_BUCKET_DENIED = 1, CORDON_BUCKET_UNDERLAY = 2, CORDON_BUCKETS = 3 };
 struct cordon_bucket {
   __u64 refilled_ns;
   __u64 left;
 };
 
-/* event_totals: lost for want of room in the ring; not sent for being too many; packets whose rule
- * rule_counters had no room for. */
+/* event_totals: openings and ends that are lost for want of room in the ring; not sent for being too many;
+ * packets whose rule rule_counters had no room for. */
 enum {
   CORDON_EVENTS_LOST = 0,
   CORDON_EVENTS_SUPPRESSED = 1,
@@ -161,6 +179,9 @@ struct cordon_sweep {
   __u32 flows_ended;  /* out */
   __u32 denials_told; /* out: events that tell what was suppressed */
   __u32 events_lost;  /* out */
+  __u32 telling;      /* in: only tells what the round that is over has counted */
+  __u32 untold;       /* out: rows of that round: all, or when telling those that the ring had no room for */
+  __u32 round, left;  /* its own */
 };
 
 CORDON_STATIC_ASSERT(sizeof(struct cordon_flow_key) == 40, "flow key layout");
@@ -173,6 +194,6 @@ CORDON_STATIC_ASSERT(sizeof(struct cordon_event) == 80, "event layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_limit_key) == 40, "limit key layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_limit) == 48, "limit layout");
 CORDON_STATIC_ASSERT(sizeof(struct cordon_bucket) == 16, "bucket layout");
-CORDON_STATIC_ASSERT(sizeof(struct cordon_sweep) == 56, "sweep layout");
+CORDON_STATIC_ASSERT(sizeof(struct cordon_sweep) == 72, "sweep layout");
 
 #endif

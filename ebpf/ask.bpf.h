@@ -94,25 +94,29 @@ __noinline int look_ahead(struct tuple* tuple, __u32 uid, struct answer* answer)
   return answer->reason;
 }
 
+static __always_inline void tell_refusal(const struct tuple* tuple, const struct answer* answer) {
+  count_reason(answer->reason, 1, 0);
+  struct happening denied = {.now_ns = bpf_ktime_get_boot_ns(),
+                             .rule = answer->rule,
+                             .kind = CORDON_EVENT_DENIED,
+                             .reason = answer->reason};
+  emit(tuple, &denied);
+}
+
+/* An address that isn't the caller's. */
+static __always_inline int refuse_address(struct tuple* tuple, __u32 reason) {
+  struct answer answer = {.reason = reason};
+  tuple->direction = CORDON_EGRESS;
+  tell_refusal(tuple, &answer);
+  return refuse_call(ERRNO_EADDRNOTAVAIL);
+}
+
 /* What is asked is a beginning: if it would be dropped, that is told here, as no packet will be. */
 __noinline int ask(struct tuple* tuple, __u32 uid) {
   struct answer answer = {};
   if (!tuple || !look_ahead(tuple, uid, &answer)) return 0;
-  count_reason(answer.reason, 1, 0);
-  struct happening denied = {.now_ns = bpf_ktime_get_boot_ns(),
-                             .rule = answer.rule,
-                             .kind = CORDON_EVENT_DENIED,
-                             .reason = answer.reason};
-  emit(tuple, &denied);
+  tell_refusal(tuple, &answer);
   return answer.reason;
-}
-
-/* Would the filter drop whatever this process sent there, to any port? Nothing is told. */
-__noinline int is_out_of_reach(struct tuple* tuple, __u32 uid) {
-  struct answer answer = {};
-  if (!tuple || !look_ahead(tuple, uid, &answer)) return 0;
-  return answer.reason != CORDON_REASON_no_grant && answer.reason != CORDON_REASON_forbidden &&
-         answer.reason != CORDON_REASON_grant_expired && answer.reason != CORDON_REASON_host_isolated;
 }
 
 static __always_inline __u32 caller_uid(void) {

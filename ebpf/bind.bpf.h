@@ -10,8 +10,10 @@ static __always_inline int binding(struct bpf_sock_addr* ctx, const struct cordo
   if (!self || is_zero(address)) return HOOK_ALLOW;
   __u32 reason = check_address(self, caller_uid(), address);
   if (!reason) return HOOK_ALLOW;
-  count_reason(reason, 1, 0);
-  return refuse_call(ERRNO_EADDRNOTAVAIL);
+  struct tuple tuple = {.source = *address};
+  fill_ports(ctx->protocol, 0, &tuple);
+  tuple.source_port = bpf_ntohs((__be16)ctx->user_port);
+  return refuse_address(&tuple, reason);
 }
 
 static __always_inline int binding_v4(struct bpf_sock_addr* ctx) {

@@ -3,7 +3,7 @@
 /* connect(): EHOSTUNREACH to the overlay where the filter would drop the packets, and around it where an
  * isolated host's guard would. */
 
-#include "ebpf/ask.bpf.h"
+#include "ebpf/datagram.bpf.h"
 
 static __always_inline int is_loopback(const struct cordon_address* address) {
   if (is_mapped(address)) {
@@ -61,11 +61,8 @@ static __always_inline int connecting(struct bpf_sock_addr* ctx, struct tuple* t
   fill_ports(ctx->protocol, (__be16)ctx->user_port, tuple);
   if (!is_by_overlay(self, &tuple->destination))
     return is_contained(ctx, self, tuple) ? refuse_around(tuple) : HOOK_ALLOW;
-  /* Over UDP nothing is sent yet: programs learn by it what source they would have (ping, by port 1025) and
-   * which addresses there is a way to (getaddrinfo, by the port of its question). So it fails only where
-   * there is no way at all, and is no denial. */
   int refused =
-      tuple->protocol == IPPROTO_UDP ? is_out_of_reach(tuple, caller_uid()) : ask(tuple, caller_uid());
+      tuple->protocol == IPPROTO_UDP ? ask_datagrams(tuple, caller_uid()) : ask(tuple, caller_uid());
   return refused ? refuse_call(ERRNO_EHOSTUNREACH) : HOOK_ALLOW;
 }
 

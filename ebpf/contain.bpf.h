@@ -14,6 +14,7 @@
 #define ETHERTYPE_VLAN 0x8100
 #define ETHERTYPE_QINQ 0x88a8
 #define VLAN_ID 0x0fff
+#define HIDDEN_BY_TAGS 254u /* IP behind tags of no VLAN: the host alone would find it */
 
 /* What a machine needs to have a network at all, and never carries a service: asked of DHCP servers (`out`)
  * or answered by them, neighbours, routers, and errors that tell a path's MTU. */
@@ -39,8 +40,8 @@ static __always_inline __u32 look_at_tags(struct __sk_buff* skb, __u32 l2) {
   if (skb->protocol != bpf_htons(ETHERTYPE_VLAN) && skb->protocol != bpf_htons(ETHERTYPE_QINQ))
     return CORDON_REASON_none;
   if (skb->vlan_present && (skb->vlan_tci & VLAN_ID)) return PASS_BELOW_IP;
-  if (bpf_skb_load_bytes(skb, l2, &tag, sizeof(tag))) return CORDON_REASON_malformed;
-  return tag & bpf_htons(VLAN_ID) ? PASS_BELOW_IP : CORDON_REASON_malformed;
+  if (bpf_skb_load_bytes(skb, l2, &tag, sizeof(tag))) return HIDDEN_BY_TAGS;
+  return tag & bpf_htons(VLAN_ID) ? PASS_BELOW_IP : HIDDEN_BY_TAGS;
 }
 
 __noinline int underlay_parse(struct __sk_buff* skb, struct packet* p, __u32 l2) {
@@ -55,7 +56,8 @@ static __always_inline int refuse(struct __sk_buff* skb, struct packet* p, __u64
                                   __u32 reason) {
   if (how != GUARDED_DROP) reason = CORDON_REASON_underlay_observed;
   count_reason(reason, segments_of(skb), skb->len);
-  struct happening seen = {.now_ns = now_ns, .kind = CORDON_EVENT_UNDERLAY, .reason = reason};
+  struct happening seen = {
+      .now_ns = now_ns, .suppressed = segments_of(skb) - 1, .kind = CORDON_EVENT_UNDERLAY, .reason = reason};
   emit(&p->tuple, &seen);
   return how == GUARDED_DROP ? VERDICT_DROP : VERDICT_ACCEPT;
 }

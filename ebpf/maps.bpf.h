@@ -43,7 +43,14 @@ CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, underlay_allow, struct cordon_target_key, stru
            BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_HASH, underlay_ends, struct cordon_end, __u32, 65536, BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, underlay_flows, struct cordon_flow_key, __u32, 1, 0);
-CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, event_limits, struct cordon_limit_key, struct cordon_limit, 8192, 0);
+CORDON_MAP(BPF_MAP_TYPE_HASH, overlay_limits, struct cordon_limit_key, struct cordon_limit, CORDON_LIMIT_ROWS,
+           BPF_F_NO_PREALLOC);
+CORDON_MAP(BPF_MAP_TYPE_HASH, observed_limits, struct cordon_limit_key, struct cordon_limit,
+           CORDON_LIMIT_ROWS, BPF_F_NO_PREALLOC);
+CORDON_MAP(BPF_MAP_TYPE_HASH, underlay_limits, struct cordon_limit_key, struct cordon_limit,
+           CORDON_LIMIT_ROWS, BPF_F_NO_PREALLOC);
+CORDON_MAP(BPF_MAP_TYPE_ARRAY, limit_round, __u32, struct cordon_round, 1, 0);
+CORDON_MAP(BPF_MAP_TYPE_ARRAY, other_denials, __u32, __u64, CORDON_OTHER_DENIALS, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, event_buckets, __u32, struct cordon_bucket, CORDON_BUCKETS, 0);
 CORDON_MAP(BPF_MAP_TYPE_LRU_HASH, flow_budgets, struct cordon_address, struct cordon_budget, 16384, 0);
 CORDON_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, event_totals, __u32, __u64, CORDON_EVENTS_TOTALS, 0);

@@ -15,6 +15,8 @@
 #define PASS_BELOW_IP 255u /* not IP at all, and of the link's own business (ARP) */
 
 #define PROTOCOL_SCTP 132
+#define SCTP_HEADER 12 /* behind it the first chunk, with its type */
+#define SCTP_INIT 1
 #define PROTOCOL_ICMPV6 58
 #define ICMP_ECHO_REPLY 0
 #define ICMP_ECHO_REQUEST 8

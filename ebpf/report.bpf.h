@@ -58,10 +58,13 @@ static __always_inline __u64 cached_boot_ns(void) {
   return cache->now_ns;
 }
 
-/* A GSO packet is as many packets as it will be on the wire. */
+/* A GSO packet is as many packets as it will be on the wire. One from a tun device may not say how many: then
+ * it is worked out from its size, without the longest usual headers, to at most one too few. */
+#define USUAL_HEADERS 80 /* IPv6, TCP with timestamps */
 static __always_inline __u32 segments_of(struct __sk_buff* skb) {
-  __u32 segments = skb->gso_segs;
-  return segments ? segments : 1;
+  __u32 segments = skb->gso_segs, size = skb->gso_size, length = skb->len;
+  if (segments || !size) return segments ? segments : 1;
+  return length > USUAL_HEADERS ? (length - USUAL_HEADERS + size - 1) / size : 1;
 }
 
 /* Per-CPU values. A cgroup's hooks run in a process's context, where a tc program may come between load and

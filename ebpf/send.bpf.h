@@ -12,12 +12,9 @@ static __always_inline int sending(struct bpf_sock_addr* ctx, struct tuple* tupl
   int named = !is_zero(&tuple->source);
   __u32 uid = caller_uid();
   __u32 reason = named ? check_address(self, uid, &tuple->source) : CORDON_REASON_none;
-  if (reason) {
-    count_reason(reason, 1, 0);
-    return refuse_call(ERRNO_EADDRNOTAVAIL);
-  }
-  if (!is_by_overlay(self, &tuple->destination)) return HOOK_ALLOW;
   if (ctx->sk) tuple->source_port = ctx->sk->src_port;
+  if (reason) return refuse_address(tuple, reason);
+  if (!is_by_overlay(self, &tuple->destination)) return HOOK_ALLOW;
   return ask(tuple, uid) ? refuse_call(ERRNO_EHOSTUNREACH) : HOOK_ALLOW;
 }
 

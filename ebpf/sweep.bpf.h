@@ -2,7 +2,8 @@
 #define CORDON_EBPF_SWEEP_BPF_H
 /* What only a walk over the maps can know, run by the daemon every few seconds: flows that ended by falling
  * silent are told and removed, what each principal owns is counted anew (the LRU map evicts without a word),
- * and denials that were counted but not sent are told. Without it nothing is accepted that wouldn't be. */
+ * and denials that were counted but not sent are told (in a second run: limit.bpf.h). Without it nothing is
+ * accepted that wouldn't be. */
 
 #include "ebpf/budget.bpf.h"
 
@@ -81,45 +82,109 @@ static long visit_flow(void* map, const struct cordon_flow_key* at, struct cordo
   return 0;
 }
 
-static long visit_limit(void* map, const struct cordon_limit_key* key, struct cordon_limit* limit,
-                        struct cordon_sweep* work) {
-  (void)map;
-  if (work->now_ns < limit->window_start_ns + CORDON_SECOND_NS) return 0;
-  if (!limit->suppressed) { /* silent for a while, and all is told */
-    struct cordon_limit_key over = *key;
-    bpf_map_delete_elem(&event_limits, &over);
-    return 0;
+/* A row of the round that is over: nobody counts in it any more. */
+static long tell_limit(void* map, const struct cordon_limit_key* at, struct cordon_limit* limit,
+                       struct cordon_sweep* work) {
+  struct cordon_limit_key key = *at;
+  if (key.round == work->round) return 0;
+  if (limit->suppressed) {
+    struct tuple last = {
+        .source = key.source,
+        .destination = limit->destination,
+        .source_port = limit->source_port,
+        .destination_port = limit->destination_port,
+        .protocol = limit->protocol,
+        .direction = limit->direction,
+    };
+    /* The event is one of them itself. */
+    struct happening denied = {.now_ns = work->now_ns,
+                               .suppressed = limit->suppressed - 1,
+                               .rule = limit->rule,
+                               .kind = limit->kind,
+                               .reason = key.reason};
+    if (!send_event(&last, &denied)) { /* no room now: the next time */
+      work->untold++;
+      return 0;
+    }
+    work->denials_told++;
   }
-  struct tuple last = {
-      .source = key->source,
-      .destination = limit->destination,
-      .source_port = limit->source_port,
-      .destination_port = limit->destination_port,
-      .protocol = limit->protocol,
-      .direction = limit->direction,
-  };
-  /* The event is one of them itself. */
-  struct happening denied = {
-      .now_ns = work->now_ns, .rule = limit->rule, .kind = limit->kind, .reason = key->reason};
-  __u32 suppressed = __sync_lock_test_and_set(&limit->suppressed, 0);
-  if (!suppressed) return 0;
-  denied.suppressed = suppressed - 1;
-  if (!send_event(&last, &denied)) { /* no room now: the next time */
-    __sync_fetch_and_add(&limit->suppressed, suppressed);
-    return 0;
-  }
-  work->denials_told++;
+  bpf_map_delete_elem(map, &key);
   return 0;
 }
 
-static __always_inline int sweep_all(struct cordon_sweep* asked) {
-  struct cordon_sweep work = *asked;
-  work.flows_left = work.flows_ended = work.denials_told = work.events_lost = 0;
-  if (!work.now_ns) work.now_ns = bpf_ktime_get_boot_ns();
+/* What had no row, without a source. */
+static __always_inline void tell_others(struct cordon_sweep* work) {
+  for (__u32 i = 0; i < CORDON_OTHER_DENIALS; i++) {
+    __u32 at = i;
+    __u64* others = bpf_map_lookup_elem(&other_denials, &at);
+    if (!others || !READ_ONCE(*others)) continue;
+    __u64 denials = __sync_lock_test_and_set(others, 0);
+    struct tuple nobody = {.direction = i / CORDON_REASON_COUNT & 1};
+    struct happening denied = {
+        .now_ns = work->now_ns,
+        .suppressed = denials - 1,
+        .kind = i / CORDON_REASON_COUNT & 2 ? CORDON_EVENT_UNDERLAY : CORDON_EVENT_DENIED,
+        .reason = i % CORDON_REASON_COUNT};
+    if (send_event(&nobody, &denied)) {
+      work->denials_told++;
+    } else {
+      __sync_fetch_and_add(others, denials);
+      work->untold++;
+    }
+  }
+}
+
+static __always_inline void tell_round(struct cordon_sweep* work, struct cordon_round* round) {
+  work->round = round->round & 1;
+  bpf_for_each_map_elem(&overlay_limits, tell_limit, work, 0);
+  bpf_for_each_map_elem(&observed_limits, tell_limit, work, 0);
+  bpf_for_each_map_elem(&underlay_limits, tell_limit, work, 0);
+  tell_others(work);
+  WRITE_ONCE(round->full, 0); /* there is room again */
+}
+
+static long note_limit(void* map, const struct cordon_limit_key* at, struct cordon_limit* limit,
+                       struct cordon_sweep* work) {
+  (void)map, (void)limit;
+  work->untold++;
+  work->left = at->round != work->round;
+  return work->left;
+}
+
+/* Is there something to tell? Then rows that are made from now on are of the other round, unless it has some
+ * left that the ring had no room for: those are told first. */
+static __always_inline void end_round(struct cordon_sweep* work, struct cordon_round* round) {
+  work->round = round->round & 1;
+  bpf_for_each_map_elem(&overlay_limits, note_limit, work, 0);
+  if (!work->left) bpf_for_each_map_elem(&observed_limits, note_limit, work, 0);
+  if (!work->left) bpf_for_each_map_elem(&underlay_limits, note_limit, work, 0);
+  for (__u32 i = 0; i < CORDON_OTHER_DENIALS; i++) {
+    __u32 at = i;
+    __u64* others = bpf_map_lookup_elem(&other_denials, &at);
+    if (others && READ_ONCE(*others)) work->untold++;
+  }
+  if (work->untold && !work->left) WRITE_ONCE(round->round, !work->round);
+}
+
+static __always_inline void sweep_flows(struct cordon_sweep* work) {
   bpf_for_each_map_elem(&flow_budgets, begin_count, NULL, 0);
-  bpf_for_each_map_elem(&flows, visit_flow, &work, 0);
+  bpf_for_each_map_elem(&flows, visit_flow, work, 0);
   bpf_for_each_map_elem(&flow_budgets, end_count, NULL, 0);
-  bpf_for_each_map_elem(&event_limits, visit_limit, &work, 0);
+}
+
+static __always_inline int sweep_all(struct cordon_sweep* asked) {
+  __u32 zero = 0;
+  struct cordon_sweep work = *asked;
+  struct cordon_round* round = bpf_map_lookup_elem(&limit_round, &zero);
+  if (!round) return 0;
+  work.flows_left = work.flows_ended = work.denials_told = work.events_lost = work.untold = work.left = 0;
+  if (!work.now_ns) work.now_ns = bpf_ktime_get_boot_ns();
+  if (work.telling) {
+    tell_round(&work, round);
+  } else {
+    sweep_flows(&work);
+    end_round(&work, round);
+  }
   *asked = work;
   return 0;
 }

@@ -3,17 +3,22 @@
 /* The underlay guard (DATAPATH.md, "The underlay"): what a segment's services offer is not reachable around
  * the overlay (I13). Not on any hot path, so layer 4 is read with bpf_skb_load_bytes. */
 
-#include "ebpf/contain.bpf.h"
+#include "ebpf/outside.bpf.h"
 
-/* An entry with a port is a controller's: nodes begin that link, over TCP, so nothing else comes from
- * there. */
-static __always_inline int is_allowed_source(const struct packet* p) {
-  const struct tuple* tuple = &p->tuple;
+static __always_inline int is_allowed_source(const struct tuple* tuple) {
   struct cordon_target_key key = {.prefix_bits = 128};
   __builtin_memcpy(key.address, &tuple->source, sizeof(key.address));
   struct cordon_allow* allow = bpf_map_lookup_elem(&underlay_allow, &key);
-  if (!allow || !allow->source_port) return allow != 0;
-  return tuple->protocol == IPPROTO_TCP && allow->source_port == tuple->source_port && !is_bare_syn(p);
+  return allow && !allow->source_port;
+}
+
+/* A controller's link whose beginning the guard didn't see: nodes begin it, over TCP, so no more comes from
+ * there. */
+static __always_inline int is_controller(const struct packet* p) {
+  const struct tuple* t = &p->tuple;
+  struct cordon_end end = {.address = t->source, .port = t->source_port, .protocol = IPPROTO_TCP};
+  if (t->protocol != IPPROTO_TCP || is_bare_syn(p)) return 0;
+  return bpf_map_lookup_elem(&underlay_ends, &end) != NULL;
 }
 
 static __always_inline int guard_of(__u8 protocol, __u16 port) {
@@ -93,11 +98,12 @@ static __always_inline void note_outside(const struct packet* p, __u64 now_ns) {
 static __always_inline int guard_in_whole(struct __sk_buff* skb, struct packet* p,
                                           const struct cordon_host* self, __u64 now_ns) {
   const struct tuple* t = &p->tuple;
-  if (is_plumbing(p, 0) || is_allowed_source(p)) return VERDICT_ACCEPT;
+  if (is_plumbing(p, 0) || is_allowed_source(t)) return VERDICT_ACCEPT;
   if (t->protocol == IPPROTO_UDP && self->wireguard_port && t->destination_port == self->wireguard_port)
     return VERDICT_ACCEPT;
   if (answers_us(skb, p, now_ns)) return VERDICT_ACCEPT;
   int how = how_guarded(t, self->underlay_mode);
+  if (how == GUARDED_DROP && is_controller(p)) return VERDICT_ACCEPT;
   if (how != GUARDED_DROP) note_outside(p, now_ns);
   return how == NOT_GUARDED ? VERDICT_ACCEPT : refuse(skb, p, now_ns, how, CORDON_REASON_underlay);
 }
@@ -113,6 +119,9 @@ static __always_inline int guard_later(struct __sk_buff* skb, struct packet* p, 
 static __always_inline int guard_incoming(struct __sk_buff* skb, struct packet* p,
                                           const struct cordon_host* self, __u64 now_ns, __u32 reason) {
   __u8 mode = self->underlay_mode;
+  if (reason == HIDDEN_BY_TAGS) return refuse(skb, p, now_ns, GUARDED_DROP, CORDON_REASON_malformed);
+  if (unlikely(comes_around(p, self)))
+    return refuse(skb, p, now_ns, GUARDED_DROP, CORDON_REASON_outside_overlay);
   if (mode == CORDON_UNDERLAY_CONTAINED) return contain(skb, p, self, now_ns, reason, HOOK_GUARD_IN);
   if (reason == PASS_BELOW_IP || reason == CORDON_REASON_not_ip) return VERDICT_ACCEPT;
   if (reason && mode == CORDON_UNDERLAY_OFF) return VERDICT_ACCEPT;
@@ -134,6 +143,10 @@ static __always_inline int begins(const struct packet* p) {
 /* What goes. */
 static __always_inline int guard_outgoing(struct __sk_buff* skb, struct packet* p,
                                           const struct cordon_host* self, __u64 now_ns, __u32 reason) {
+  p->tuple.direction = CORDON_EGRESS;
+  if (reason == HIDDEN_BY_TAGS) reason = CORDON_REASON_malformed;
+  if (unlikely(goes_around(skb, p, self)))
+    return refuse(skb, p, now_ns, GUARDED_DROP, CORDON_REASON_outside_overlay);
   if (self->underlay_mode == CORDON_UNDERLAY_CONTAINED)
     return contain(skb, p, self, now_ns, reason, HOOK_GUARD_OUT);
   if (reason || !begins(p)) return VERDICT_ACCEPT;

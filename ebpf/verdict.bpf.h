@@ -25,8 +25,11 @@ static __always_inline void count_accept(struct __sk_buff* skb, struct cordon_fl
 __noinline int drop(struct __sk_buff* skb, struct packet* p, __u64 now_ns, __u32 reason) {
   if (!p) return VERDICT_DROP;
   count_reason(reason, segments_of(skb), skb->len);
-  struct happening denied = {
-      .now_ns = now_ns, .rule = p->rule, .kind = CORDON_EVENT_DENIED, .reason = reason};
+  struct happening denied = {.now_ns = now_ns,
+                             .suppressed = segments_of(skb) - 1,
+                             .rule = p->rule,
+                             .kind = CORDON_EVENT_DENIED,
+                             .reason = reason};
   emit(&p->tuple, &denied);
   return VERDICT_DROP;
 }
@@ -99,24 +102,28 @@ static __always_inline __u32 check_owner(struct __sk_buff* skb, const struct tup
   return has_session(person) ? CORDON_REASON_wrong_owner : CORDON_REASON_no_session;
 }
 
-/* Steps 4 to 7 for a new flow: the reason, or 0 when it is accepted. `reversed`: the packet is an answer, and
- * its flow would have been begun by the other end. It passes and no more: whoever answers may not use up the
- * other's places, nor have it told that the other began. The other's own next segment is remembered. */
-__noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view, int reversed) {
+/* Steps 4 to 7 for a new flow: the reason, or 0 when it is accepted. An answer's flow would have been begun
+ * by the other end. It passes and no more: whoever answers may not use up the other's places, nor have it
+ * told that the other began. The other's own next segment is remembered. What begins beside a flow of the
+ * same ends passes and no more either: the entry is that one's. */
+#define BEGINS 0
+#define ANSWERS 1
+#define BEGINS_BESIDE 2
+__noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view, int how) {
   struct tuple tuple = {};
   struct answer answer = {};
   if (!p || !view) return CORDON_REASON_malformed;
-  if (reversed)
+  if (how == ANSWERS)
     reverse(&p->tuple, &tuple);
   else
     tuple = p->tuple;
   decide(&tuple, view, &answer);
   if (!answer.reason) answer.reason = check_gateway(&tuple, view);
-  if (!answer.reason && !reversed) answer.reason = check_owner(skb, &tuple, &answer);
-  if (!reversed) p->rule = answer.rule;
+  if (!answer.reason && how != ANSWERS) answer.reason = check_owner(skb, &tuple, &answer);
+  if (how != ANSWERS) p->rule = answer.rule;
   if (answer.reason) return answer.reason;
   count_answer(skb, &answer);
-  if (reversed) return CORDON_REASON_none;
+  if (how != BEGINS) return CORDON_REASON_none;
   int remembered = remember(skb, &tuple, view, &answer);
   if (!answer.observed && !(remembered && opening_allowed(view->now_ns))) return CORDON_REASON_none;
   struct happening opened = {
@@ -137,12 +144,53 @@ __noinline int decide_packet(struct __sk_buff* skb, struct packet* p, struct vie
     if (view->cut) cut(p, view->now_ns, view->cut);
   }
   __u64 asked = view->flags;
-  __u32 reason = begin(skb, p, view, 0);
-  if (reason && p->tuple.protocol == IPPROTO_TCP && !is_bare_syn(p) && !begin(skb, p, view, 1))
+  __u32 reason = begin(skb, p, view, BEGINS);
+  if (reason && p->tuple.protocol == IPPROTO_TCP && !is_bare_syn(p) && !begin(skb, p, view, ANSWERS))
     return VERDICT_ACCEPT;
   /* The state turned between the two questions: the first was of the one before. */
-  if (reason && view->flags != asked) reason = begin(skb, p, view, 0);
+  if (reason && view->flags != asked) reason = begin(skb, p, view, BEGINS);
   return reason ? drop(skb, p, view->now_ns, reason) : VERDICT_ACCEPT;
+}
+
+/* Does it begin something, whatever runs between its ends? An echo request whose identifier is its type has
+ * the ends of a reply. */
+static __always_inline int is_beginning(struct __sk_buff* skb, const struct packet* p) {
+  __u8 chunk = 0;
+  switch (p->tuple.protocol) {
+    case IPPROTO_TCP:
+      return is_bare_syn(p);
+    case IPPROTO_ICMP:
+      return p->tuple.grant_port == ICMP_ECHO_REQUEST;
+    case PROTOCOL_ICMPV6:
+      return p->tuple.grant_port == ICMPV6_ECHO_REQUEST;
+    case PROTOCOL_SCTP:
+      if (p->fragment_at || bpf_skb_load_bytes(skb, p->l4_offset + SCTP_HEADER, &chunk, 1)) return 0;
+      return chunk == SCTP_INIT;
+    default:
+      return 0;
+  }
+}
+
+/* The end that answers in a flow begins: that is no part of the flow, and decided by itself. Where both may,
+ * both can at once. */
+__noinline int decide_beside(struct __sk_buff* skb, struct packet* p, struct view* view) {
+  if (!p || !view) return VERDICT_DROP;
+  __u32 reason = begin(skb, p, view, BEGINS_BESIDE);
+  return reason ? drop(skb, p, view->now_ns, reason) : VERDICT_ACCEPT;
+}
+
+/* Whose error about a flow is believed: its other end's. Where that is no address of the overlay, also those
+ * of who is behind the gateway too, and the gateway's, whom nothing here tells from other peers. */
+static __always_inline int may_tell(const struct packet* p, const struct tuple* quoted,
+                                    const struct view* view) {
+  __u32 zero = 0;
+  if (is_same(&p->tuple.source, &quoted->destination)) return 1;
+  struct cordon_host* self = bpf_map_lookup_elem(&host, &zero);
+  if (!self || is_overlays(self, &quoted->destination)) return 0;
+  if (!is_overlays(self, &p->tuple.source)) return 1;
+  read_barrier();
+  const struct cordon_principal_side* teller = principal_in(&p->tuple.source, view->flags);
+  return !teller || !check_principal(teller, view->now_ns);
 }
 
 /* An ICMP error passes with the flow that it is about, which its quoted packet names. A flow that no longer
@@ -150,7 +198,8 @@ __noinline int decide_packet(struct __sk_buff* skb, struct packet* p, struct vie
 __noinline int pass_error(struct __sk_buff* skb, struct packet* p, struct view* view) {
   struct packet quote = {};
   if (!p || !view) return VERDICT_DROP;
-  if (read_quoted(skb, p, &quote) && renew(skb, &quote, view)) return VERDICT_ACCEPT;
+  if (read_quoted(skb, p, &quote) && may_tell(p, &quote.tuple, view) && renew(skb, &quote, view))
+    return VERDICT_ACCEPT;
   return drop(skb, p, view->now_ns, CORDON_REASON_icmp_error);
 }
 
@@ -168,6 +217,11 @@ static __always_inline int judge(struct __sk_buff* skb, struct packet* p, struct
   struct cordon_flow_key key;
   int source_high = flow_key_of(&p->tuple, &key);
   struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
+  if (flow && !from_origin(flow, source_high) && unlikely(is_beginning(skb, p))) {
+    if (!has_ended(flow->flags)) return decide_beside(skb, p, view);
+    forget(p, flow, view->now_ns);
+    return decide_packet(skb, p, view, 0);
+  }
   if (!flow || !still_holds(flow, view) || !at_right_hook(flow, source_high, p->tuple.direction))
     return decide_packet(skb, p, view, flow != NULL);
   __u32 stage = flow->flags &

@@ -28,7 +28,10 @@ struct TableVerdict {
   Timestamp deadline = kNever;
   bool observed = false;  ///< the target observes: accepted and reported although no grant says so (P9)
 };
-TableVerdict look_up(const NodeState& state, Direction direction, const Address& source,
-                     const Address& destination, std::uint8_t protocol, std::uint16_t port, Timestamp at);
+struct PacketVerdict : TableVerdict {
+  bool passes = false;  ///< what the kernel does: accepted, or only a grant lacks and the target observes
+};
+PacketVerdict look_up(const NodeState& state, Direction direction, const Address& source,
+                      const Address& destination, std::uint8_t protocol, std::uint16_t port, Timestamp at);
 
 }  // namespace cordon::policy

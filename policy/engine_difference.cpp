@@ -91,6 +91,7 @@ Difference difference(Entries before, Entries now) {
   const auto was = in_order(before.plain);
   const auto is = in_order(now.plain);
   std::vector<Change> changes, upserts;
+  upserts.reserve(is.size());
   auto a = was.begin();
   auto b = is.begin();
   while (a != was.end() || b != is.end()) {

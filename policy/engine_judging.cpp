@@ -12,7 +12,7 @@ void Population::queue(std::uint32_t principal) {
 }
 
 void Population::queue_with_new_facts(std::uint32_t principal) {
-  seen_[principal].clear();
+  seen_[principal] = {};
   queue(principal);
 }
 
@@ -41,18 +41,20 @@ void Population::settle(Timestamp now) {
   queue_.clear();
 }
 
-Standing Population::standing(const PrincipalRecord& record, Timestamp now, SeenOutlooks& seen) const {
+Standing Population::standing(const PrincipalRecord& record, Timestamp now, Seen& seen) const {
   const Selectors& selectors = rules_.selectors();
   const Device& device = *devices_[record.device].in_world;
   Asker asker{.device = &device, .session = record.in_world.get(), .user = nullptr};
   Positions positions;
   if (record.in_world != nullptr) {
     asker.user = record.user.get();
-    positions = selectors.rules_of(*record.in_world, *asker.user);
+    if (std::exchange(seen.membership_version, rules_.membership_version()) != rules_.membership_version())
+      seen.groups = selectors.groups_of(*record.in_world, *asker.user);
+    positions = selectors.rules_of(*asker.user, seen.groups);
   } else {
     positions = selectors.rules_of(device, selectors.segments_of(device));
   }
-  return standing_of(rules_.policy(), rules_.selected(positions), asker, record.ends_at, now, &seen);
+  return standing_of(rules_.policy(), rules_.selected(positions), asker, record.ends_at, now, &seen.outlooks);
 }
 
 /// What a principal holds from now on.

@@ -191,6 +191,10 @@ void NodeView::collect(const Scope& scope, Entries& out) const {
   if (!active()) return;
   constexpr std::size_t kMany = 16;
   if (scope.targets.size() + scope.peers.size() > kMany) reach_ = reach();
+  // Entries are large, and moving them whenever there is no room would cost as much as making them.
+  out.plain.reserve(2 * (scope.principals.size() + scope.targets.size()) + scope.peers.size() +
+                    scope.rules.size() + (scope.own ? kMany : 0) +
+                    (scope.whole_group ? group().guards.size() : 0));
   if (scope.own) collect_own(out);
   if (scope.held)
     for (const LocalClass* held : local_classes())

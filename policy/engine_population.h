@@ -76,6 +76,13 @@ class Population {
   using Numbers = std::unordered_set<std::uint32_t>;
   using Index = std::unordered_map<std::string, Numbers>;
 
+  /// What was found out of a principal's facts and is good as long as they are.
+  struct Seen {
+    SeenOutlooks outlooks;
+    Positions groups;                      ///< of a session
+    std::uint64_t membership_version = 0;  ///< that the groups are of
+  };
+
   /// The record, to be changed; what it was before this advance is kept.
   template <class Record>
   Record& change(Record& record, std::uint32_t number, std::deque<Record>& before,
@@ -102,7 +109,7 @@ class Population {
   void queue_with_new_facts(std::uint32_t principal);
   void queue_all_on(std::uint32_t device);
   void judge(std::uint32_t number, Timestamp now);
-  Standing standing(const PrincipalRecord& record, Timestamp now, SeenOutlooks& seen) const;
+  Standing standing(const PrincipalRecord& record, Timestamp now, Seen& seen) const;
   void move_principal(PrincipalRecord& record, std::uint32_t number, std::uint32_t group);
   void set_due(PrincipalRecord& record, std::uint32_t number, Timestamp at);
 
@@ -123,7 +130,7 @@ class Population {
 
   std::vector<std::uint32_t> queue_;
   std::vector<std::uint64_t> queued_;  ///< by principal: the advance it was last queued in
-  std::vector<SeenOutlooks> seen_;     ///< by principal: of its facts as they are
+  std::vector<Seen> seen_;             ///< by principal
   std::vector<std::uint32_t> touched_devices_, touched_principals_;
   std::deque<DeviceRecord> devices_before_;
   std::deque<PrincipalRecord> principals_before_;

@@ -193,6 +193,7 @@ Concerned RuleBook::change(const World& world) {
   if (groups_changed) {
     membership_ = std::make_shared<const Membership>(to.groups);
     members_of_ = policy_;
+    ++membership_version_;
   }
   selectors_ = std::make_unique<Selectors>(to, membership_);
   segment_by_position_.clear();
@@ -200,11 +201,10 @@ Concerned RuleBook::change(const World& world) {
   return concerned;
 }
 
-std::vector<SelectedRule> RuleBook::selected(const Positions& positions) const {
-  std::vector<SelectedRule> out;
-  out.reserve(positions.size());
-  for (const std::uint32_t position : positions) out.push_back(by_position_[position]);
-  return out;
+std::span<const SelectedRule> RuleBook::selected(const Positions& positions) {
+  selected_.clear();
+  for (const std::uint32_t position : positions) selected_.push_back(by_position_[position]);
+  return selected_;
 }
 
 std::vector<std::uint32_t> RuleBook::numbers_of(const Positions& segments) const {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -58,8 +59,10 @@ class RuleBook {
   const Selectors& selectors() const { return *selectors_; }
   const KnownRule& rule(std::uint32_t number) const { return rules_[number]; }
   KnownRule& rule(std::uint32_t number) { return rules_[number]; }
-  /// The rules at these positions, in the order of their names.
-  std::vector<SelectedRule> selected(const Positions& positions) const;
+  /// The rules at these positions, in the order of their names; valid until the next call.
+  std::span<const SelectedRule> selected(const Positions& positions);
+  /// Another one as soon as people may be in other groups.
+  std::uint64_t membership_version() const { return membership_version_; }
   /// Null: no rule has that number.
   const std::string* name_of(RuleId rule) const {
     const auto found = names_.find(rule);
@@ -82,9 +85,10 @@ class RuleBook {
   PolicyPtr policy_ = std::make_shared<const Policy>();
   PolicyPtr members_of_ = policy_;  ///< the policy whose groups these are; those in force are the same
   std::shared_ptr<const Membership> membership_ = std::make_shared<const Membership>(policy_->groups);
+  std::uint64_t membership_version_ = 1;
   std::unique_ptr<Selectors> selectors_ = std::make_unique<Selectors>(*policy_, membership_);
   std::deque<KnownRule> rules_;
-  std::vector<SelectedRule> by_position_;
+  std::vector<SelectedRule> by_position_, selected_;
   std::vector<std::uint32_t> segment_by_position_;
   std::deque<KnownSegment> segments_;
   std::unordered_map<std::string, std::uint32_t> segment_numbers_;

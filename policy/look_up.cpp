@@ -46,29 +46,37 @@ std::vector<const GrantValue*> candidates(const NodeState& state, GrantKey key, 
 
 }  // namespace
 
-TableVerdict look_up(const NodeState& state, Direction direction, const Address& source,
-                     const Address& destination, std::uint8_t protocol, std::uint16_t port, Timestamp at) {
-  TableVerdict verdict;
+PacketVerdict look_up(const NodeState& state, Direction direction, const Address& source,
+                      const Address& destination, std::uint8_t protocol, std::uint16_t port, Timestamp at) {
+  PacketVerdict verdict;
   const auto* principal = find_value<PrincipalValue>(state, PrincipalKey{source});
   const auto* target = find_target(state, destination);
   if (!principal || principal->isolated || !target) return verdict;
   verdict.observed = target->observe;
+  const bool over = std::ranges::all_of(principal->deadlines, [&](Timestamp end) { return at >= end; });
+  const bool passes_without = target->observe && !over;
   const bool isolated = state.settings() && state.settings()->isolated;
+  bool passed_over = false;  // by isolation: more lacks than a grant
   const GrantKey key{
       .direction = direction, .class_id = principal->class_id, .target = target->id, .protocol = protocol};
   for (const GrantValue* grant : candidates(state, key, port)) {
     if (grant->deny) {
       verdict.rule = grant->rule;
+      verdict.passes = passes_without;
       return verdict;
     }
     const Timestamp ends = principal->deadlines[grant->slot];
-    if (isolated && !grant->responder) continue;
+    if (isolated && !grant->responder) {
+      passed_over = true;
+      continue;
+    }
     if (at >= ends) return verdict;  // a wider entry doesn't know what ended this one
-    verdict.accept = true;
+    verdict.accept = verdict.passes = true;
     verdict.rule = grant->rule;
     verdict.deadline = std::min(ends, at + Seconds(grant->lease_s));
     return verdict;
   }
+  verdict.passes = passes_without && !passed_over;
   return verdict;
 }
 

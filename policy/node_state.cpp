@@ -240,6 +240,7 @@ bool narrows(const NodeState& before, const Change& change) {
 
 Bytes encode(const Key& key, const Value& value) {
   Bytes out;
+  out.reserve(128);  // most entries
   put_u8(out, static_cast<std::uint8_t>(key.index() + 1));
   std::visit(Writer{out}, key);
   put_u8(out, static_cast<std::uint8_t>(value.index() + 1));

@@ -6,6 +6,7 @@
 
 #include "policy/coverage.h"
 #include "policy/plan_groups.h"
+#include "policy/plan_loosens.h"
 #include "policy/plan_warnings.h"
 
 namespace cordon::policy {
@@ -69,6 +70,9 @@ class Planner {
     for (auto& [drafts, members] : entries_) add_entry(plan, drafts, members);
     count_people(plan);
     plan.totals.flows_cut = cut_total_;
+    const Loosened more = loosened(groups_, before_, after_);
+    plan.totals.devices_observing = more.observing;
+    plan.totals.underlays_opened = more.underlays;
     std::ranges::stable_sort(plan.entries, [](const PlanEntry& a, const PlanEntry& b) {
       return a.changes.front().gained < b.changes.front().gained;
     });
@@ -260,6 +264,10 @@ std::string_view to_string(PlanWarning::Kind kind) {
       return "no-rules";
     case PlanWarning::Kind::starts_enforcing:
       return "starts-enforcing";
+    case PlanWarning::Kind::starts_observing:
+      return "starts-observing";
+    case PlanWarning::Kind::opens_underlay:
+      return "opens-underlay";
     case PlanWarning::Kind::ends_earlier:
       return "ends-earlier";
     case PlanWarning::Kind::not_signed_in:

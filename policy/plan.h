@@ -77,6 +77,8 @@ struct PlanWarning {
     nobody_reaches,
     no_rules,
     starts_enforcing,
+    starts_observing,
+    opens_underlay,
     ends_earlier,
     not_signed_in,
     flows_not_seen,        ///< of whoever looked the flows up
@@ -97,9 +99,13 @@ struct Plan {
     std::size_t machines_losing = 0, machines_gaining = 0;  ///< acting for themselves
     std::size_t losses = 0, gains = 0;                      ///< principal by service
     std::size_t flows_cut = 0;
+    std::size_t devices_observing = 0, underlays_opened = 0;  ///< plan_loosens.h
     std::size_t entries_left_out = 0;
   } totals;
-  bool changes_nothing() const { return totals.losses == 0 && totals.gains == 0 && totals.flows_cut == 0; }
+  bool changes_nothing() const {
+    return totals.losses == 0 && totals.gains == 0 && totals.flows_cut == 0 &&
+           totals.devices_observing == 0 && totals.underlays_opened == 0;
+  }
 };
 
 /// The difference that `next` would make to the world's policy, as of `now`. A principal loses a port of a

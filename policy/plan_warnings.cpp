@@ -9,6 +9,7 @@
 #include "policy/coverage.h"
 #include "policy/plan_absent.h"
 #include "policy/plan_later.h"
+#include "policy/plan_loosens.h"
 #include "policy/plan_words.h"
 #include "policy/recorded_askers.h"
 
@@ -308,6 +309,7 @@ std::vector<PlanWarning> plan_warnings(const PlanContext& context, const Plan& p
   warn_unreached(context, plan, out);
   warn_segments_without_rules(context, out);
   warn_enforcing(context, out);
+  for (PlanWarning& warning : loosening_warnings(context)) out.push_back(std::move(warning));
   for (PlanWarning& warning : later_changes(context)) out.push_back(std::move(warning));
   if (auto absent = absent_people(context)) out.push_back(std::move(*absent));
   return out;

@@ -121,8 +121,16 @@ std::string in_words(const Plan::Totals& totals) {
   };
   add(totals.people_losing, totals.machines_losing, "loses", "lose");
   add(totals.people_gaining, totals.machines_gaining, "gains", "gain");
-  if (out.empty()) out = "nobody who is here now gains or loses access";
-  return out + cut_words(totals.flows_cut);
+  const bool loosens = totals.devices_observing + totals.underlays_opened != 0;
+  if (out.empty())
+    out = loosens ? "no rule gives or takes access" : "nobody who is here now gains or loses access";
+  out += cut_words(totals.flows_cut);
+  if (totals.devices_observing != 0)
+    out +=
+        fmt::format("; {} will accept everything and report it", counted(totals.devices_observing, "device"));
+  if (totals.underlays_opened != 0)
+    out += fmt::format("; the underlay of {} opens", counted(totals.underlays_opened, "device"));
+  return out;
 }
 
 }  // namespace cordon::policy

@@ -59,7 +59,7 @@ Selectors::Selectors(const Policy& policy, std::shared_ptr<const Membership> mem
   for (std::uint32_t i = 0; i < policy.rules.size(); ++i) {
     const Subject& from = policy.rules[i].from;
     for (const std::string& user : from.users) rules_by_user_[user].push_back(i);
-    if (may_name_anybody(policy, policy.rules[i])) rules_by_user_[""].push_back(i);  // nobody is called so
+    if (may_name_anybody(policy, policy.rules[i])) rules_for_nameless_.push_back(i);
     for (const std::string& group : from.groups)
       if (const auto it = group_positions.find(group); it != group_positions.end())
         rules_by_group_[it->second].push_back(i);
@@ -84,13 +84,18 @@ Positions Selectors::segments_of(const Device& device) const {
   return out;
 }
 
-Positions Selectors::rules_of(const Session& session, const User& user) const {
+Positions Selectors::groups_of(const Session& session, const User& user) const {
   Positions groups;
   append(groups, membership_->by_user, user.name);
   for (const std::string& claim : session.claims) append(groups, membership_->by_claim, claim);
   make_set(groups);
+  return groups;
+}
+
+Positions Selectors::rules_of(const User& user, const Positions& groups) const {
   Positions out;
-  append(out, rules_by_user_, user.name);
+  if (!rules_by_user_.empty()) append(out, rules_by_user_, user.name);
+  if (user.name.empty()) policy::append(out, rules_for_nameless_);
   for (const std::uint32_t group : groups) policy::append(out, rules_by_group_[group]);
   make_set(out);
   return out;

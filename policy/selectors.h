@@ -39,7 +39,13 @@ class Selectors {
   const std::string& name_of(std::uint32_t segment) const { return *segment_names_[segment]; }
 
   Positions segments_of(const Device& device) const;
-  Positions rules_of(const Session& session, const User& user) const;
+  /// Groups of people.
+  Positions groups_of(const Session& session, const User& user) const;
+  /// For people in these groups.
+  Positions rules_of(const User& user, const Positions& groups) const;
+  Positions rules_of(const Session& session, const User& user) const {
+    return rules_of(user, groups_of(session, user));
+  }
   Positions rules_of(const Device& device, const Positions& segments) const;
   /// The position of a segment that the policy has.
   std::uint32_t position_of(std::string_view segment) const { return segment_positions_.at(segment); }
@@ -56,6 +62,7 @@ class Selectors {
   std::shared_ptr<const Membership> membership_;
   std::vector<Positions> rules_by_group_, rules_by_segment_;
   Index rules_by_user_, rules_by_tag_;
+  std::vector<std::uint32_t> rules_for_nameless_;
 };
 
 }  // namespace cordon::policy

@@ -54,8 +54,9 @@ std::vector<const Holding*> different(const std::vector<Holding>& allows) {
 /// The next moment at which time may prefer another allow.
 Timestamp next_preference(const std::vector<Holding>& allows, const std::vector<Coming>& forbids,
                           Timestamp now) {
-  const auto kinds = different(allows);
   Timestamp next = kNever;
+  if (allows.size() < 2) return next;
+  const auto kinds = different(allows);
   if (kinds.size() < 2) return next;
   const auto consider = [&](Timestamp moment) {
     if (moment > now) next = std::min(next, moment);
@@ -76,7 +77,8 @@ Timestamp next_preference(const std::vector<Holding>& allows, const std::vector<
 
 /// P7: the latest deadline wins, then the lowest name (the order they are in).
 void by_preference(std::vector<Holding>& allows) {
-  std::ranges::stable_sort(allows, std::ranges::greater{}, &Holding::deadline);
+  if (!std::ranges::is_sorted(allows, std::ranges::greater{}, &Holding::deadline))
+    std::ranges::stable_sort(allows, std::ranges::greater{}, &Holding::deadline);
 }
 
 /// Forbids that change nothing: nothing is allowed any more when they begin.
@@ -137,9 +139,13 @@ std::size_t PatternHash::operator()(const Pattern& pattern) const {
 Standing standing_of(const Policy& policy, std::span<const SelectedRule> rules, const Asker& asker,
                      Timestamp ends_at, Timestamp now, SeenOutlooks* last) {
   Standing standing{.changes_at = ends_at};
-  std::vector<Holding> allows;
-  std::vector<Coming> forbids;
-  SeenOutlooks looked_at;
+  // Used again and again: of tens of thousands of principals, making these anew would cost the most.
+  thread_local std::vector<Holding> allows;
+  thread_local std::vector<Coming> forbids;
+  thread_local SeenOutlooks looked_at;
+  allows.clear();
+  forbids.clear();
+  looked_at.clear();
   for (const SelectedRule& selected : rules) {
     Outlook seen{.holds = true};
     if (!selected.plain) {
@@ -157,12 +163,13 @@ Standing standing_of(const Policy& policy, std::span<const SelectedRule> rules, 
           {.selected = selected, .ends_at = until, .deadline = std::min(until, now + selected.lease)});
     }
   }
-  if (last != nullptr) *last = std::move(looked_at);
+  if (last != nullptr) *last = looked_at;
   drop_idle(forbids, allows);
   by_preference(allows);
   standing.changes_at = std::min(standing.changes_at, next_preference(allows, forbids, now));
 
   std::vector<Timestamp> deadlines{ends_at};
+  deadlines.reserve(1 + allows.size() + forbids.size());
   for (const Holding& allow : allows) deadlines.push_back(allow.ends_at);
   for (const Coming& forbid : forbids)
     if (forbid.begins_at > now) deadlines.push_back(forbid.begins_at);

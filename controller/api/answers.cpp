@@ -34,23 +34,24 @@ void gather_receipts(Services& services, Revision revision, Seconds wait,
 }
 
 void commit(Services& services, const Call& call, const kinds::Kind& kind, boost::json::object extra,
-            Respond respond) {
+            Respond respond, policy::PolicyPtr parsed) {
   const Seconds wait{call.number("wait_s", 0)};
   const unsigned status = call.route->status;
-  services.log.propose(kinds::encode(call.caller.actor, kind),
-                       [&services, wait, status, extra = std::move(extra),
-                        respond = std::move(respond)](Result<Committed> result) {
-                         if (!result) return respond(problem(result.error()));
-                         boost::json::object answer{{"revision", result->record.revision.value}};
-                         for (const auto& member : extra) answer[member.key()] = member.value();
-                         if (wait == Seconds{0}) return respond(json_reply(answer, status));
-                         gather_receipts(services, result->record.revision, wait,
-                                         [answer, status, respond](boost::json::array receipts) {
-                                           boost::json::object whole = answer;
-                                           whole["receipts"] = std::move(receipts);
-                                           respond(json_reply(whole, status));
-                                         });
-                       });
+  Proposal proposal = kinds::encode(call.caller.actor, kind);
+  proposal.parsed = std::move(parsed);
+  services.log.propose(std::move(proposal), [&services, wait, status, extra = std::move(extra),
+                                             respond = std::move(respond)](Result<Committed> result) {
+    if (!result) return respond(problem(result.error()));
+    boost::json::object answer{{"revision", result->record.revision.value}};
+    for (const auto& member : extra) answer[member.key()] = member.value();
+    if (wait == Seconds{0}) return respond(json_reply(answer, status));
+    gather_receipts(services, result->record.revision, wait,
+                    [answer, status, respond](boost::json::array receipts) {
+                      boost::json::object whole = answer;
+                      whole["receipts"] = std::move(receipts);
+                      respond(json_reply(whole, status));
+                    });
+  });
 }
 
 Result<const policy::User*> find_user(const policy::World& world, const std::string& name_or_id) {

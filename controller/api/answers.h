@@ -11,9 +11,9 @@
 namespace cordon::controller::api {
 
 /// Proposes `kind` as the caller; once it is committed answers {"revision": N, ...extra}, with "receipts"
-/// when the call's wait_s is above 0.
+/// when the call's wait_s is above 0. `parsed`: Proposal::parsed.
 void commit(Services& services, const Call& call, const kinds::Kind& kind, boost::json::object extra,
-            Respond respond);
+            Respond respond, policy::PolicyPtr parsed = nullptr);
 
 /// The revision's receipts as JSON, after at most `wait`.
 void gather_receipts(Services& services, Revision revision, Seconds wait,

@@ -53,7 +53,7 @@ void record(Services& services, const Call& call, PolicyInput input, json::objec
       services, call,
       kinds::PolicyApplied{
           .files = std::move(input.files), .confirm_by = confirm_by, .tzdata = system_time_zones().version()},
-      std::move(extra), respond);
+      std::move(extra), respond, input.parsed.policy);
 }
 
 }  // namespace

@@ -245,6 +245,8 @@ json::object plan_json(const policy::Plan& plan) {
                                   {"losses", totals.losses},
                                   {"gains", totals.gains},
                                   {"flows_cut", totals.flows_cut},
+                                  {"devices_observing", totals.devices_observing},
+                                  {"underlays_opened", totals.underlays_opened},
                                   {"changes_left_out", totals.entries_left_out}}},
           {"warnings", plan_view(plan.warnings)},
           {"changes", std::move(changes)}};

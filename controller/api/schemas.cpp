@@ -129,11 +129,10 @@ void add_plan(Named& all) {
   all.emplace_back(
       "PlanWarning",
       Fields{
-          text(
-              "kind",
-              "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
-              "no-rules, starts-enforcing, ends-earlier, not-signed-in, flows-not-seen, drops-while-turning, "
-              "not-forwarded, too-old-for-gateways"),
+          text("kind",
+               "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
+               "no-rules, starts-enforcing, starts-observing, opens-underlay, ends-earlier, not-signed-in, "
+               "flows-not-seen, drops-while-turning, not-forwarded, too-old-for-gateways"),
           text("text", "one sentence"), texts("lines", "what it is about")});
   all.emplace_back(
       "PlanTotals",
@@ -141,6 +140,8 @@ void add_plan(Named& all) {
              number("machines_losing", "acting for themselves"),
              number("machines_gaining", "acting for themselves"), number("losses", "principal by service"),
              number("gains", "principal by service"), number("flows_cut", "open now"),
+             number("devices_observing", "that accept everything from now on, and report it"),
+             number("underlays_opened", "devices whose underlay guard passes more"),
              number("changes_left_out", "not told one by one")});
   all.emplace_back("PolicyPlanSummary", Fields{text("summary", "one sentence"), texts("lines", "for people"),
                                                many("warnings", "PlanWarning", "")});

@@ -218,7 +218,7 @@ class ChangeLogWriter final : public ChangeLog {
     if (result) {
       // Still committing_: what listeners and callers propose waits until the whole batch is folded.
       for (std::size_t i = 0; i < batch.size(); ++i) {
-        fold_one(records[i], batch_head_);
+        fold_one(records[i], batch_head_, batch[i].proposal.parsed);
         if (broken_) {
           batch[i].done(fail(ErrorCode::internal, "the change is recorded but can't be folded"));
         } else {
@@ -243,12 +243,13 @@ class ChangeLogWriter final : public ChangeLog {
   }
 
   void fold_others(const LogPart& part) {
-    for (const auto& record : part.records) fold_one(record, part.head);
+    for (const auto& record : part.records) fold_one(record, part.head, nullptr);
   }
 
-  void fold_one(const Record& record, const SignedHead& head) {
+  void fold_one(const Record& record, const SignedHead& head, policy::PolicyPtr parsed) {
     if (broken_) return;
-    if (const auto folded = apply(world_, record, config_.unseal, config_.zones); !folded) {
+    if (const auto folded = apply(world_, record, config_.unseal, config_.zones, std::move(parsed));
+        !folded) {
       // What is durable can't be folded, so this controller no longer knows the world: it confirms no leases
       // and changes nothing until somebody looked.
       broken_ = true;

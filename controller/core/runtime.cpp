@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/state_directory.h"
 #include "controller/api/api.h"
 #include "controller/core/change_log_writer.h"
 #include "controller/core/metrics.h"
@@ -20,7 +21,6 @@
 #include "controller/core/places.h"
 #include "controller/core/policy_watch.h"
 #include "controller/core/services.h"
-#include "controller/core/state_directory.h"
 #include "controller/distribution/server.h"
 #include "controller/flows/flows.h"
 #include "controller/identity/login.h"
@@ -306,7 +306,7 @@ Result<> RunningController::run() {
 }  // namespace
 
 Result<std::unique_ptr<Runtime>> start_controller(const ControllerConfig& config) {
-  CORDON_ASSIGN(StateDirectory directory, StateDirectory::open(config.state_directory));
+  CORDON_ASSIGN(StateDirectory directory, StateDirectory::open(config.state_directory, "controller"));
   auto controller = std::make_unique<RunningController>(config, std::move(directory));
   CORDON_TRY(controller->open());
   return controller;

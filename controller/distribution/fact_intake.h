@@ -8,7 +8,7 @@
 #include <optional>
 #include <set>
 
-#include "controller/distribution/rate_limit.h"
+#include "base/rate_limit.h"
 #include "controller/world/kinds.h"
 #include "policy/world.h"
 

@@ -15,8 +15,8 @@
 
 #include "base/bytes.h"
 #include "base/ids.h"
+#include "base/rate_limit.h"
 #include "base/time.h"
-#include "controller/distribution/rate_limit.h"
 
 namespace cordon::policy {
 struct Device;

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "controller/distribution/rate_limit.h"
+#include "base/rate_limit.h"
 
 namespace cordon::controller {
 
@@ -30,7 +30,7 @@ struct DistributionLimits {
   Millis stalled_write{60'000};    ///< a peer that doesn't read is dropped
   Millis confirm_overdue{10'000};  ///< no leases for a node that owes an ack for longer
   std::size_t answers = 64;        ///< queued at most; then we stop reading
-  RateLimitSpec questions{.burst = 10, .per_second = 1};       ///< why, by device
+  RateLimitSpec questions{.burst = 20, .per_second = 4};       ///< why, by device
   RateLimitSpec statuses{.burst = 20, .per_second = 4};        ///< status, login and logout, by device
   RateLimitSpec flows{.burst = 5'000, .per_second = 500};      ///< flow records, by device
   RateLimitSpec renewals{.burst = 5, .per_second = 0.02};      ///< certificates, by device

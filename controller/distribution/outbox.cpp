@@ -26,40 +26,32 @@ void Outbox::reset(const policy::NodeState& state) {
   pending_.clear();
 }
 
-const Value* Outbox::held_value(const Key& key) const {
-  const auto found = held_.entries.find(key);
-  return found == held_.entries.end() ? nullptr : &found->second;
-}
-
 Outbox::Added Outbox::add(const policy::NodeDelta& delta, Revision revision) {
   Added added;
-  delta.each([&](const policy::Change& change) {
-    const auto found = pending_.find(change.key);
-    const bool first = found == pending_.end();
-    const Value* old =
-        first ? held_value(change.key) : (found->second.value ? &*found->second.value : nullptr);
-    const bool takes = policy::takes_away(old, change);
-    added.takes_away = added.takes_away || takes;
-    Pending& pending = first ? pending_[change.key] : found->second;
-    if (first) pending.since = revision;
-    // A reduction that another change overtakes must still cut what was decided before it.
-    if (!first && (pending.reduced || takes)) pending.was_removed = true;
-    if (!change.value) pending.was_removed = true;
-    pending.reduced = pending.reduced || takes;
-    pending.value = change.value;
-    const Value* held = held_value(change.key);
-    const bool same = pending.value ? held != nullptr && *held == *pending.value : held == nullptr;
-    if (same && !(pending.value && pending.was_removed)) {
-      pending_.erase(change.key);
-      added.overtaken = true;
-    }
-  });
+  delta.each([&](const policy::Change& change) { add(change, revision, added); });
   return added;
 }
 
-bool Outbox::is_urgent(const Key& key, const Pending& pending) const {
-  if (!pending.value || pending.was_removed) return true;
-  return policy::takes_away(held_value(key), {key, pending.value});
+void Outbox::add(const policy::Change& change, Revision revision, Added& added) {
+  const auto in_held = held_.entries.find(change.key);
+  const Value* held = in_held == held_.entries.end() ? nullptr : &in_held->second;
+  const auto [at, first] = pending_.try_emplace(change.key);
+  Pending& pending = at->second;
+  const Value* old = first ? held : (pending.value ? &*pending.value : nullptr);
+  const bool takes = policy::takes_away(old, change);
+  added.takes_away = added.takes_away || takes;
+  if (first) pending.since = revision;
+  // A reduction that another change overtakes must still cut what was decided before it.
+  if (!change.value || (!first && (pending.reduced || takes))) pending.was_removed = true;
+  pending.reduced = pending.reduced || takes;
+  const bool same = change.value ? held != nullptr && *held == *change.value : held == nullptr;
+  if (same && !(change.value && pending.was_removed)) {
+    pending_.erase(at);
+    added.overtaken = true;
+    return;
+  }
+  pending.urgent = !change.value || pending.was_removed || policy::takes_away(held, change);
+  pending.value = change.value;
 }
 
 /// What the source of a new flow is told last: its grants towards others, and (where it is no target itself)
@@ -78,7 +70,7 @@ std::vector<Outbox::PendingMap::iterator> Outbox::select(Which which) {
   for (const auto& [key, pending] : pending_) {
     source_side = source_side || is_grant(key, Direction::egress);
     target_side = target_side || is_grant(key, Direction::ingress);
-    if (pending.value && std::holds_alternative<policy::PrincipalKey>(key) && is_urgent(key, pending)) {
+    if (pending.value && std::holds_alternative<policy::PrincipalKey>(key) && pending.urgent) {
       moved_to.insert(std::get<policy::PrincipalValue>(*pending.value).class_id);
     }
   }
@@ -90,7 +82,7 @@ std::vector<Outbox::PendingMap::iterator> Outbox::select(Which which) {
   };
   std::vector<PendingMap::iterator> chosen;
   for (auto it = pending_.begin(); it != pending_.end(); ++it) {
-    const bool urgent = is_urgent(it->first, it->second) || comes_along(it->first);
+    const bool urgent = it->second.urgent || comes_along(it->first);
     const bool ready = which == Which::all || urgent ||
                        (which == Which::ready && !(source_side && held_back(it->first, target_side)));
     if (ready) chosen.push_back(it);
@@ -102,19 +94,22 @@ bool Outbox::has(Which which) const {
   if (pending_.empty()) return false;
   if (which == Which::all) return true;
   if (which == Which::urgent) {
-    return std::ranges::any_of(pending_, [&](const auto& e) { return is_urgent(e.first, e.second); });
+    return std::ranges::any_of(pending_, [&](const auto& e) { return e.second.urgent; });
   }
   return !const_cast<Outbox*>(this)->select(which).empty();  // select() changes nothing
 }
 
 void Outbox::hold(const Key& key, const std::optional<Value>& value) {
-  if (const auto found = held_.entries.find(key); found != held_.entries.end()) {
-    digest_.remove(policy::encode(key, found->second));
-    held_.entries.erase(found);
-  }
-  if (!value) return;
-  digest_.add(policy::encode(key, *value));
-  held_.entries.emplace(key, *value);
+  const auto at = held_.entries.lower_bound(key);
+  const bool there = at != held_.entries.end() && at->first == key;
+  if (there) digest_.remove(policy::encode(key, at->second));
+  if (value) digest_.add(policy::encode(key, *value));
+  if (there && value)
+    at->second = *value;
+  else if (there)
+    held_.entries.erase(at);
+  else if (value)
+    held_.entries.emplace_hint(at, key, *value);
 }
 
 std::vector<Outbox::Out> Outbox::take(Which which) {

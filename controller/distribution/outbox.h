@@ -61,13 +61,13 @@ class Outbox {
     std::optional<policy::Value> value;
     bool was_removed = false;  ///< at some time since the node was told
     bool reduced = false;      ///< at some time it took access away
+    bool urgent = false;       ///< it takes away something of what is held
     Revision since;
   };
   using PendingMap = std::map<policy::Key, Pending>;
-  const policy::Value* held_value(const policy::Key& key) const;
-  bool is_urgent(const policy::Key& key, const Pending& pending) const;
   std::vector<PendingMap::iterator> select(Which which);
   bool held_back(const policy::Key& key, bool target_side) const;
+  void add(const policy::Change& change, Revision revision, Added& added);
   void hold(const policy::Key& key, const std::optional<policy::Value>& value);
 
   policy::NodeState held_;

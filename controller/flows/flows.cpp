@@ -36,6 +36,15 @@ struct FlowFold {
     return key;
   }
   static void add(FlowRecord& into, const FlowRecord& flow) { into.suppressed += count(flow); }
+  /// Of the node and the reason alone.
+  static void make_other(FlowRecord& flow) {
+    FlowRecord other{.node = flow.node, .kind = flow.kind};
+    other.at = flow.at;
+    other.reason = flow.reason;
+    other.direction = flow.direction;
+    other.suppressed = flow.suppressed;
+    flow = std::move(other);
+  }
   static std::uint64_t count(const FlowRecord& flow) { return flow.suppressed + 1; }
 };
 

@@ -1,9 +1,14 @@
 #pragma once
 // A change that somebody asks for, and the record it becomes (proto/log_record.h).
 
+#include <memory>
 #include <string>
 
 #include "proto/log_record.h"
+
+namespace cordon::policy {
+struct Policy;
+}
 
 namespace cordon::controller {
 
@@ -13,6 +18,8 @@ struct Proposal {
   std::string kind;   ///< controller/world/kinds.h lists them
   std::uint32_t version = 1;
   std::string payload;  ///< canonical JSON: keys sorted, no spaces, integers only
+  /// Of a "policy applied": what its text was parsed to, aside; null: it is parsed when it is checked.
+  std::shared_ptr<const policy::Policy> parsed = nullptr;
 };
 
 using Record = wire::LogRecord;

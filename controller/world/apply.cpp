@@ -257,9 +257,10 @@ Result<> check_actor(const std::string& actor) {
 }
 
 /// The policy of a "policy applied", null for every other kind.
-Result<policy::PolicyPtr> policy_of(const Kind& kind, const TimeZones& zones) {
+Result<policy::PolicyPtr> policy_of(const Kind& kind, const TimeZones& zones, policy::PolicyPtr parsed) {
   const auto* applied = std::get_if<PolicyApplied>(&kind);
   if (applied == nullptr) return policy::PolicyPtr{};
+  if (parsed != nullptr) return parsed;
   return parse_policy(*applied, zones);
 }
 
@@ -269,11 +270,12 @@ Result<> check(const World& world, const Proposal& proposal, Timestamp at, const
   CORDON_TRY(check_actor(proposal.actor));
   CORDON_ASSIGN(const auto kind, decode(proposal.kind, proposal.version, proposal.payload));
   CORDON_TRY(validate(world, kind, at));
-  CORDON_TRY(policy_of(kind, zones));
+  CORDON_TRY(policy_of(kind, zones, proposal.parsed));
   return {};
 }
 
-Result<> apply(World& world, const Record& record, const Unsealer& unseal, const TimeZones& zones) {
+Result<> apply(World& world, const Record& record, const Unsealer& unseal, const TimeZones& zones,
+               policy::PolicyPtr parsed) {
   CORDON_TRY(wire::verify_link(record, world.revision, world.head, world.at));
   const auto with_place = [&record](Error error) {
     return std::unexpected(
@@ -281,7 +283,7 @@ Result<> apply(World& world, const Record& record, const Unsealer& unseal, const
   };
   const auto kind = decode(record.kind, record.version, record.payload);
   if (!kind) return with_place(kind.error());
-  auto policy = policy_of(*kind, zones);
+  auto policy = policy_of(*kind, zones, std::move(parsed));
   if (!policy) return with_place(policy.error());
 
   // A change that was overtaken by another of the same batch (a session closed twice) folds to nothing, on

@@ -22,6 +22,8 @@ Result<> check(const policy::World& world, const Proposal& proposal, Timestamp a
 /// Advances the world by one record. Errors (an unknown kind or version, a payload that breaks its grammar, a
 /// record that doesn't follow on) leave it untouched and stop the fold: nothing is ever skipped. `zones` are
 /// what policies' times of day are read by; a record names the version of the database it was written with.
-Result<> apply(policy::World& world, const Record& record, const Unsealer& unseal, const TimeZones& zones);
+/// `parsed`: what the text of a "policy applied" says, if that was found already; it saves the time alone.
+Result<> apply(policy::World& world, const Record& record, const Unsealer& unseal, const TimeZones& zones,
+               policy::PolicyPtr parsed = nullptr);
 
 }  // namespace cordon::controller

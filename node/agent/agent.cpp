@@ -240,12 +240,15 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
                 desk_.take(request, caller, std::move(reply));
               }),
       watches_(std::make_unique<Watches>(*this)),
-      sockets_(parts_.io, parts_.network, [this]() -> std::optional<SocketJudgement> {
-        if (!time_.known()) return std::nullopt;
-        return SocketJudgement{.state = states_.state(),
-                               .now = time_.base().to_utc(parts_.clock.boot_ns()),
-                               .controllers = controllers_.allowed()};
-      }) {
+      sockets_(
+          parts_.io, parts_.network,
+          [this]() -> std::optional<SocketJudgement> {
+            if (!time_.known()) return std::nullopt;
+            return SocketJudgement{.state = states_.state(),
+                                   .now = time_.base().to_utc(parts_.clock.boot_ns()),
+                                   .controllers = controllers_.allowed()};
+          },
+          {kMptcpCloseTimeout, parts_.config.run_directory / "mptcp_close_timeout"}) {
   stand(identity_);
 }
 
@@ -294,10 +297,12 @@ void Agent::stop() {
 }
 
 void Agent::tick() {
-  supervise_tunnel();
-  follow_isolation();
-  follow_people();
-  if (!network_alarm_.empty()) keep_network();
+  if (!states_.busy()) {
+    supervise_tunnel();
+    follow_isolation();
+    follow_people();
+    if (!network_alarm_.empty()) keep_network();
+  }
   // Path MTUs that the kernel learns and peers that move are told by nobody.
   const bool all = !interfaces_.alarm().empty() || ticks_ % kTicksBetweenRefreshes == 0;
   if (all || interfaces_.mtu_wants_more())
@@ -310,7 +315,7 @@ void Agent::tick() {
   sockets_.tick();
   activity_.look(parts_.filter, states_.state(), parts_.clock.boot_ns());
   renew_if_due();
-  rotate_if_due();
+  if (!states_.busy()) rotate_if_due();
   send_flows();
   if (++ticks_ % kTicksBetweenSaves == 0) saver_.save();
 }
@@ -341,7 +346,7 @@ void Agent::renew_if_due() {
 }
 
 void Agent::settle_key() {
-  if (!rotation_.unsettled()) return;
+  if (!rotation_.unsettled() || states_.busy()) return;  // the next tick looks again
   Result<> done = rotation_.settle();
   // For peers that come from now on; those that are there have theirs.
   if (done) done = applier_.use_preshared(preshared_.of(rotation_.own()), false);
@@ -398,7 +403,7 @@ std::vector<std::string> Agent::alarms() const {
   for (const std::string* alarm :
        {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(),
         &guard_alarm_, &health_alarm_, &controllers_alarm_, &network_alarm_, &people_alarm_, &peers_alarm_,
-        &gateways_alarm_, &interfaces_.alarm(), &activity_.alarm()})
+        &gateways_alarm_, &interfaces_.alarm(), &interfaces_.networks_alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   if (std::string alarm = controllers_.alarm(); !alarm.empty()) out.push_back(std::move(alarm));
   for (const auto* alarms : {&applier_.gateway_alarms(), &forwarding_alarms_})

@@ -28,6 +28,7 @@
 #include "node/agent/state_keeper.h"
 #include "node/agent/state_saver.h"
 #include "node/agent/time_keeper.h"
+#include "node/filter/parallel.h"
 #include "node/link/head.h"
 #include "node/link/session.h"
 #include "node/local/server.h"
@@ -103,8 +104,14 @@ class Agent : private SessionHandler, private DeskBackend {
   void follow_people();
   void report_checks(wire::Heartbeat& heartbeat);
   void observe_time(BootNs sent, Timestamp controller_time);
+  void rewrite_deadlines();
   void heartbeat_answered(const wire::ToNode& message);
   void take_state(const wire::ToNode& message);
+  /// A large state that came is written in a thread; what the controller says meanwhile waits.
+  void write_beside();
+  void written_beside();
+  /// After states_ took something: `applied` and `acked` are from before.
+  void state_taken(std::uint64_t applied, bool acked, const std::optional<wire::ToController>& answer);
   void endpoints_told(const wire::ToNode& message);
   void controllers_told(const wire::ToNode& message);
   void renewed(const wire::ToNode& message);
@@ -167,6 +174,10 @@ class Agent : private SessionHandler, private DeskBackend {
   bool contained_ = false;  ///< as the interfaces were attached last
   std::uint64_t cuts_ = 0;  ///< StateKeeper::cuts() when sockets were looked at
   SocketCutter sockets_;
+  std::deque<std::shared_ptr<const wire::ToNode>> waiting_;  ///< what came while states_ was busy
+  bool rewrite_waits_ = false, network_waits_ = false;
+  std::shared_ptr<const bool> alive_ = std::make_shared<const bool>(true);  ///< for handlers that come late
+  Beside writing_;  // last: waits for the write before what it uses goes
 };
 
 }  // namespace cordon::node

@@ -14,7 +14,7 @@ constexpr std::string_view kGuardArea = "node.guard";
 
 void Agent::guard_as_before() {
   if (!parts_.filter.adopted())
-    if (const auto done = guard_file_.restore(parts_.filter); !done)
+    if (const auto done = guard_file_.restore(parts_.filter, parts_.network, parts_.config.interface); !done)
       log::error(kGuardArea, "the underlay is not guarded yet: {}", done.error().message());
   contained_ = parts_.filter.contained();
 }
@@ -55,6 +55,8 @@ void Agent::follow_gateways() {
 
 void Agent::keep_network() {
   if (tunnel_is_bare_) return;  // it is set up as a whole
+  network_waits_ = states_.busy();
+  if (network_waits_) return;
   const auto found = applier_.keep_network();
   network_alarm_ = found ? "" : "network: can't look after addresses and routes: " + found.error().message();
   if (!found) return;

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
 
 #include "base/log.h"
 #include "node/agent/agent.h"
@@ -155,12 +157,19 @@ void Agent::disconnected(const Error& why) {
   // A controller that stays away is one line in the log, not one a second.
   if (link_alarm_.empty()) log::warning(kLinkArea, "{}", why.message());
   link_alarm_ = "no controller: " + why.what;
+  waiting_.clear();
   connected_since_ = {};
   desk_.disconnected();
 }
 
 void Agent::observe_time(BootNs sent, Timestamp controller_time) {
   if (time_.observe(sent, parts_.clock.boot_ns(), controller_time) != TimeKeeper::Change::moved) return;
+  rewrite_waits_ = states_.busy();
+  if (rewrite_waits_) return;
+  rewrite_deadlines();
+}
+
+void Agent::rewrite_deadlines() {
   log::warning(kLinkArea, "the controller's clock was set; deadlines are written again");
   if (const auto done = states_.rewrite(); !done) {
     // Nothing is held any more: the next session brings a whole state.
@@ -170,6 +179,11 @@ void Agent::observe_time(BootNs sent, Timestamp controller_time) {
 }
 
 void Agent::received(const wire::ToNode& message) {
+  // A turn of keys can't wait; everything else keeps its order.
+  if (states_.busy() && message.body_case() != wire::ToNode::kKeyTurns) {
+    waiting_.push_back(std::make_shared<const wire::ToNode>(message));
+    return;
+  }
   switch (message.body_case()) {
     case wire::ToNode::kBegin:
     case wire::ToNode::kPart:
@@ -200,22 +214,50 @@ void Agent::received(const wire::ToNode& message) {
 }
 
 void Agent::take_state(const wire::ToNode& message) {
-  const bool first = !states_.acked_in_session();
-  const std::uint64_t before = states_.applied();
+  const bool acked = states_.acked_in_session();
+  const std::uint64_t applied = states_.applied();
   std::optional<wire::ToController> answer;
   states_.take(message, answer);
-  if (states_.applied() != before) {
+  if (states_.busy()) return write_beside();
+  state_taken(applied, acked, answer);
+}
+
+void Agent::write_beside() {
+  writing_.run([this, work = boost::asio::make_work_guard(parts_.io)] {
+    states_.write();
+    boost::asio::post(parts_.io, [this, weak = std::weak_ptr(alive_)] {
+      if (!weak.expired()) written_beside();
+    });
+  });
+}
+
+void Agent::written_beside() {
+  writing_.wait();
+  const bool acked = states_.acked_in_session();
+  const std::uint64_t applied = states_.applied();
+  std::optional<wire::ToController> answer;
+  auto done = states_.written(answer);
+  writing_.run([done = std::move(done)]() mutable { done.reset(); });
+  state_taken(applied, acked, answer);
+  if (std::exchange(rewrite_waits_, false)) rewrite_deadlines();
+  if (std::exchange(network_waits_, false)) keep_network();
+  for (const auto& message : std::exchange(waiting_, {})) received(*message);
+}
+
+void Agent::state_taken(std::uint64_t applied, bool acked, const std::optional<wire::ToController>& answer) {
+  const bool changed = states_.applied() != applied;
+  if (changed) {
     keep_guard();
     saver_.changed(states_.last_changes());
   }
   if (answer) session_.send(*answer);
-  if (states_.applied() == before) return;
+  if (!changed) return;
   settle();
   save_head();
   const auto third = std::chrono::milliseconds(states_.shortest_lease()) / 3;
   session_.set_heartbeat_interval(std::min(told_interval_, std::max(kLeastBeat, third)));
   // The first state of a session has leases that nobody confirmed yet.
-  if (first && states_.acked_in_session()) session_.beat();
+  if (!acked && states_.acked_in_session()) session_.beat();
   desk_.state_changed();
   watch_turns(false);
 }

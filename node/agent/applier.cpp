@@ -146,18 +146,21 @@ void Applier::back_to_current() {
        "putting the routes back");
 }
 
-template <class WriteFilter, class CutFilter>
-Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, CutFilter cut) {
+template <class CutFilter>
+Result<> Applier::begin(const Overlay& after, bool all, CutFilter cut) {
   if (auto prepared = prepare(after, all); !prepared) {
     note(cut(), "cutting without the tunnel");
     back_to_current();
-    return std::unexpected(prepared.error());
+    return prepared;
   }
   note(tell_ends(after), "telling where the peers are");
-  auto report = write();
-  if (!report) {
+  return {};
+}
+
+Result<ApplyReport> Applier::end(Overlay after, bool all, Result<ApplyReport> written) {
+  if (!written) {
     back_to_current();
-    return std::unexpected(in_context(report.error(), "writing the filter"));
+    return std::unexpected(in_context(written.error(), "writing the filter"));
   }
   if (auto finished = finish(after, all); !finished) {
     // The new filter stays: behind the old tunnel it accepts nothing that the new state denies.
@@ -166,21 +169,32 @@ Result<ApplyReport> Applier::run(Overlay after, bool all, WriteFilter write, Cut
   }
   current_ = std::move(after);
   current_known_ = true;
+  return written;
+}
+
+// What a whole state takes away only the kernel knows, so all of it is written, to cut as well.
+Result<> Applier::begin_replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch) {
+  return begin(overlay_of(wanted), true, [&] { return write_replace(wanted, base, raise_epoch); });
+}
+
+Result<ApplyReport> Applier::write_replace(const policy::NodeState& wanted, const TimeBase& base,
+                                           bool raise_epoch) {
+  CORDON_ASSIGN(auto report, filter_.replace(wanted, base));
+  if (!raise_epoch || report.epoch_raised) return report;
+  CORDON_ASSIGN(const auto raised, filter_.update(wanted, {}, base, true));
+  report.epoch_raised = raised.epoch_raised;
+  report.verified = report.verified && raised.verified;
   return report;
+}
+
+Result<ApplyReport> Applier::end_replace(const policy::NodeState& wanted, Result<ApplyReport> written) {
+  return end(overlay_of(wanted), true, std::move(written));
 }
 
 Result<ApplyReport> Applier::replace(const policy::NodeState& wanted, const TimeBase& base,
                                      bool raise_epoch) {
-  const auto write = [&]() -> Result<ApplyReport> {
-    CORDON_ASSIGN(auto report, filter_.replace(wanted, base));
-    if (!raise_epoch || report.epoch_raised) return report;
-    CORDON_ASSIGN(const auto raised, filter_.update(wanted, {}, base, true));
-    report.epoch_raised = raised.epoch_raised;
-    report.verified = report.verified && raised.verified;
-    return report;
-  };
-  // What a whole state takes away only the kernel knows, so all of it is written.
-  return run(overlay_of(wanted), true, write, write);
+  CORDON_TRY(begin_replace(wanted, base, raise_epoch));
+  return end_replace(wanted, write_replace(wanted, base, raise_epoch));
 }
 
 Result<ApplyReport> Applier::update(const policy::NodeState& before,
@@ -198,8 +212,8 @@ Result<ApplyReport> Applier::update(const policy::NodeState& before,
     if (cuts.empty() && !raise_epoch) return ApplyReport{};
     return filter_.update(before, cuts, base, raise_epoch);
   };
-  return run(
-      std::move(after), false, [&] { return filter_.update(before, changes, base, raise_epoch); }, cut);
+  CORDON_TRY(begin(after, false, cut));
+  return end(std::move(after), false, filter_.update(before, changes, base, raise_epoch));
 }
 
 Result<> Applier::restore(const Overlay& overlay) {

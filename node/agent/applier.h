@@ -39,6 +39,13 @@ class Applier {
   Result<ApplyReport> update(const policy::NodeState& before, const std::vector<policy::Change>& changes,
                              const TimeBase& base, bool raise_epoch);
 
+  /// `replace` in three parts. Between the first and the last, the second may run in another thread, and
+  /// nothing of the applier may be called that sets something, nor of the filter what writes states, people or
+  /// controllers.
+  Result<> begin_replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch);
+  Result<ApplyReport> write_replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch);
+  Result<ApplyReport> end_replace(const policy::NodeState& wanted, Result<ApplyReport> written);
+
   /// After the interface was made anew, or to start from a state read from disk: tunnel and network alone.
   Result<> restore(const Overlay& overlay);
   Result<> restore() { return current_known_ ? restore(Overlay(current_)) : Result<>{}; }
@@ -81,8 +88,9 @@ class Applier {
 
  private:
   /// `all`: tunnel and network are asked even for what should be there already; the kernel is the truth.
-  template <class WriteFilter, class CutFilter>
-  Result<ApplyReport> run(Overlay after, bool all, WriteFilter write, CutFilter cut);
+  template <class CutFilter>
+  Result<> begin(const Overlay& after, bool all, CutFilter cut);
+  Result<ApplyReport> end(Overlay after, bool all, Result<ApplyReport> written);
   Result<> prepare(const Overlay& after, bool all);
   Result<> finish(const Overlay& after, bool all);
   void back_to_current();

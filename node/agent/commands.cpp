@@ -11,6 +11,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "base/state_directory.h"
 #include "node/agent/agent.h"
 #include "node/agent/config.h"
 #include "node/agent/controllers.h"
@@ -158,9 +159,16 @@ Result<> serve(const NodeConfig& config) {
   return {};
 }
 
+/// Filter, tunnel and socket are one process's: two would undo each other's work.
+Result<StateDirectory> be_the_only_one(const NodeConfig& config, std::chrono::milliseconds patience) {
+  return StateDirectory::open(config.state_directory, "cordon-node", patience);
+}
+constexpr std::chrono::milliseconds kOfOneThatEnds{5000};
+
 Result<> run_now(const CommandOptions& options) {
   take_precedence();
   CORDON_ASSIGN(const auto config, prepare(options));
+  CORDON_ASSIGN(const auto directory, be_the_only_one(config, kOfOneThatEnds));
   CORDON_TRY(require_modest_privileges());
   CORDON_TRY(lock_down());
   return serve(config);
@@ -169,6 +177,12 @@ Result<> run_now(const CommandOptions& options) {
 /// At boot, before the network: what the daemon will adopt. Nothing is asked of anybody.
 Result<> guard_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto config, prepare(options));
+  const auto directory = be_the_only_one(config, {});
+  if (!directory && directory.error().code == ErrorCode::conflict) {
+    std::cout << "a daemon guards this host already\n";
+    return {};
+  }
+  if (!directory) return std::unexpected(directory.error());
   CORDON_TRY(require_modest_privileges());
   CORDON_ASSIGN(const auto network, open_network());
   FilterConfig wanted = filter_of(config, IdentityStore(config.state_directory));
@@ -178,7 +192,8 @@ Result<> guard_now(const CommandOptions& options) {
     std::cout << "a filter is in force already\n";
     return {};
   }
-  CORDON_ASSIGN(const bool restored, GuardFile(config.state_directory).restore(*filter));
+  CORDON_ASSIGN(const bool restored,
+                GuardFile(config.state_directory).restore(*filter, *network, config.interface));
   if (!restored) {
     std::cout << "nothing was guarded before\n";
     return {};
@@ -191,6 +206,7 @@ Result<> guard_now(const CommandOptions& options) {
 
 Result<> uninstall_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto config, prepare(options));
+  CORDON_ASSIGN(const auto directory, be_the_only_one(config, kOfOneThatEnds));
   CORDON_ASSIGN(const auto tunnel, open_tunnel(tunnel_config(config)));
   CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
   CORDON_TRY(filter->remove_all());
@@ -198,7 +214,7 @@ Result<> uninstall_now(const CommandOptions& options) {
   Controllers(config.controllers, config.state_directory).forget();
   CORDON_TRY(tunnel->remove());  // its addresses and routes go with it
   CORDON_ASSIGN(const auto network, open_network());
-  CORDON_TRY(network->remove_people(config.interface));
+  CORDON_TRY(network->remove_routing(config.interface));
   std::error_code ec;
   std::filesystem::remove(config.run_directory / "node.sock", ec);
   std::cout << "filter and tunnel are gone; keys and certificate stay in " << config.state_directory.string()

@@ -20,10 +20,10 @@ bool in_overlay(const policy::SettingsValue& settings, const Address& address) {
 bool flow_is_allowed(const HostSocket& socket, const policy::NodeState& state, Timestamp now) {
   return policy::look_up(state, Direction::egress, socket.local.address, socket.remote.address,
                          socket.protocol, socket.remote.port, now)
-             .accept ||
+             .passes ||
          policy::look_up(state, Direction::ingress, socket.remote.address, socket.local.address,
                          socket.protocol, socket.local.port, now)
-             .accept;
+             .passes;
 }
 
 /// The addresses that this host has in the overlay.

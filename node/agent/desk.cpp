@@ -17,6 +17,12 @@ Error away() {
           .hint = "check this host's network; `cordon status` shows the link"};
 }
 
+std::string too_many(std::chrono::milliseconds wait) {
+  const Error error{
+      .code = ErrorCode::exhausted, .what = "too many requests of this user", .hint = "wait, then try again"};
+  return local::error_reply(error, static_cast<std::uint32_t>(wait.count()));
+}
+
 }  // namespace
 
 struct Desk::Waiting {
@@ -34,7 +40,7 @@ struct Desk::Arrival {
 };
 
 Desk::Desk(asio::io_context& io, DeskLimits limits, DeskBackend& backend)
-    : io_(io), limits_(limits), backend_(backend), flows_(io, backend) {}
+    : io_(io), limits_(limits), backend_(backend), flows_(io, backend), asked_(limits.of_one) {}
 Desk::~Desk() = default;
 
 void Desk::ask(wire::ToController message, std::uint64_t request, std::chrono::milliseconds limit,
@@ -90,12 +96,19 @@ void Desk::take(const local::Request& request, const local::Caller& caller, Repl
   status(caller, std::move(reply));
 }
 
+std::chrono::milliseconds Desk::wait_of(std::uint32_t uid) {
+  const auto now = std::chrono::steady_clock::now();
+  const std::string key = std::to_string(uid);
+  return asked_.take(key, now) ? std::chrono::milliseconds{} : asked_.wait(key, now);
+}
+
 void Desk::log_in(const local::Login& login, const local::Caller& caller, Reply reply) {
   if (!backend_.is_person(caller.uid))
     return reply(local::error_reply(
         {.code = ErrorCode::forbidden,
          .what = "uid " + std::to_string(caller.uid) + " is the device here, not a person",
          .hint = "log in as the user who will use it, or add the uid to people_uids in node.toml"}));
+  if (const auto wait = wait_of(caller.uid); wait.count() > 0) return reply(too_many(wait));
   const std::uint64_t request = next_request_++;
   wire::ToController message;
   auto& body = *message.mutable_login();
@@ -145,6 +158,7 @@ void Desk::state_changed() {
 }
 
 void Desk::log_out(const local::Caller& caller, Reply reply) {
+  if (const auto wait = wait_of(caller.uid); wait.count() > 0) return reply(too_many(wait));
   const std::uint64_t request = next_request_++;
   wire::ToController message;
   message.mutable_logout()->set_request(request);
@@ -157,6 +171,7 @@ void Desk::log_out(const local::Caller& caller, Reply reply) {
 }
 
 void Desk::why(const local::Why& question, const local::Caller& caller, Reply reply) {
+  if (const auto wait = wait_of(caller.uid); wait.count() > 0) return reply(too_many(wait));
   const std::uint64_t request = next_request_++;
   wire::ToController message;
   auto& body = *message.mutable_why();
@@ -175,6 +190,8 @@ void Desk::why(const local::Why& question, const local::Caller& caller, Reply re
 }
 
 void Desk::status(const local::Caller& caller, Reply reply) {
+  // What this host knows by itself is always told.
+  if (wait_of(caller.uid).count() > 0) return reply(status_json(backend_, caller.uid, nullptr));
   const std::uint64_t request = next_request_++;
   wire::ToController message;
   message.mutable_status()->set_request(request);

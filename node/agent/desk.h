@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/rate_limit.h"
 #include "base/time.h"
 #include "node/agent/desk_flows.h"
 #include "node/local/request.h"
@@ -64,6 +65,9 @@ struct DeskLimits {
   std::chrono::milliseconds login{20'000};   ///< hashing takes its time, and a controller may be slowing down
   std::chrono::milliseconds applied{2'000};  ///< for the state that holds the new session
   std::size_t waiting = 256;
+  /// Of what is asked of the controller, by uid: half of what it takes from a device, so that one person
+  /// leaves the others room (controller/distribution/limits.h).
+  RateLimitSpec of_one{.burst = 10, .per_second = 2, .keys = 1024};
 };
 
 class Desk {
@@ -93,12 +97,15 @@ class Desk {
   void log_out(const local::Caller& caller, Reply reply);
   void status(const local::Caller& caller, Reply reply);
   void why(const local::Why& why, const local::Caller& caller, Reply reply);
+  /// Until this uid may ask the controller again; zero: now, and it counts.
+  std::chrono::milliseconds wait_of(std::uint32_t uid);
   void finish(std::uint64_t request, const wire::ToNode* answer);
 
   boost::asio::io_context& io_;
   DeskLimits limits_;
   DeskBackend& backend_;
   DeskFlows flows_;
+  RateLimiter asked_;
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, std::unique_ptr<Waiting>> waiting_;
   struct Arrival;  ///< a login that waits for its session's state

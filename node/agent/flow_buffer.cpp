@@ -49,6 +49,13 @@ std::optional<DenialFold::Key> DenialFold::key(const FlowEvent& event) {
   return Key{.source = event.source, .kind = event.kind, .reason = event.reason};
 }
 
+void DenialFold::make_other(FlowEvent& event) {
+  event.source = event.destination = {};
+  event.source_port = event.destination_port = 0;
+  event.protocol = 0;
+  event.rule = {};
+}
+
 void FlowBuffer::refill(BootNs now) {
   constexpr std::size_t kAtOnce = 4'000, kPerSecond = 450;
   constexpr BootNs kSecondNs = 1'000'000'000;

@@ -29,6 +29,8 @@ struct DenialFold {
   };
   static std::optional<Key> key(const FlowEvent& event);
   static void add(FlowEvent& into, const FlowEvent& event) { into.suppressed += count(event); }
+  /// Of the reason alone, as the filter tells what it had no room for.
+  static void make_other(FlowEvent& event);
   static std::uint64_t count(const FlowEvent& event) { return event.suppressed + 1; }
 };
 

@@ -32,7 +32,7 @@ void GuardFile::forget() {
   kept_.reset();
 }
 
-Result<bool> GuardFile::restore(Filter& filter) const {
+Result<bool> GuardFile::restore(Filter& filter, Network& network, std::string_view interface) const {
   auto saved = load_state(file_);
   if (saved && !*saved) return false;
   policy::NodeState state;
@@ -44,6 +44,10 @@ Result<bool> GuardFile::restore(Filter& filter) const {
     state.entries[policy::SettingsKey{}] = policy::SettingsValue{.device = {}, .isolated = true};
   }
   CORDON_TRY(filter.replace(state, TimeBase{}));
+  std::vector<Prefix> overlay;
+  for (const Prefix& prefix : {state.settings()->overlay_v4, state.settings()->overlay_v6})
+    if (!prefix.address.is_unspecified()) overlay.push_back(prefix);
+  if (!overlay.empty()) CORDON_TRY(network.set_last_routes(interface, overlay));
   return true;
 }
 

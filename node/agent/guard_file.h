@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "node/agent/state_file.h"
 #include "node/filter/filter.h"
+#include "node/netlink/network.h"
 
 namespace cordon::node {
 
@@ -20,9 +21,10 @@ class GuardFile {
   /// Writes what of the state guards the underlay, and where the tunnel's peers are, unless the file holds
   /// it. On disk when it returns.
   Result<> keep(Revision revision, const policy::NodeState& state, const std::vector<Endpoint>& peers);
-  /// Puts in force what the file tells; false: there is none, nothing was ever guarded. One that can't be
-  /// read isolates this host until a controller says otherwise: it may have said that it was.
-  Result<bool> restore(Filter& filter) const;
+  /// Puts in force what the file tells, also that the only way to the overlay is `interface`; false: there is
+  /// none, nothing was ever guarded. One that can't be read isolates this host until a controller says
+  /// otherwise: it may have said that it was.
+  Result<bool> restore(Filter& filter, Network& network, std::string_view interface) const;
   /// The next boot guards nothing.
   void forget();
 

@@ -25,7 +25,22 @@ void Interfaces::guard() {
   alarm_ = std::move(alarm);
 }
 
+void Interfaces::tell_networks() {
+  const auto networks = network_.own_networks(tunnel_.ifindex());
+  const auto told = networks ? filter_.set_networks(*networks) : Result<>(std::unexpected(networks.error()));
+  std::string alarm;
+  if (!told)
+    alarm = "this host's own networks aren't known: " + told.error().message();
+  else if (filter_.meets_overlay())
+    alarm =
+        "this host's own network or a controller has addresses of the overlay's prefix: there only packets "
+        "with addresses that somebody in the overlay has are kept from going around it";
+  if (!alarm.empty() && alarm != networks_alarm_) log::warning("node.agent", "{}", alarm);
+  networks_alarm_ = std::move(alarm);
+}
+
 Result<> Interfaces::follow_mtu() {
+  tell_networks();
   auto up = network_.set_up(tunnel_.ifindex(), mtu_.look(network_, reached()));
   if (!up) return std::unexpected(in_context(up.error(), "setting up " + config_.interface));
   return {};

@@ -30,7 +30,7 @@ class Interfaces {
   Result<> refresh();
   /// The first part of it.
   void guard();
-  /// The second, after routes changed, or when the kernel may have learnt of a path's MTU.
+  /// The second, after routes or addresses changed, or when the kernel may have learnt of a path's MTU.
   Result<> follow_mtu();
   /// Were there too many routes for one look?
   bool mtu_wants_more() const { return mtu_.wants_more(); }
@@ -38,10 +38,13 @@ class Interfaces {
   bool knows(unsigned ifindex) const { return links_.contains(ifindex); }
   /// "" or why some interface is not guarded.
   const std::string& alarm() const { return alarm_; }
+  /// "" or that this host's own networks have addresses of the overlay's prefix.
+  const std::string& networks_alarm() const { return networks_alarm_; }
 
  private:
   std::set<Address> reached() const;
   Result<> attach_underlay();
+  void tell_networks();
 
   const NodeConfig& config_;
   Filter& filter_;
@@ -49,7 +52,7 @@ class Interfaces {
   Network& network_;
   OverlayMtu mtu_;
   std::set<unsigned> links_;
-  std::string alarm_;
+  std::string alarm_, networks_alarm_;
 };
 
 }  // namespace cordon::node

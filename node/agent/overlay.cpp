@@ -22,15 +22,21 @@ bool is_overlays(const Overlay& overlay, const Prefix& prefix) {
 Overlay overlay_of(const policy::NodeState& state) {
   Overlay overlay;
   if (const auto* settings = state.settings()) overlay.settings = *settings;
-  for (const auto& [key, value] : state.entries) {
-    if (const auto* peer = std::get_if<policy::PeerKey>(&key))
-      overlay.peers.emplace(peer->device, std::get<policy::PeerValue>(value));
-    else if (const auto* session = std::get_if<policy::LocalSessionKey>(&key))
-      overlay.sessions.emplace(session->session, std::get<policy::LocalSessionValue>(value));
-    else if (const auto* target = std::get_if<policy::TargetKey>(&key);
-             target != nullptr && !is_overlays(overlay, target->prefix))
-      overlay.away.insert(target->prefix);
+  // In the order of keys, with nearly all entries between them.
+  const auto& entries = state.entries;
+  for (auto at = entries.lower_bound(policy::PeerKey{}); at != entries.end(); ++at) {
+    const auto* peer = std::get_if<policy::PeerKey>(&at->first);
+    if (peer == nullptr) break;
+    overlay.peers.emplace(peer->device, std::get<policy::PeerValue>(at->second));
   }
+  for (auto at = entries.lower_bound(policy::TargetKey{}); at != entries.end(); ++at) {
+    const auto* target = std::get_if<policy::TargetKey>(&at->first);
+    if (target == nullptr) break;
+    if (!is_overlays(overlay, target->prefix)) overlay.away.insert(target->prefix);
+  }
+  for (auto at = entries.lower_bound(policy::LocalSessionKey{}); at != entries.end(); ++at)
+    overlay.sessions.emplace(std::get<policy::LocalSessionKey>(at->first).session,
+                             std::get<policy::LocalSessionValue>(at->second));
   return overlay;
 }
 

@@ -17,6 +17,8 @@ namespace {
 constexpr std::string_view kCutterArea = "node.guard";
 // About half a millisecond to judge; to destroy one takes some 10 us.
 constexpr std::size_t kSocketsASlice = 256;
+// The kernel needs some 20 ms; the first tick may come at once.
+constexpr int kTicksLowered = 2;
 
 /// Which sockets can be cut at all: of the overlay, or every one of an isolated host (none named).
 std::vector<Prefix> looked_at(const policy::NodeState& state) {
@@ -48,17 +50,26 @@ struct SocketCutter::Round {
 };
 
 SocketCutter::SocketCutter(boost::asio::io_context& io, Network& network,
-                           std::function<std::optional<SocketJudgement>()> judgement)
-    : io_(io), network_(network), judgement_(std::move(judgement)) {}
+                           std::function<std::optional<SocketJudgement>()> judgement,
+                           const std::pair<std::filesystem::path, std::filesystem::path>& timeout)
+    : io_(io),
+      network_(network),
+      judgement_(std::move(judgement)),
+      close_timeout_(timeout.first, timeout.second) {}
 
 SocketCutter::~SocketCutter() = default;
 
 void SocketCutter::cut() {
   due_ = true;
-  tick();
+  begin();
 }
 
 void SocketCutter::tick() {
+  if (ticks_lowered_ > 0 && --ticks_lowered_ == 0) close_timeout_.restore();
+  begin();
+}
+
+void SocketCutter::begin() {
   if (!due_ || round_) return;
   const auto judgement = judgement_();
   if (!judgement) return;
@@ -89,15 +100,20 @@ void SocketCutter::judge_on() {
   if (judgement) {
     const auto slice = all.subspan(round_->judged, std::min(kSocketsASlice, all.size() - round_->judged));
     round_->judged += slice.size();
-    const auto ended = network_.destroy(
-        cut_sockets(slice, round_->here, judgement->state, judgement->now, judgement->controllers));
+    const auto cut =
+        cut_sockets(slice, round_->here, judgement->state, judgement->now, judgement->controllers);
+    if (std::ranges::any_of(cut, &HostSocket::multipath)) {
+      close_timeout_.lower();
+      ticks_lowered_ = kTicksLowered;
+    }
+    const auto ended = network_.destroy(cut);
     if (!ended) log::warning(kCutterArea, "{}", ended.error().message());
   } else {
     due_ = true;
   }
   if (!judgement || round_->judged == all.size()) {
     round_.reset();
-    return tick();
+    return begin();
   }
   boost::asio::post(io_, [this, weak = std::weak_ptr(round_)] {
     if (!weak.expired()) judge_on();

@@ -12,7 +12,30 @@ namespace {
 
 constexpr std::string_view kStateArea = "node.agent";
 
+/// `shortest`, or a lease of this entry that is shorter.
+Seconds shorter_lease(Seconds shortest, const policy::Value& value) {
+  if (const auto* grant = std::get_if<policy::GrantValue>(&value))
+    return grant->lease_s == 0 ? shortest : std::min(shortest, Seconds{grant->lease_s});
+  if (const auto* settings = std::get_if<policy::SettingsValue>(&value))
+    return std::min(shortest, settings->node_lease);
+  return shortest;
+}
+
 }  // namespace
+
+/// A whole state while it is applied; afterwards the one before it.
+struct StateKeeper::Coming {
+  WholeState whole;
+  TimeBase base;
+  bool in_session = true;  ///< the session it came in goes on
+  Result<ApplyReport> report;
+  Seconds shortest_lease{Seconds::max()};
+};
+
+StateKeeper::StateKeeper(Applier& applier, HeadMemory& heads, const TimeKeeper& time, const Clock& clock)
+    : applier_(applier), heads_(heads), time_(time), clock_(clock) {}
+
+StateKeeper::~StateKeeper() = default;
 
 void StateKeeper::start_from(Revision revision, policy::NodeState state) {
   state_ = std::move(state);
@@ -22,7 +45,8 @@ void StateKeeper::start_from(Revision revision, policy::NodeState state) {
 void StateKeeper::begin_session() {
   receiver_.reset();
   heads_.begin_session();
-  coming_head_.reset();
+  if (coming_) coming_->in_session = false;  // its head is still due
+  if (!coming_) coming_head_.reset();
   acked_in_session_ = false;
 }
 
@@ -57,8 +81,13 @@ bool StateKeeper::take(const wire::ToNode& message, std::optional<wire::ToContro
       sequence = message.end().sequence();
       auto whole = receiver_.end(message.end());
       if (whole && !*whole) return true;
-      result = whole ? apply_whole(std::move(**whole)) : Result<>(std::unexpected(whole.error()));
-      if (result) answer = ack(sequence);
+      result = whole ? begin_whole(std::move(**whole)) : Result<>(std::unexpected(whole.error()));
+      if (result && coming_->whole.state.entries.size() >= kManyEntries) return true;
+      if (result) {
+        write();
+        written(answer);
+        return true;
+      }
       break;
     }
     case wire::ToNode::kDelta:
@@ -96,12 +125,44 @@ Result<ApplyReport> StateKeeper::held(Result<ApplyReport> applied) {
   return applied;
 }
 
-Result<> StateKeeper::apply_whole(WholeState whole) {
-  CORDON_ASSIGN(const auto report, held(applier_.replace(whole.state, time_.base(), whole.raise_epoch)));
-  state_ = std::move(whole.state);
+Result<> StateKeeper::begin_whole(WholeState whole) {
+  auto coming = std::make_shared<Coming>();
+  coming->whole = std::move(whole);
+  coming->base = time_.base();
+  const WholeState& wanted = coming->whole;
+  if (auto begun = applier_.begin_replace(wanted.state, coming->base, wanted.raise_epoch); !begun) {
+    CORDON_TRY(held(std::unexpected(begun.error())));
+  }
+  // Until it is written the kernel holds neither state for sure.
+  holds_ = false;
+  coming_ = std::move(coming);
+  return {};
+}
+
+void StateKeeper::write() {
+  const WholeState& wanted = coming_->whole;
+  coming_->report = applier_.write_replace(wanted.state, coming_->base, wanted.raise_epoch);
+  for (const auto& [key, value] : wanted.state.entries)
+    coming_->shortest_lease = shorter_lease(coming_->shortest_lease, value);
+}
+
+std::shared_ptr<const void> StateKeeper::written(std::optional<wire::ToController>& answer) {
+  const std::uint64_t sequence = coming_->whole.sequence;
+  const Result<> result = end_whole();
+  const auto done = std::exchange(coming_, nullptr);
+  if (!result) log::warning(kStateArea, "refused sequence {}: {}", sequence, result.error().message());
+  if (!done->in_session) return done;  // whoever waited for the answer is gone
+  answer = result ? ack(sequence) : nack(sequence, result.error());
+  acked_in_session_ = acked_in_session_ || result.has_value();
+  return done;
+}
+
+Result<> StateKeeper::end_whole() {
+  WholeState& whole = coming_->whole;
+  CORDON_ASSIGN(const auto report, held(applier_.end_replace(whole.state, std::move(coming_->report))));
+  std::swap(state_, whole.state);
   last_changes_.reset();
-  shortest_lease_ = Seconds::max();
-  for (const auto& [key, value] : state_.entries) note_leases(value);
+  shortest_lease_ = coming_->shortest_lease;
   became(whole.revision, whole.sequence, whole.digest);
   log::info(kStateArea, "holds revision {}: {} entries, {} written, {} removed", revision_.value,
             state_.entries.size(), report.written, report.removed);
@@ -120,7 +181,7 @@ Result<> StateKeeper::apply_delta(const wire::ToNode& message) {
     policy::apply(state_, change.changes);
   }
   for (const policy::Change& each : change.changes)
-    if (each.value) note_leases(*each.value);
+    if (each.value) shortest_lease_ = shorter_lease(shortest_lease_, *each.value);
   became(change.revision, change.sequence, change.digest);
   last_changes_ = std::move(change.changes);
   return {};
@@ -139,14 +200,6 @@ Result<> StateKeeper::rewrite() {
   if (!holds_) return {};
   CORDON_TRY(held(applier_.replace(state_, time_.base(), false)));
   return {};
-}
-
-void StateKeeper::note_leases(const policy::Value& value) {
-  if (const auto* grant = std::get_if<policy::GrantValue>(&value)) {
-    if (grant->lease_s != 0) shortest_lease_ = std::min(shortest_lease_, Seconds{grant->lease_s});
-  } else if (const auto* settings = std::get_if<policy::SettingsValue>(&value)) {
-    shortest_lease_ = std::min(shortest_lease_, settings->node_lease);
-  }
 }
 
 wire::ToController StateKeeper::ack(std::uint64_t sequence) const {

@@ -34,8 +34,8 @@ struct Standing {
 
 class StateKeeper {
  public:
-  StateKeeper(Applier& applier, HeadMemory& heads, const TimeKeeper& time, const Clock& clock)
-      : applier_(applier), heads_(heads), time_(time), clock_(clock) {}
+  StateKeeper(Applier& applier, HeadMemory& heads, const TimeKeeper& time, const Clock& clock);
+  ~StateKeeper();
 
   void set_standing(Standing standing) { standing_ = std::move(standing); }
   const Standing& standing() const { return standing_; }
@@ -44,8 +44,18 @@ class StateKeeper {
   void begin_session();
 
   /// StateBegin, StatePart, StateEnd, Delta; true when it was one. `answer` is filled with an Ack or a Nack
-  /// when one is due.
+  /// when one is due. When it made the keeper busy, that comes from `written`.
   bool take(const wire::ToNode& message, std::optional<wire::ToController>& answer);
+
+  /// A whole state of so many entries is written beside the loop: between `take` and `written` no state is
+  /// held, and nothing may be called that takes or applies one.
+  static constexpr std::size_t kManyEntries = 1u << 13;
+  bool busy() const { return coming_ != nullptr; }
+  /// While busy, for another thread, once.
+  void write();
+  /// When it did. What is given back, the state before among it, is large: letting it go takes a while.
+  std::shared_ptr<const void> written(std::optional<wire::ToController>& answer);
+
   /// A head that came with something else. False: what came with it is not to be believed.
   bool take_head(const wire::SignedHead& head);
   /// Writes all deadlines again, after the controller's clock was set. After an error no state is held.
@@ -75,13 +85,14 @@ class StateKeeper {
  private:
   std::optional<Head> check(const wire::SignedHead& head);
   Result<> begin(const wire::ToNode& message);
-  Result<> apply_whole(WholeState whole);
+  struct Coming;
+  Result<> begin_whole(WholeState whole);
+  Result<> end_whole();
   Result<> apply_delta(const wire::ToNode& message);
   /// No state is held unless it was applied, read back and equal.
   Result<ApplyReport> held(Result<ApplyReport> applied);
   wire::ToController ack(std::uint64_t sequence) const;
   static wire::ToController nack(std::uint64_t sequence, const Error& why);
-  void note_leases(const policy::Value& value);
   void became(Revision revision, std::uint64_t sequence, const SetDigest& digest);
 
   Applier& applier_;
@@ -90,6 +101,7 @@ class StateKeeper {
   const Clock& clock_;
   Standing standing_;
   Receiver receiver_;
+  std::shared_ptr<Coming> coming_;   ///< null while not busy
   std::optional<Head> coming_head_;  ///< of the state that is being gathered
   Head head_;                        ///< of the last applied
 

@@ -72,6 +72,7 @@ Result<std::map<RuleId, Counter>> KernelFilter::rule_counters() const {
     counter.packets += counted.packets;
     counter.bytes += counted.bytes;
   }
+  const Use use(in_use_);
   for (const RuleId rule : gone_rules_) out.erase(rule);
   return out;
 }

@@ -40,7 +40,7 @@ struct FilterConfig {
   MapSizes sizes;
   std::vector<Prefix> underlay_allow;  ///< sources that the underlay guard always passes ([underlay] allow)
   std::uint16_t wireguard_port = 0;    ///< UDP, always passed by the guard
-  std::vector<Endpoint> controllers;   ///< always passed by the guard
+  std::vector<Endpoint> controllers;   ///< the guard always passes what they send over the links to them
   std::vector<UidRange> people;  ///< uids that have no overlay without a session; the rest are the device
 };
 
@@ -129,6 +129,12 @@ class Filter {
   virtual std::vector<std::string> check() = 0;
   /// Takes everything away: programs, pins, maps. Only for `cordon-node --uninstall` and the lab's `down`.
   virtual Result<> remove_all() = 0;
+
+  /// This host's own networks outside the overlay; what an earlier process told holds until then.
+  virtual Result<> set_networks(const std::vector<Prefix>&) { return {}; }
+  /// Do they, or a controller, lie in the overlay's prefix? Then there, of what comes and goes outside the
+  /// overlay, only the addresses that the state names are kept from passing.
+  virtual bool meets_overlay() const { return false; }
 };
 
 /// Loads the programs (or adopts the pinned ones). Needs CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN; an error says

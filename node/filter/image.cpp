@@ -163,17 +163,7 @@ void add_guards(Image& image, const policy::NodeState& state) {
   }
 }
 
-/// The longest prefix decides, so one source may have only one answer: an allow that covers a controller
-/// wins.
 void add_allow(Image& image, const ImageConfig& config) {
-  for (const Endpoint& controller : config.controllers) {
-    cordon_allow out{.source_port = controller.port, .pad = 0};
-    for (const Prefix& allow : config.underlay_allow)
-      if (allow.contains(controller.address)) out.source_port = 0;
-    for (const Endpoint& other : config.controllers)
-      if (other.address == controller.address && other.port != controller.port) out.source_port = 0;
-    image[Table::allow].add(target_key(Prefix::host(controller.address)), out);
-  }
   for (const Prefix& prefix : config.underlay_allow)
     image[Table::allow].add(target_key(prefix), cordon_allow{});
 }
@@ -189,7 +179,9 @@ Image make_image(const policy::NodeState& state, const TimeBase& base, const Ima
   add_people(image, state, config.people);
   add_guards(image, state);
   add_allow(image, config);
-  make_unique(image);
+  // Of grants, ranges and principals different keys of a state are different rows.
+  for (const Table table : {Table::targets, Table::people, Table::guards, Table::allow})
+    image[table].make_unique();
   return image;
 }
 
@@ -208,7 +200,52 @@ cordon_underlay_mode underlay_mode(const policy::NodeState& state, const policy:
   return mode;
 }
 
+int strictness(__u8 mode) {
+  switch (mode) {
+    case CORDON_UNDERLAY_COUNT:
+      return 1;
+    case CORDON_UNDERLAY_GUARD:
+      return 2;
+    case CORDON_UNDERLAY_CLOSED:
+      return 3;
+    case CORDON_UNDERLAY_CONTAINED:
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+bool is_none(const cordon_prefix& prefix) {
+  return (prefix.mask.word[0] | prefix.mask.word[1]) == 0;
+}
+
+bool is_in(const cordon_prefix& prefix, const Address& address) {
+  const cordon_address asked = to_abi(address);
+  return !is_none(prefix) && (asked.word[0] & prefix.mask.word[0]) == prefix.network.word[0] &&
+         (asked.word[1] & prefix.mask.word[1]) == prefix.network.word[1];
+}
+
 }  // namespace
+
+__u8 stricter_of(__u8 a, __u8 b) {
+  return strictness(a) > strictness(b) ? a : b;
+}
+
+bool guards_anything(const cordon_host& host) {
+  return host.underlay_mode != CORDON_UNDERLAY_OFF || !is_none(host.overlay_v4) || !is_none(host.overlay_v6);
+}
+
+bool meets_any(const cordon_host& host, const std::vector<Prefix>& networks,
+               const std::vector<Endpoint>& controllers) {
+  for (const cordon_prefix& overlay : {host.overlay_v4, host.overlay_v6}) {
+    if (is_none(overlay)) continue;
+    for (const Prefix& network : networks)
+      if (is_in(overlay, network.address) || network.contains(from_abi(overlay.network))) return true;
+    for (const Endpoint& controller : controllers)
+      if (is_in(overlay, controller.address)) return true;
+  }
+  return false;
+}
 
 HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port,
                     std::uint64_t netns_cookie) {

@@ -30,7 +30,6 @@ Image empty_image();
 /// What stands outside the state: node.toml.
 struct ImageConfig {
   std::vector<Prefix> underlay_allow;
-  std::vector<Endpoint> controllers;
   std::vector<UidRange> people;
 };
 
@@ -57,5 +56,13 @@ struct HostImage {
   cordon_host host{};
 };
 HostImage make_host(const policy::NodeState& state, std::uint16_t wireguard_port, std::uint64_t netns_cookie);
+
+/// Of two cordon_underlay_mode the one that lets less pass.
+__u8 stricter_of(__u8 a, __u8 b);
+/// Is there something on the underlay that the guard drops, or counts?
+bool guards_anything(const cordon_host& host);
+/// Does one of the networks, or a controller, have addresses of the overlay's prefixes?
+bool meets_any(const cordon_host& host, const std::vector<Prefix>& networks,
+               const std::vector<Endpoint>& controllers);
 
 }  // namespace cordon::node

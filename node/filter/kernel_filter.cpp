@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "node/filter/ends.h"
+#include "node/filter/parallel.h"
 #include "node/filter/people.h"
 #include "node/filter/run_plan.h"
 #include "node/filter/sides.h"
@@ -34,9 +35,36 @@ std::uint32_t flags_of(const cordon_settings& settings) {
   return static_cast<std::uint32_t>(settings.flags & ((1u << CORDON_SETTINGS_FLAG_BITS) - 1));
 }
 
+TableSums sums_of(const Image& image) {
+  TableSums sums;
+  for (std::size_t i = 0; i < kTables; ++i) sums[i] = RowSum(image.tables[i]);
+  return sums;
+}
+
+/// Those that are read back whole rather than row by row: a row asked for by its key takes three times as
+/// long.
+std::set<Table> tables_of_many_rows(const Plan& plan) {
+  constexpr std::size_t kMany = 1u << 16;
+  std::map<Table, std::size_t> rows;
+  for (const Step& step : plan.steps) rows[step.table] += step.rows.size();
+  std::set<Table> out;
+  for (const auto& [table, count] : rows)
+    if (count > kMany) out.insert(table);
+  return out;
+}
+
+/// Of rows of a table as the kernel holds them: what they say in this generation. One that says nothing, and
+/// so shouldn't be there, counts too.
+RowSum sum_said(Table table, const Rows& held, std::uint64_t generation) {
+  if (!has_sides(table)) return RowSum(held);
+  const SettledRows settled = settle(table, held, generation);
+  RowSum sum(settled.rows);
+  sum += RowSum(settled.absent);
+  return sum;
+}
+
 ImageConfig image_config(const FilterConfig& config) {
-  return {
-      .underlay_allow = config.underlay_allow, .controllers = config.controllers, .people = config.people};
+  return {.underlay_allow = config.underlay_allow, .people = config.people};
 }
 
 }  // namespace
@@ -81,19 +109,22 @@ Result<std::unique_ptr<Filter>> open_filter(const FilterConfig& config) {
 }
 
 Result<> KernelFilter::attach_overlay(unsigned ifindex) {
+  const Use use(in_use_);
   CORDON_TRY(attachments_.overlay(*objects_, ifindex));
   host_.overlay_ifindex = ifindex;
   return write_host(host_);
 }
 
 Result<> KernelFilter::attach_underlay(const std::vector<unsigned>& ifindexes) {
+  const Use use(in_use_);
   CORDON_TRY(attachments_.underlay(*objects_, ifindexes));
   guard_sockets();
   return {};
 }
 
 void KernelFilter::guard_sockets() {
-  const bool wanted = contained() || (config_.guard_sockets && host_.underlay_mode != CORDON_UNDERLAY_OFF);
+  const Use use(in_use_);
+  const bool wanted = contained() || (config_.guard_sockets && guards_anything(host_));
   if (auto guarded = attachments_.sockets(*objects_, wanted); !guarded)
     log::error("node.filter", "{}", guarded.error().message());
 }
@@ -127,9 +158,14 @@ class KernelFilter::Writer final : public TableWriter {
 };
 
 Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const TimeBase& base) {
+  Result<Image> read;
+  Beside reading;
+  reading.run([&] { read = read_all(); });
   Image want = make_image(wanted, base, image_config(config_));
   const auto fits = check_capacity(want, capacity());
-  CORDON_ASSIGN(Image have, read_all());
+  const TableSums sums = sums_of(want);
+  reading.wait();
+  CORDON_ASSIGN(Image have, std::move(read));
   const auto settled = settle_all(have);
   const Plan plan = make_plan(std::move(have), std::move(want));
   const HostImage host = make_host(wanted, config_.wireguard_port, netns_cookie_);
@@ -137,19 +173,20 @@ Result<ApplyReport> KernelFilter::replace(const policy::NodeState& wanted, const
     Writer writer(*this);
     if (auto done = run_cut(plan, writer); !done)
       log::error("node.filter", "cutting: {}", done.error().message());
-    tighten(host);
+    tighten(host, underlay_mode());
     return std::unexpected(!fits ? fits.error() : settled.error());
   }
   const cordon_settings before = settings_.read();
   const bool narrower = before.node_lease_ns > host.node_lease_ns || (host.flags & ~flags_of(before)) != 0;
   // One that was killed after it turned owes the epoch to flows of the state before.
   const bool owed = (before.flags & CORDON_SETTINGS_EPOCH_DUE) != 0;
-  CORDON_ASSIGN(ApplyReport report, apply(plan, host, plan.takes_away || narrower || owed));
+  CORDON_ASSIGN(ApplyReport report, apply(plan, host, plan.takes_away || narrower || owed, &sums));
 
   CORDON_ASSIGN(const auto counted, rule_counters());
   std::vector<RuleId> gone;
   for (const auto& [rule, counter] : counted)
     if (!wanted.entries.contains(policy::RuleKey{rule})) gone.push_back(rule);
+  const Use use(in_use_);
   std::erase_if(gone_rules_, [&](RuleId rule) { return wanted.entries.contains(policy::RuleKey{rule}); });
   forget_rules(gone);
   return report;
@@ -253,10 +290,13 @@ Result<> KernelFilter::read_host() {
 }
 
 Result<> KernelFilter::write_host(const cordon_host& host) {
+  const Use use(in_use_);
   const __u32 zero = 0;
-  const __u32 overlay_ifindex = host_.overlay_ifindex;
+  const cordon_host held = host_;
   host_ = host;
-  host_.overlay_ifindex = overlay_ifindex;
+  host_.overlay_ifindex = held.overlay_ifindex;
+  host_.flags = held.flags;
+  if (networks_) host_.flags = meets_any(host, *networks_, config_.controllers) ? CORDON_HOST_MEETS : __u8{0};
   if (bpf_map_update_elem(objects_->map("host"), &zero, &host_, BPF_ANY) != 0)
     return fail_errno("can't write map 'host'", errno);
   return {};
@@ -269,12 +309,18 @@ Result<> KernelFilter::set_peers(const std::vector<Endpoint>& endpoints) {
 Result<> KernelFilter::set_controllers(const std::vector<Endpoint>& controllers) {
   config_.controllers = controllers;
   CORDON_TRY(write_ends(objects_->map("underlay_ends"), policy::kTcp, controllers));
-  Image want = empty_image();
-  add_allow(want, image_config(config_));
-  return rewrite(Table::allow, std::move(want));
+  return write_host(host_);
+}
+
+Result<> KernelFilter::set_networks(const std::vector<Prefix>& networks) {
+  const Use use(in_use_);
+  if (networks_ == networks) return {};
+  networks_ = networks;
+  return write_host(host_);
 }
 
 Result<> KernelFilter::set_subnets(const Subnets& subnets) {
+  const Use use(in_use_);
   const auto takes_away = write_subnets(objects_->map("subnets"), subnets);
   if (!takes_away || *takes_away) settings_.raise_epoch();
   return takes_away ? Result<>{} : Result<>(std::unexpected(takes_away.error()));
@@ -297,40 +343,52 @@ Result<> KernelFilter::rewrite(Table table, Image want) {
   return {};
 }
 
-void KernelFilter::tighten(const HostImage& host) {
+void KernelFilter::tighten(const HostImage& host, __u8 mode) {
   const cordon_settings held = settings_.read();
   settings_.set_node_lease_ns(std::min<std::uint64_t>(held.node_lease_ns, host.node_lease_ns));
   settings_.set_flags(flags_of(held) | (host.flags & ~CORDON_SETTINGS_READY));
-  if (auto written = write_host(host.host); !written)
+  cordon_host stricter = host.host;
+  stricter.underlay_mode = stricter_of(mode, stricter.underlay_mode);
+  if (auto written = write_host(stricter); !written)
     log::error("node.filter", "{}", written.error().message());
   guard_sockets();
   settings_.raise_epoch();
 }
 
-Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host, bool raise_epoch) {
+Result<ApplyReport> KernelFilter::apply(const Plan& plan, const HostImage& host, bool raise_epoch,
+                                        const TableSums* sums) {
   Writer writer(*this, &host, raise_epoch);
   const std::uint64_t generation = settings_.generation() + 1;
+  const __u8 mode = underlay_mode();
   const auto written = run_plan(plan, generation, writer);
   if (!written) {
-    tighten(host);
+    tighten(host, mode);
     return std::unexpected(written.error());
   }
   if (raise_epoch) {
     settings_.raise_epoch();
     settings_.set_flags(host.flags);
   }
-  CORDON_ASSIGN(const bool verified, verify(plan, *written, generation));
+  CORDON_ASSIGN(const bool verified, verify(plan, *written, generation, sums));
   return ApplyReport{
       .written = plan.written, .removed = plan.removed, .epoch_raised = raise_epoch, .verified = verified};
 }
 
-Result<bool> KernelFilter::verify(const Plan& plan, Written written, std::uint64_t generation) const {
+Result<bool> KernelFilter::verify(const Plan& plan, Written written, std::uint64_t generation,
+                                  const TableSums* sums) const {
+  const std::set<Table> whole = sums != nullptr ? tables_of_many_rows(plan) : std::set<Table>{};
   bool all = true;
   const auto note = [&](Table table, const Rows& rows, bool present) -> Result<> {
-    if (!all) return {};
+    if (!all || whole.contains(table)) return {};
     CORDON_ASSIGN(all, map(table).holds(rows, present));
     return {};
   };
+  for (const Table table : whole) {
+    if (!all) break;
+    const auto sum_up = [&](const Rows& rows) { return sum_said(table, rows, generation); };
+    CORDON_ASSIGN(all,
+                  map(table).says((*sums)[static_cast<std::size_t>(table)], empty_image()[table], sum_up));
+  }
   if (written == Written::in_place) {
     for (const Step& step : plan.steps)
       CORDON_TRY(note(step.table, step.rows, step.kind != Step::Kind::remove));

@@ -4,27 +4,33 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cerrno>
-#include <optional>
 #include <utility>
 
 #include "node/filter/parallel.h"
-#include "node/filter/row_index.h"
 
 namespace cordon::node {
 namespace {
 
 constexpr std::size_t kReadBatch = 1u << 16, kWriteBatch = 1u << 14;
-/// Above this many rows the whole map is read back rather than each key asked for.
-constexpr std::size_t kReadWhole = 1u << 16;
 
-/// Calls `take` with the next rows of the map, until all were read.
+/// Where a read begins and ends. A hash map's cursor is the number of a bucket, so that it may begin at any.
+struct Buckets {
+  std::uint32_t first = 0;
+  std::uint32_t end = ~0u;  ///< of the last part: whatever there is
+};
+
+/// Calls `take` with the next rows of the map, until all of these buckets, and perhaps some more, were read.
 template <class Take>
-Result<> for_batches(const KernelMap& map, const Rows& shape, const Take& take) {
+Result<> for_batches(const KernelMap& map, const Rows& shape, const Buckets& buckets, const Take& take) {
   Rows batch = shape.shape();
   // A hash map's cursor is 4 bytes, a trie's a key: room for either.
   std::vector<std::uint8_t> cursor(std::max<std::size_t>(shape.key_size, 8));
-  for (bool first = true;; first = false) {
+  std::uint32_t bucket = buckets.first;
+  std::memcpy(cursor.data(), &bucket, sizeof bucket);
+  for (bool first = bucket == 0;; first = false) {
     batch.keys.resize(kReadBatch * shape.key_size);
     batch.values.resize(kReadBatch * shape.value_size);
     __u32 count = kReadBatch;
@@ -34,7 +40,8 @@ Result<> for_batches(const KernelMap& map, const Rows& shape, const Take& take) 
     batch.keys.resize(count * shape.key_size);
     batch.values.resize(count * shape.value_size);
     take(batch);
-    if (error != 0) return {};
+    std::memcpy(&bucket, cursor.data(), sizeof bucket);
+    if (error != 0 || (!map.is_trie && bucket >= buckets.end)) return {};
   }
 }
 
@@ -64,35 +71,36 @@ Result<> remove_part(const KernelMap& map, const Rows& rows, std::size_t at, std
   return {};
 }
 
-/// By reading the whole map; what was read is compared while the next is.
-Result<bool> whole_holds(const KernelMap& map, const Rows& rows, bool present) {
-  std::optional<RowIndex> index;
-  std::size_t found = 0, equal = 0;
-  const auto compare = [&](const Rows& batch) {
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-      const std::uint32_t row = index->find(batch.key(i));
-      if (row == RowIndex::kNone) continue;
-      ++found;
-      if (std::memcmp(rows.value(row), batch.value(i), rows.value_size) == 0) ++equal;
-    }
-  };
-  Beside comparing;
-  comparing.run([&] {
-    index.emplace(rows.keys.data(), rows.key_size, rows.size());
-    for (std::uint32_t i = 0; i < rows.size(); ++i) index->put(i);
+/// What was read from some bucket on.
+struct SummedPart {
+  RowSum sum;  ///< without the last batch
+  std::vector<std::uint8_t> first_key;
+  Rows last;
+};
+
+Result<> sum_part(const KernelMap& map, const Buckets& buckets, const SumUp& sum_up, SummedPart& part) {
+  return for_batches(map, part.last, buckets, [&](Rows& batch) {
+    if (batch.empty()) return;
+    if (part.first_key.empty()) part.first_key.assign(batch.key(0), batch.key(1));
+    std::swap(part.last, batch);
+    part.sum += sum_up(batch);
   });
-  CORDON_TRY(for_batches(map, rows, [&](Rows& batch) {
-    comparing.run([&compare, batch = std::exchange(batch, rows.shape())] { compare(batch); });
-  }));
-  comparing.wait();
-  return present ? equal == rows.size() : found == 0;
+}
+
+/// Takes away what was read past a part's end: it is what the next part begins with.
+void cut_at(Rows& rows, const std::vector<std::uint8_t>& key) {
+  for (std::size_t i = 0; i < rows.size() && !key.empty(); ++i) {
+    if (std::memcmp(rows.key(i), key.data(), key.size()) != 0) continue;
+    rows.keys.resize(i * rows.key_size);
+    rows.values.resize(i * rows.value_size);
+  }
 }
 
 }  // namespace
 
 Result<Rows> KernelMap::read(const Rows& shape) const {
   Rows rows = shape.shape();
-  CORDON_TRY(for_batches(*this, shape, [&](const Rows& batch) {
+  CORDON_TRY(for_batches(*this, shape, {}, [&](const Rows& batch) {
     rows.keys.insert(rows.keys.end(), batch.keys.begin(), batch.keys.end());
     rows.values.insert(rows.values.end(), batch.values.begin(), batch.values.end());
   }));
@@ -110,19 +118,54 @@ Result<> KernelMap::remove(const Rows& rows) const {
 }
 
 Result<bool> KernelMap::holds(const Rows& rows, bool present) const {
-  if (rows.size() > kReadWhole) return whole_holds(*this, rows, present);
-  std::vector<std::uint8_t> value(rows.value_size);
-  const auto lacks = [&](std::size_t i) {  // a trie's look-up would find a shorter prefix
-    return (is_trie && !present ? bpf_map_delete_elem(fd, rows.key(i))
-                                : bpf_map_lookup_elem(fd, rows.key(i), value.data())) != 0;
+  std::atomic<bool> differs{false};
+  const auto part = [&](std::size_t at, std::size_t end) -> Result<> {
+    std::vector<std::uint8_t> value(rows.value_size);
+    for (; at < end && !differs; ++at) {
+      // A trie's look-up would find a shorter prefix.
+      const int lacks = is_trie && !present ? bpf_map_delete_elem(fd, rows.key(at))
+                                            : bpf_map_lookup_elem(fd, rows.key(at), value.data());
+      if (lacks != 0 && errno != ENOENT) return fail_errno(fmt::format("can't read map '{}'", name), errno);
+      const bool found = lacks == 0;
+      if (found != present || (found && std::memcmp(value.data(), rows.value(at), rows.value_size) != 0))
+        differs = true;
+    }
+    return {};
   };
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool found = !lacks(i);
-    if (!found && errno != ENOENT) return fail_errno(fmt::format("can't read map '{}'", name), errno);
-    if (found != present) return false;
-    if (found && std::memcmp(value.data(), rows.value(i), rows.value_size) != 0) return false;
+  CORDON_TRY(is_trie ? part(0, rows.size()) : in_parallel(rows.size(), part));
+  return !differs;
+}
+
+Result<RowSum> KernelMap::sum(const Rows& shape, const SumUp& sum_up, std::size_t parts) const {
+  if (is_trie) parts = 1;
+  bpf_map_info info{};
+  __u32 size = sizeof info;
+  if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0)
+    return fail_errno(fmt::format("can't ask for map '{}'", name), errno);
+  const auto start = [&](std::size_t part) {
+    return static_cast<std::uint32_t>(std::bit_ceil(std::uint64_t{info.max_entries}) * part / parts);
+  };
+  std::vector<SummedPart> read(parts, {.sum = {}, .first_key = {}, .last = shape.shape()});
+  CORDON_TRY(at_once(parts, [&](std::size_t i) {
+    Buckets buckets{.first = start(i)};
+    if (i + 1 < parts) buckets.end = start(i + 1);
+    return sum_part(*this, buckets, sum_up, read[i]);
+  }));
+  RowSum all;
+  for (std::size_t i = 0; i < parts; ++i) {
+    if (i + 1 < parts) cut_at(read[i].last, read[i + 1].first_key);
+    all += read[i].sum;
+    all += sum_up(read[i].last);
   }
-  return true;
+  return all;
+}
+
+Result<bool> KernelMap::says(const RowSum& wanted, const Rows& shape, const SumUp& sum_up) const {
+  CORDON_ASSIGN(RowSum read, sum(shape, sum_up, worker_threads()));
+  if (read == wanted) return true;
+  // In one go a cursor needs no meaning: should a kernel give it another one day.
+  CORDON_ASSIGN(read, sum(shape, sum_up, 1));
+  return read == wanted;
 }
 
 }  // namespace cordon::node

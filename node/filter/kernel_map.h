@@ -1,10 +1,16 @@
 #pragma once
 // Tables of a kernel map by batch calls.
 
+#include <functional>
+
 #include "base/result.h"
+#include "node/filter/row_sum.h"
 #include "node/filter/rows.h"
 
 namespace cordon::node {
+
+/// The sum of rows, or of what they mean.
+using SumUp = std::function<RowSum(const Rows&)>;
 
 /// A BPF map that somebody else keeps open.
 struct KernelMap {
@@ -20,6 +26,11 @@ struct KernelMap {
   Result<> remove(const Rows& rows) const;
   /// Do the rows stand in the map just so (`present`), or none of their keys?
   Result<bool> holds(const Rows& rows, bool present) const;
+  /// The sum of the map's rows, as `sum_up` gives it of any of them; of a hash map's in so many parts at
+  /// once, by which `sum_up` is called.
+  Result<RowSum> sum(const Rows& shape, const SumUp& sum_up, std::size_t parts) const;
+  /// Is it this one?
+  Result<bool> says(const RowSum& wanted, const Rows& shape, const SumUp& sum_up) const;
 };
 
 }  // namespace cordon::node

@@ -57,7 +57,6 @@ void set_replay_sizes(cordon_bpf& skeleton, const Image& image, std::size_t flow
   set(skeleton.maps.grant_ranges, image[Table::ranges].size());
   set(skeleton.maps.flows, flows + spare);
   set(skeleton.maps.flow_budgets, kRunsPerBudget + spare);
-  set(skeleton.maps.event_limits, kRunsPerBudget + spare);
   set(skeleton.maps.rule_counters, 1);
   for (bpf_map* unused : {skeleton.maps.underlay_guards, skeleton.maps.underlay_allow}) set(unused, 1);
   set(skeleton.maps.underlay_flows, spare);
@@ -143,6 +142,13 @@ struct ReplayNode::Kernel {
     return last_rule;
   }
 
+  template <class Key>
+  static void empty(const bpf_map* map) {
+    const int fd = bpf_map__fd(map);
+    for (Key key{}; bpf_map_get_next_key(fd, nullptr, &key) == 0;)
+      if (bpf_map_delete_elem(fd, &key) != 0) break;
+  }
+
   /// What the programs keep per second and per minute, where no time passes.
   void begin_account(const Address& source) {
     // A forbid's name is in its event alone, so this source's must not be held back, by itself or by all.
@@ -153,11 +159,10 @@ struct ReplayNode::Kernel {
     cordon_limit_key limit{};
     limit.source = to_abi(source);
     limit.reason = CORDON_REASON_forbidden;
-    bpf_map_delete_elem(bpf_map__fd(bpf->maps.event_limits), &limit);
+    bpf_map_delete_elem(bpf_map__fd(bpf->maps.overlay_limits), &limit);
     if (++runs % kRunsPerBudget != 0) return;
-    const int budgets = bpf_map__fd(bpf->maps.flow_budgets);
-    for (cordon_address key{}; bpf_map_get_next_key(budgets, nullptr, &key) == 0;)
-      if (bpf_map_delete_elem(budgets, &key) != 0) break;
+    empty<cordon_address>(bpf->maps.flow_budgets);
+    empty<cordon_limit_key>(bpf->maps.overlay_limits);
   }
 
   RuleId forbidding_rule() {

@@ -1,12 +1,13 @@
 #pragma once
 // Finds rows by their keys: what a sort of millions of rows would cost more for.
 
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 #include <vector>
+
+#include "node/filter/row_hash.h"
 
 namespace cordon::node {
 
@@ -14,6 +15,12 @@ namespace cordon::node {
 class RowIndex {
  public:
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+
+  /// By which keys are placed.
+  static std::uint64_t hash(const std::uint8_t* key, std::size_t size) {
+    constexpr std::uint64_t kStart = 0x9e3779b97f4a7c15u, kFactor = 0xbf58476d1ce4e5b9u;
+    return mixed(row_hash(kStart, key, size, kFactor) ^ kStart, kFactor);
+  }
 
   /// Room for `rows` rows; none is in it yet.
   RowIndex(const std::uint8_t* keys, std::size_t key_size, std::size_t rows)
@@ -44,16 +51,7 @@ class RowIndex {
         break;
     return at;
   }
-  std::uint64_t hash(const std::uint8_t* key) const {
-    std::uint64_t h = 0;
-    for (std::size_t at = 0; at < key_size_; at += sizeof h) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, key + at, std::min(sizeof word, key_size_ - at));
-      h = (h ^ word) * 0x9e3779b97f4a7c15u;
-      h ^= h >> 29;
-    }
-    return h * 0xbf58476d1ce4e5b9u;
-  }
+  std::uint64_t hash(const std::uint8_t* key) const { return hash(key, key_size_); }
 
   const std::uint8_t* keys_;
   std::size_t key_size_;

@@ -22,9 +22,16 @@ inline constexpr cordon_sweep kSweepTimes{.now_ns = 0,
                                           .flows_left = 0,
                                           .flows_ended = 0,
                                           .denials_told = 0,
-                                          .events_lost = 0};
+                                          .events_lost = 0,
+                                          .telling = 0,
+                                          .untold = 0,
+                                          .round = 0,
+                                          .left = 0};
 
-/// Runs the program `sweep`; returns its context with what was done.
+/// Runs the program `sweep`, then, when denials were counted, waits some 10 ms for programs that may still be
+/// counting and has it tell them. Returns its context with what was done; `untold`: so many counts wait for
+/// room in the ring of events, and `tell_denials` tells them once it is read.
 Result<cordon_sweep> sweep(int program_fd, cordon_sweep times);
+Result<cordon_sweep> tell_denials(int program_fd, cordon_sweep times);
 
 }  // namespace cordon::node

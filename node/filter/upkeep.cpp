@@ -13,6 +13,7 @@
 namespace cordon::node {
 
 std::vector<std::string> KernelFilter::check() {
+  const Use use(in_use_);
   std::vector<std::string> found = objects_->repin_maps();
   found.insert(found.end(), objects_->notes().begin(), objects_->notes().end());
   const auto other = [this]() -> const Objects* {
@@ -33,14 +34,22 @@ std::vector<std::string> KernelFilter::check() {
 
 Result<> KernelFilter::sweep_when_due() {
   const BootNs now = system_clock().boot_ns();
-  if (now - swept_ns_ < static_cast<BootNs>(std::chrono::nanoseconds(kSweepInterval).count())) return {};
+  const int program = objects_->program("sweep");
+  if (now - swept_ns_ < static_cast<BootNs>(std::chrono::nanoseconds(kSweepInterval).count())) {
+    if (untold_ == 0) return {};
+    CORDON_ASSIGN(const cordon_sweep told, tell_denials(program, kSweepTimes));
+    untold_ = told.untold;
+    return {};
+  }
   swept_ns_ = now;
-  CORDON_ASSIGN(const cordon_sweep done, sweep(objects_->program("sweep"), kSweepTimes));
+  CORDON_ASSIGN(const cordon_sweep done, sweep(program, kSweepTimes));
   lost_in_sweeps_ += done.events_lost;
+  untold_ = done.untold;
   return forget_gone_rules();
 }
 
 void KernelFilter::forget_rules(const std::vector<RuleId>& rules) {
+  const Use use(in_use_);
   for (const RuleId rule : rules) {
     bpf_map_delete_elem(objects_->map("rule_counters"), &rule.value);
     gone_rules_.insert(rule);
@@ -48,6 +57,7 @@ void KernelFilter::forget_rules(const std::vector<RuleId>& rules) {
 }
 
 Result<> KernelFilter::forget_gone_rules() {
+  const Use use(in_use_);
   if (gone_rules_.empty()) return {};
   // Read first: what leaves the cache afterwards is still known to be gone at the next sweep.
   CORDON_ASSIGN(const auto cached, cached_rules());

@@ -18,11 +18,11 @@ constexpr unsigned kMaxDepth = 4;
 struct NamedProtocol {
   std::string_view name;
   std::uint8_t number;
-  bool ports;
+  unsigned first, last;  ///< ports, or ICMP types
 };
-constexpr std::array kProtocols = {NamedProtocol{"tcp", 6, true}, NamedProtocol{"udp", 17, true},
-                                   NamedProtocol{"sctp", 132, true}, NamedProtocol{"icmp", 1, false},
-                                   NamedProtocol{"icmpv6", 58, false}};
+constexpr std::array kProtocols = {NamedProtocol{"tcp", 6, 1, 65535}, NamedProtocol{"udp", 17, 1, 65535},
+                                   NamedProtocol{"sctp", 132, 1, 65535}, NamedProtocol{"icmp", 1, 0, 255},
+                                   NamedProtocol{"icmpv6", 58, 0, 255}};
 
 Result<> only(const json::object& object, std::initializer_list<std::string_view> known) {
   for (const auto& [key, value] : object) {
@@ -106,17 +106,16 @@ Result<std::pair<std::uint8_t, std::uint16_t>> parse_access(std::string_view tex
   const auto protocol = std::ranges::find(kProtocols, name, &NamedProtocol::name);
   if (protocol == kProtocols.end())
     return fail(ErrorCode::invalid, fmt::format("unknown protocol \"{}\"", name.substr(0, 32)),
-                "such as tcp/5432, udp/53 or icmp");
-  if (!protocol->ports && slash == std::string_view::npos)
-    return std::pair{protocol->number, std::uint16_t{0}};
+                "such as tcp/5432, udp/53 or icmp/8");
   std::uint16_t port = 0;
   const std::string_view digits =
       slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
   const auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (!protocol->ports || digits.empty() || ec != std::errc{} || end != digits.data() + digits.size() ||
-      port == 0)
-    return fail(ErrorCode::invalid, fmt::format("\"{}\" names no port", text.substr(0, 64)),
-                "such as tcp/5432");
+  if (digits.empty() || ec != std::errc{} || end != digits.data() + digits.size() || port < protocol->first ||
+      port > protocol->last)
+    return fail(ErrorCode::invalid,
+                fmt::format("\"{}\" names no {}", text.substr(0, 64), protocol->first == 0 ? "type" : "port"),
+                "such as tcp/5432 or icmp/8");
   return std::pair{protocol->number, port};
 }
 
@@ -125,7 +124,7 @@ std::string access_text(std::uint8_t protocol, std::uint16_t port, unsigned port
   const auto known = std::ranges::find(kProtocols, protocol, &NamedProtocol::number);
   const std::string name =
       known == kProtocols.end() ? fmt::format("ip/{}", protocol) : std::string(known->name);
-  if (port_bits == 0 || (known != kProtocols.end() && !known->ports)) return name;
+  if (port_bits == 0) return name;
   if (port_bits >= 16) return fmt::format("{}/{}", name, port);
   return fmt::format("{}/{}-{}", name, port, port | (0xffffu >> port_bits));
 }

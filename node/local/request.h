@@ -41,7 +41,7 @@ struct Caller {
 /// error never quotes a password.
 Result<Request> parse_request(std::string_view line);
 
-/// "tcp/5432", "udp/53", "sctp/..", "icmp", "icmpv6": protocol and port (an ICMP type is 0 here).
+/// "tcp/5432", "udp/53", "sctp/9", "icmp/8", "icmpv6/128": protocol and port, or ICMP type.
 Result<std::pair<std::uint8_t, std::uint16_t>> parse_access(std::string_view text);
 /// The reverse; port_bits 0: any port ("tcp"), protocol 0: "any".
 std::string access_text(std::uint8_t protocol, std::uint16_t port, unsigned port_bits);

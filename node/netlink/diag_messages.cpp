@@ -65,13 +65,15 @@ Bytes any_comparison(std::vector<Bytes> comparisons) {
 
 }  // namespace
 
-Message diag_dump(std::uint8_t family, std::uint8_t protocol, const std::vector<Prefix>& within) {
+Message diag_dump(std::uint8_t family, std::uint16_t protocol, const std::vector<Prefix>& within) {
   Message message(SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP);
   inet_diag_req_v2 header{};
   header.sdiag_family = family;
-  header.sdiag_protocol = protocol;
+  header.sdiag_protocol = static_cast<std::uint8_t>(protocol);
   header.idiag_states = protocol == IPPROTO_TCP ? kTcpConnected : bit(TCP_ESTABLISHED);
   message.put_header(header);
+  if (const std::uint32_t number = protocol; number > 0xff)  // the header has no room for MPTCP's
+    message.put(INET_DIAG_REQ_PROTOCOL, {reinterpret_cast<const std::uint8_t*>(&number), sizeof number});
   std::vector<Bytes> comparisons;
   for (const Prefix& prefix : within)
     for (const auto code : {INET_DIAG_BC_S_COND, INET_DIAG_BC_D_COND})
@@ -84,14 +86,14 @@ Message diag_destroy(const DiagSocket& socket) {
   Message message(SOCK_DESTROY, NLM_F_REQUEST | NLM_F_ACK);
   inet_diag_req_v2 header{};
   header.sdiag_family = socket.family;
-  header.sdiag_protocol = socket.protocol;
+  header.sdiag_protocol = static_cast<std::uint8_t>(socket.protocol);
   header.idiag_states = bit(socket.state);
   std::memcpy(&header.id, socket.id.data(), sizeof header.id);
   message.put_header(header);
   return message;
 }
 
-Result<DiagSocket> parse_diag(ByteView payload, std::uint8_t protocol) {
+Result<DiagSocket> parse_diag(ByteView payload, std::uint16_t protocol) {
   ByteView rest;
   CORDON_ASSIGN(auto header, take_header<inet_diag_msg>(payload, rest));
   if (header.idiag_family != AF_INET && header.idiag_family != AF_INET6) {

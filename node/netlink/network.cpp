@@ -5,13 +5,17 @@
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <set>
 
+#include "node/netlink/close_timeout.h"
 #include "node/netlink/diag_messages.h"
 #include "node/netlink/monitor.h"
+#include "node/netlink/people_plan.h"
 #include "node/netlink/people_router.h"
 #include "node/netlink/route_messages.h"
 #include "node/netlink/socket.h"
@@ -85,6 +89,9 @@ class KernelNetwork final : public Network {
     CORDON_ASSIGN(auto link, link_of(ifindex));
     CORDON_ASSIGN(auto held, routes_of(ifindex, link.name));
     const std::set<Route> want(wanted.begin(), wanted.end());
+    std::vector<Prefix> destinations;
+    for (const Route& route : want) destinations.push_back(route.destination);
+    CORDON_TRY(set_last_routes(link.name, destinations));
     const auto same_destination = [](const std::set<Route>& routes, const Route& route) {
       return std::ranges::any_of(routes, [&](const Route& r) { return r.destination == route.destination; });
     };
@@ -118,10 +125,25 @@ class KernelNetwork final : public Network {
     return {};
   }
 
-  Result<> remove_people(std::string_view interface) override {
+  Result<> set_last_routes(std::string_view interface, const std::vector<Prefix>& wanted) override {
+    const std::uint32_t metric = netlink::last_metric(interface);
+    CORDON_ASSIGN(const auto held, last_routes(metric));
+    const std::set<Prefix> want(wanted.begin(), wanted.end());
+    for (const Prefix& to : want)
+      if (!held.contains(to))
+        CORDON_TRY(tell(netlink::unreachable_put(to, metric),
+                        fmt::format("adding the last route to {}", to.to_string()), EEXIST));
+    for (const Prefix& to : held)
+      if (!want.contains(to))
+        CORDON_TRY(tell(netlink::unreachable_remove(to, metric),
+                        fmt::format("removing the last route to {}", to.to_string()), ESRCH));
+    return {};
+  }
+
+  Result<> remove_routing(std::string_view interface) override {
     CORDON_ASSIGN(const std::size_t steps, netlink::unroute_people(route_, interface));
     written_ += steps;
-    return {};
+    return set_last_routes(interface, {});
   }
 
   Result<std::uint32_t> route_mtu(const Address& destination) const override {
@@ -139,22 +161,25 @@ class KernelNetwork final : public Network {
 
   Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>& within) const override {
     std::vector<HostSocket> out;
-    for (std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
-      for (std::uint8_t family : {AF_INET, AF_INET6}) {
-        auto replies = diag_.query(netlink::diag_dump(family, protocol, within));
-        if (!replies && replies.error().number == ENOENT) continue;  // no such protocol in this kernel
-        if (!replies) return std::unexpected(to_error(replies.error(), "listing sockets"));
-        for (const Reply& reply : *replies) {
-          CORDON_ASSIGN(auto socket, netlink::parse_diag(reply.payload, protocol));
-          out.push_back({.protocol = protocol,
-                         .local = {socket.local, socket.local_port},
-                         .remote = {socket.remote, socket.remote_port},
-                         .family = socket.family,
-                         .state = socket.state,
-                         .id = std::move(socket.id)});
-        }
-      }
+    for (const std::uint8_t protocol : {IPPROTO_TCP, IPPROTO_UDP}) {
+      CORDON_TRY(list_sockets(protocol, within, [&](netlink::DiagSocket socket) {
+        out.push_back({.protocol = protocol,
+                       .local = {socket.local, socket.local_port},
+                       .remote = {socket.remote, socket.remote_port},
+                       .family = socket.family,
+                       .state = socket.state,
+                       .id = std::move(socket.id)});
+      }));
     }
+    // Asked for where something can be done about them; elsewhere the kernel would look for a module each
+    // time.
+    if (::access(kMptcpCloseTimeout, F_OK) != 0) return out;
+    std::set<std::pair<Endpoint, Endpoint>> multipath;
+    CORDON_TRY(list_sockets(IPPROTO_MPTCP, within, [&](const netlink::DiagSocket& socket) {
+      multipath.insert({{socket.local, socket.local_port}, {socket.remote, socket.remote_port}});
+    }));
+    for (HostSocket& socket : out)
+      socket.multipath = socket.protocol == IPPROTO_TCP && multipath.contains({socket.local, socket.remote});
     return out;
   }
 
@@ -180,6 +205,20 @@ class KernelNetwork final : public Network {
   NetworkChanges drain() override { return monitor_.drain(); }
 
  private:
+  Result<> list_sockets(std::uint16_t protocol, const std::vector<Prefix>& within,
+                        const std::function<void(netlink::DiagSocket)>& take) const {
+    for (const std::uint8_t family : {AF_INET, AF_INET6}) {
+      auto replies = diag_.query(netlink::diag_dump(family, protocol, within));
+      if (!replies && replies.error().number == ENOENT) continue;  // no such protocol in this kernel
+      if (!replies) return std::unexpected(to_error(replies.error(), "listing sockets"));
+      for (const Reply& reply : *replies) {
+        CORDON_ASSIGN(auto socket, netlink::parse_diag(reply.payload, protocol));
+        take(std::move(socket));
+      }
+    }
+    return {};
+  }
+
   static Result<std::vector<Reply>> ask(Socket& socket, const Message& message, std::string_view asked) {
     auto replies = socket.query(message);
     if (!replies) return std::unexpected(to_error(replies.error(), asked));
@@ -213,6 +252,23 @@ class KernelNetwork final : public Network {
       if (reply.type != RTM_NEWADDR) continue;
       CORDON_ASSIGN(auto parsed, netlink::parse_address(reply.payload));
       if (parsed.ifindex == ifindex && !parsed.link_local) out.insert(parsed.address);
+    }
+    return out;
+  }
+
+  Result<std::set<Prefix>> last_routes(std::uint32_t metric) const {
+    std::set<Prefix> out;
+    for (const std::uint8_t family : {AF_INET, AF_INET6}) {
+      auto replies = route_.query(netlink::route_dump(family, 0));
+      if (!replies && replies.error().number == ENOENT) continue;  // as below
+      if (!replies) return std::unexpected(to_error(replies.error(), "listing the last routes"));
+      for (const Reply& reply : *replies) {
+        if (reply.type != RTM_NEWROUTE) continue;
+        CORDON_ASSIGN(auto parsed, netlink::parse_route(reply.payload));
+        if (parsed.unreachable && parsed.metric == metric && parsed.table == RT_TABLE_MAIN &&
+            parsed.protocol == netlink::kRouteProtocol)
+          out.insert(parsed.route.destination);
+      }
     }
     return out;
   }

@@ -43,6 +43,7 @@ struct HostSocket {
   Endpoint local, remote;
   std::uint8_t family = 0, state = 0;  ///< as the kernel names it, for `destroy`
   Bytes id;
+  bool multipath = false;  ///< the first subflow of an MPTCP socket, which isn't destroyed with it
 };
 
 /// A session, and the addresses that its person's sockets are to have (unspecified: none of that family).
@@ -80,13 +81,17 @@ class Network {
   /// This host's own addresses, each with the length of its network, but for loopback's, link-local ones and
   /// those of the interface `but`.
   virtual Result<std::vector<Prefix>> own_networks(unsigned but) const = 0;
-  /// Exactly these routes of ours (protocol 0xc0) into the interface, in the main table.
+  /// Exactly these routes of ours (protocol 0xcd) into the interface, in the main table, and set_last_routes
+  /// of their destinations: while the interface is gone, nothing goes elsewhere.
   virtual Result<> set_routes(unsigned ifindex, const std::vector<Route>& wanted) = 0;
   /// Exactly these rules (by uid) and tables for the interface, changed without a gap; what a former daemon
   /// made for an interface of this name is taken over.
   virtual Result<> set_people(unsigned ifindex, const PeopleRouting& wanted) = 0;
-  /// None of them, whether or not the interface is still there.
-  virtual Result<> remove_people(std::string_view interface) = 0;
+  /// Exactly these destinations are unreachable unless there is another route, in the main table; whether or
+  /// not there is an interface of this name, which tells ours from those of other interfaces.
+  virtual Result<> set_last_routes(std::string_view interface, const std::vector<Prefix>& wanted) = 0;
+  /// None of either of these two, whether or not the interface is still there.
+  virtual Result<> remove_routing(std::string_view interface) = 0;
   /// MTU of the route to an underlay address; for the tunnel's MTU (this less 80, at least 1280).
   virtual Result<std::uint32_t> route_mtu(const Address& destination) const = 0;
   /// Connected TCP and UDP sockets of which one end lies in `within` (none named: all); no listener, no UDP

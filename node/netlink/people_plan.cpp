@@ -118,6 +118,10 @@ std::uint32_t table_block(std::string_view interface) {
   return 0x80000000u | ((hash ^ hash >> 15) & 0x7fffu) << 16;
 }
 
+std::uint32_t last_metric(std::string_view interface) {
+  return 0xffff0000u | table_block(interface) >> 16;
+}
+
 Result<std::vector<PeopleStep>> plan_people(const HeldPeople& held, const PeopleRouting& wanted,
                                             std::uint32_t block) {
   CORDON_ASSIGN(auto tables, choose_tables(held, wanted, block));

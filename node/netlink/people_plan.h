@@ -15,6 +15,8 @@ namespace cordon::node::netlink {
 /// in no use; it marks the rules that look nowhere.
 std::uint32_t table_block(std::string_view interface);
 inline constexpr std::uint32_t kTablesInBlock = 1u << 16;
+/// Behind all others, and another for interfaces of other blocks.
+std::uint32_t last_metric(std::string_view interface);
 
 struct TableRoute {
   std::uint32_t table = 0;

@@ -23,6 +23,22 @@ Message link_request(std::uint16_t type, std::uint16_t flags, unsigned ifindex, 
   return message;
 }
 
+Message unreachable_request(std::uint16_t type, std::uint16_t flags, const Prefix& destination,
+                            std::uint32_t metric) {
+  Message message(type, static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags));
+  rtmsg header{};
+  header.rtm_family = family_of(destination.address);
+  header.rtm_dst_len = static_cast<std::uint8_t>(destination.length());
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = kRouteProtocol;
+  header.rtm_scope = RT_SCOPE_UNIVERSE;
+  header.rtm_type = RTN_UNREACHABLE;
+  message.put_header(header);
+  message.put(RTA_DST, destination.address.raw());
+  message.put_u32(RTA_PRIORITY, metric);
+  return message;
+}
+
 Message route_request(std::uint16_t type, std::uint16_t flags, unsigned ifindex, const Route& route,
                       std::uint32_t table) {
   Message message(type, static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags));
@@ -133,14 +149,14 @@ Message address_remove(unsigned ifindex, const Prefix& prefix) {
   return message;
 }
 
-Message route_dump(std::uint8_t family, unsigned ifindex, std::uint32_t table) {
+Message route_dump(std::uint8_t family, unsigned ifindex, std::uint32_t table, std::uint8_t protocol) {
   Message message(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP);
   rtmsg header{};
   header.rtm_family = family;
   header.rtm_table = static_cast<std::uint8_t>(table);
-  header.rtm_protocol = kRouteProtocol;
+  header.rtm_protocol = protocol;
   message.put_header(header);
-  message.put_u32(RTA_OIF, ifindex);
+  if (ifindex != 0) message.put_u32(RTA_OIF, ifindex);
   return message;
 }
 
@@ -151,6 +167,14 @@ Message route_put(unsigned ifindex, const Route& route, bool replace, std::uint3
 
 Message route_remove(unsigned ifindex, const Route& route, std::uint32_t table) {
   return route_request(RTM_DELROUTE, 0, ifindex, route, table);
+}
+
+Message unreachable_put(const Prefix& destination, std::uint32_t metric) {
+  return unreachable_request(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, destination, metric);
+}
+
+Message unreachable_remove(const Prefix& destination, std::uint32_t metric) {
+  return unreachable_request(RTM_DELROUTE, 0, destination, metric);
 }
 
 Message route_get(const Address& destination) {
@@ -201,6 +225,8 @@ Result<RouteReply> parse_route(ByteView payload) {
   CORDON_ASSIGN(auto attributes, Attributes::parse(rest));
   RouteReply out{.table = attributes.u32(RTA_TABLE).value_or(header.rtm_table),
                  .protocol = header.rtm_protocol,
+                 .unreachable = header.rtm_type == RTN_UNREACHABLE,
+                 .metric = attributes.u32(RTA_PRIORITY).value_or(0),
                  .ifindex = attributes.u32(RTA_OIF).value_or(0),
                  .mtu_bytes = std::nullopt,
                  .route = {}};

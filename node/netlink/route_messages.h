@@ -12,8 +12,9 @@
 
 namespace cordon::node::netlink {
 
-/// The protocol that marks routes as ours (rtm_protocol).
-inline constexpr std::uint8_t kRouteProtocol = 0xc0;
+/// The protocol that marks rules and routes as ours (rtm_protocol): nobody else's by linux/rtnetlink.h,
+/// iproute2's rt_protos or FRR's. The one of releases before is EIGRP's.
+inline constexpr std::uint8_t kRouteProtocol = 0xcd, kFormerRouteProtocol = 0xc0;
 
 std::uint8_t family_of(const Address& address);
 /// A prefix as a header's length and an attribute say it (none: the zero address).
@@ -34,12 +35,17 @@ Message address_remove(unsigned ifindex, const Prefix& prefix);
 
 inline constexpr std::uint32_t kEveryTable = 0, kMainTable = 254;  ///< RT_TABLE_UNSPEC, RT_TABLE_MAIN
 
-/// Ours in that table, of one family (AF_INET, AF_INET6), into the interface where the kernel can filter.
-Message route_dump(std::uint8_t family, unsigned ifindex, std::uint32_t table = kMainTable);
+/// Of that protocol in that table, of one family (AF_INET, AF_INET6), into the interface (0: any) where the
+/// kernel can filter.
+Message route_dump(std::uint8_t family, unsigned ifindex, std::uint32_t table = kMainTable,
+                   std::uint8_t protocol = kRouteProtocol);
 /// `replace`: the one of the same destination (and metric) is changed in place; else it must not exist.
 Message route_put(unsigned ifindex, const Route& route, bool replace, std::uint32_t table = kMainTable);
 Message route_remove(unsigned ifindex, const Route& route, std::uint32_t table = kMainTable);
 Message route_get(const Address& destination);
+/// "Unreachable", of ours in the main table; a high metric puts it behind all others of the destination.
+Message unreachable_put(const Prefix& destination, std::uint32_t metric);
+Message unreachable_remove(const Prefix& destination, std::uint32_t metric);
 
 struct LinkReply {
   Link link;
@@ -58,6 +64,8 @@ Result<AddressReply> parse_address(ByteView payload);
 struct RouteReply {
   std::uint32_t table = 0;
   std::uint8_t protocol = 0;
+  bool unreachable = false;
+  std::uint32_t metric = 0;
   unsigned ifindex = 0;                    ///< 0: several next hops or none
   std::optional<std::uint32_t> mtu_bytes;  ///< the route's own or learned one
   Route route;

@@ -9,7 +9,7 @@
 namespace cordon::node::netlink {
 namespace {
 
-Message rule_request(std::uint16_t type, std::uint16_t flags, const Rule& rule) {
+Message rule_request(std::uint16_t type, std::uint16_t flags, const Rule& rule, std::uint8_t protocol) {
   Message message(type, static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags));
   fib_rule_hdr header{};
   header.family = family_of(rule.to.address);
@@ -20,7 +20,7 @@ Message rule_request(std::uint16_t type, std::uint16_t flags, const Rule& rule) 
   message.put(FRA_DST, rule.to.address.raw());
   const fib_rule_uid_range uids{.start = rule.uids.first, .end = rule.uids.last};
   message.put(FRA_UID_RANGE, {reinterpret_cast<const std::uint8_t*>(&uids), sizeof uids});
-  message.put_u8(FRA_PROTOCOL, kRouteProtocol);
+  message.put_u8(FRA_PROTOCOL, protocol);
   message.put_u32(FRA_TABLE, rule.table);
   return message;
 }
@@ -36,11 +36,11 @@ Message rule_dump(std::uint8_t family) {
 }
 
 Message rule_add(const Rule& rule) {
-  return rule_request(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule);
+  return rule_request(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, rule, kRouteProtocol);
 }
 
-Message rule_remove(const Rule& rule) {
-  return rule_request(RTM_DELRULE, 0, rule);
+Message rule_remove(const Rule& rule, std::uint8_t protocol) {
+  return rule_request(RTM_DELRULE, 0, rule, protocol);
 }
 
 Result<RuleReply> parse_rule(ByteView payload) {

@@ -7,6 +7,7 @@
 #include "base/address.h"
 #include "base/uids.h"
 #include "node/netlink/message.h"
+#include "node/netlink/route_messages.h"
 
 namespace cordon::node::netlink {
 
@@ -26,7 +27,8 @@ struct Rule {
 Message rule_dump(std::uint8_t family);
 /// It must not exist; it is marked as ours (kRouteProtocol).
 Message rule_add(const Rule& rule);
-Message rule_remove(const Rule& rule);
+/// Of that protocol.
+Message rule_remove(const Rule& rule, std::uint8_t protocol = kRouteProtocol);
 
 struct RuleReply {
   std::uint8_t protocol = 0;

@@ -157,7 +157,7 @@ class Talk {
 };
 
 struct Measured {
-  std::vector<double> whole_ms, delta_ms, idle_cpu, busy_cpu;
+  std::vector<double> whole_ms, whole_pause_ms, delta_ms, idle_cpu, busy_cpu;
   std::uint64_t resident = 0, maps = 0;
 };
 
@@ -170,7 +170,7 @@ double cpu_of(const DaemonProcess& daemon, const Work& work) {
   return (daemon.cpu_ms() - before) * 1000 / ms_since(start);
 }
 
-Result<Measured> measure(Talk& talk, Messages& messages, const DaemonProcess& daemon, const Effort& effort) {
+Result<Measured> measure(Talk& talk, Messages& messages, DaemonProcess& daemon, const Effort& effort) {
   const auto gone = [] { return fail(ErrorCode::io, "the daemon went away"); };
   Measured out;
   if (!talk.welcome()) return gone();
@@ -179,6 +179,9 @@ Result<Measured> measure(Talk& talk, Messages& messages, const DaemonProcess& da
     if (!talk.send(message)) return gone();
   if (!talk.acked()) return gone();
   out.whole_ms.push_back(ms_since(start));
+  // Within five seconds it begins to copy the state for the disk.
+  if (!talk.idle_until(SteadyClock::now() + std::chrono::seconds(8))) return gone();
+  out.whole_pause_ms.push_back(daemon.longest_pause_ms());
   for (int run = 0; run < effort.runs; ++run) {
     out.idle_cpu.push_back(cpu_of(daemon, [&](auto end) { return talk.idle_until(end); }));
     if (out.idle_cpu.back() < 0) return gone();
@@ -218,6 +221,7 @@ void report_measured(Report& report, Measured measured, unsigned grants) {
   };
   constexpr double kMebibyte = 1024 * 1024;
   row("first message to receipt", "time", "ms", measured.whole_ms);
+  row("longest pause of its loop meanwhile", "time", "ms", measured.whole_pause_ms);
   row("cpu idle", "cpu_ms_per_second", "ms/s", measured.idle_cpu);
   row(fmt::format("cpu at {}k changes a second", kDeltasPerSecond * kChangesPerDelta / 1000),
       "cpu_ms_per_second", "ms/s", measured.busy_cpu);

@@ -3,15 +3,19 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <new>
 #include <sstream>
 
 #include "node/agent/agent.h"
@@ -39,8 +43,43 @@ class StandingTunnel final : public node::test::FakeTunnel {
   unsigned ifindex_;
 };
 
+std::string text_of(const std::filesystem::path& path) {
+  std::ifstream in(path);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+/// The number behind `name` in a file of /proc, or 0.
+std::uint64_t number_behind(const std::string& text, std::string_view name) {
+  const auto at = text.find(name);
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + name.size(), nullptr, 10);
+}
+
+}  // namespace
+
+/// Notes the longest time between two moments at which the loop could do something, until it is asked for.
+class DaemonProcess::Pulse {
+ public:
+  Pulse(boost::asio::io_context& io, Pause& pause) : timer_(io), pause_(pause) { beat(); }
+
+ private:
+  void beat() {
+    timer_.expires_after(std::chrono::milliseconds(1));
+    timer_.async_wait([this](boost::system::error_code ec) {
+      if (ec || pause_.asked) return;
+      const std::chrono::nanoseconds late = std::chrono::steady_clock::now() - timer_.expiry();
+      pause_.longest_ns = std::max<std::int64_t>(pause_.longest_ns, late.count());
+      beat();
+    });
+  }
+  boost::asio::steady_timer timer_;
+  Pause& pause_;
+};
+
 /// Until `order` is closed.
-Result<> run_agent(const node::test::Pki& pki, unsigned ifindex, node::Descriptor order) {
+Result<> DaemonProcess::run_agent(const node::test::Pki& pki, unsigned ifindex, node::Descriptor order,
+                                  Pause& pause) {
   std::uint16_t port = 0;
   if (::read(order.get(), &port, sizeof port) != sizeof port) return {};
   const node::test::TemporaryDirectory directory;
@@ -71,6 +110,7 @@ Result<> run_agent(const node::test::Pki& pki, unsigned ifindex, node::Descripto
     CORDON_ASSIGN(auto agent, std::move(opened));
     CORDON_TRY(agent->start());
     boost::asio::posix::stream_descriptor told(io, ::dup(order.get()));
+    const Pulse pulse(io, pause);
     told.async_wait(boost::asio::posix::stream_descriptor::wait_read, [&](auto) { io.stop(); });
     io.run();
     agent->stop();
@@ -81,34 +121,23 @@ Result<> run_agent(const node::test::Pki& pki, unsigned ifindex, node::Descripto
   return ran;
 }
 
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream in(path);
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
-/// The number behind `name` in a file of /proc, or 0.
-std::uint64_t number_behind(const std::string& text, std::string_view name) {
-  const auto at = text.find(name);
-  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + name.size(), nullptr, 10);
-}
-
-}  // namespace
-
 Result<DaemonProcess> DaemonProcess::fork(const node::test::Pki& pki, unsigned ifindex) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("can't make a pipe", errno);
   node::Descriptor read_end(ends[0]), write_end(ends[1]);
+  void* const shared =
+      ::mmap(nullptr, sizeof(Pause), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) return fail_errno("can't share memory with a process", errno);
+  auto* const pause = new (shared) Pause;
   const pid_t child = ::fork();
   if (child < 0) return fail_errno("can't start a process", errno);
   if (child == 0) {
     write_end = {};
-    const auto ran = run_agent(pki, ifindex, std::move(read_end));
+    const auto ran = run_agent(pki, ifindex, std::move(read_end), *pause);
     if (!ran) fmt::print(stderr, "bench daemon: {}\n", ran.error().message());
     ::_exit(ran ? 0 : 1);
   }
-  return DaemonProcess(child, std::move(write_end));
+  return DaemonProcess(child, std::move(write_end), pause);
 }
 
 Result<> DaemonProcess::meet(const Endpoint& controller) {
@@ -140,6 +169,11 @@ double DaemonProcess::cpu_ms() const {
 
 std::uint64_t DaemonProcess::resident_bytes() const {
   return number_behind(text_of(fmt::format("/proc/{}/status", process_)), "VmRSS:") * 1024;
+}
+
+double DaemonProcess::longest_pause_ms() {
+  pause_->asked = true;
+  return static_cast<double>(pause_->longest_ns) / 1e6;
 }
 
 std::uint64_t DaemonProcess::map_bytes() const {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 
 #include "base/address.h"
@@ -30,13 +31,25 @@ class DaemonProcess {
   /// CPU time it has used until now, in the kernel for itself included.
   double cpu_ms() const;
   std::uint64_t resident_bytes() const;
+  /// For how long its loop was busy with one thing at most, until now; to be asked once.
+  double longest_pause_ms();
   /// Kernel memory of the maps that it holds.
   std::uint64_t map_bytes() const;
 
  private:
-  DaemonProcess(pid_t process, node::Descriptor order) : process_(process), order_(std::move(order)) {}
+  /// In memory that both processes have.
+  struct Pause {
+    std::atomic<std::int64_t> longest_ns = 0;
+    std::atomic<bool> asked = false;
+  };
+  class Pulse;
+  static Result<> run_agent(const node::test::Pki& pki, unsigned ifindex, node::Descriptor order,
+                            Pause& pause);
+  DaemonProcess(pid_t process, node::Descriptor order, Pause* pause)
+      : process_(process), order_(std::move(order)), pause_(pause) {}
   pid_t process_ = -1;
   node::Descriptor order_;  ///< a pipe: the controller's port; the process ends when it is closed
+  Pause* pause_;
 };
 
 }  // namespace cordon::bench

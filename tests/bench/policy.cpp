@@ -12,9 +12,13 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "controller/distribution/outbox.h"
+#include "policy/capacity.h"
 #include "policy/engine.h"
 #include "policy/evaluate.h"
 #include "tests/bench/policy_world.h"
@@ -38,6 +42,7 @@ struct Clock {
 };
 
 constexpr int kRuns = 5;
+constexpr std::size_t kToldNodes = 200;
 
 double microseconds(Clock::duration d) {
   return std::chrono::duration<double, std::micro>(d).count();
@@ -61,15 +66,15 @@ class Bench {
   Bench(Report& report, std::map<std::string, double>& at_first, CompanySize size, bool judged)
       : report_(report), at_first_(at_first), size_(size), judged_(judged), world_(company(size)) {}
 
-  void run() {
+  /// `only`: rows of that name; empty: all.
+  void run(const std::string& only) {
     whole();
-    sessions();
-    checks();
-    tags();
-    rules();
-    edges();
-    questions();
-    copies();
+    const std::pair<const char*, void (Bench::*)()> all[] = {
+        {"sessions", &Bench::sessions},   {"checks", &Bench::checks}, {"tags", &Bench::tags},
+        {"rules", &Bench::rules},         {"edges", &Bench::edges},   {"room", &Bench::room},
+        {"questions", &Bench::questions}, {"copies", &Bench::copies}};
+    for (const auto& [name, rows] : all)
+      if (only.empty() || only == name) (this->*rows)();
   }
 
  private:
@@ -133,7 +138,7 @@ class Bench {
   /// `change` changes the world and says what it touched; `alone`: no delta is asked for.
   void changes(const std::string& name, std::uint32_t count,
                const std::function<Touched(std::uint32_t)>& change, std::optional<Goal> goal) {
-    std::vector<double> alone, all, nodes;
+    std::vector<double> alone, all, nodes, told_entries;
     for (int run = 0; run < kRuns; ++run) {
       std::vector<double> advance, deltas;
       for (std::uint32_t i = 0; i < count; ++i) {
@@ -147,7 +152,7 @@ class Bench {
         advance.push_back(microseconds(advanced - start));
         deltas.push_back(microseconds(done - start));
         nodes.push_back(static_cast<double>(update.size()));
-        entries_ = entries;
+        told_entries.push_back(static_cast<double>(entries) / std::max<double>(1, nodes.back()));
       }
       alone.push_back(percentile_99(advance));
       all.push_back(percentile_99(deltas));
@@ -155,6 +160,33 @@ class Bench {
     add(name, "p99_us", "us", alone, goal);
     add(name + ", with all deltas", "p99_us", "us", all, goal);
     add(name + ": nodes", "count", "", nodes);
+    add(name + ": entries that a node is told", "count", "", told_entries);
+    // By itself: what it leaves of the caches isn't what the engine alone would find there.
+    for (std::uint32_t i = 0; i < count; ++i) tell(engine_->advance(change(i), world_.at));
+    add(name + ": what one node is told, kept and digested", "us", "us", std::exchange(told_, {}));
+    outboxes_.clear();
+  }
+
+  /// What the controller does with a delta for a connected node before it is written to the wire; of some
+  /// nodes, as all of them would need all of the memory.
+  void tell(const Engine::Update& update) {
+    double spent = 0;
+    std::size_t nodes = 0;
+    const std::size_t step = std::max<std::size_t>(1, update.size() / kToldNodes);
+    for (std::size_t i = 0; i < update.size(); ++i) {
+      const auto known = outboxes_.find(update.device(i));
+      if (known == outboxes_.end()) continue;
+      const auto delta = update.changes(i);
+      const auto start = Clock::now();
+      known->second.add(*delta, Revision{1});
+      std::ignore = known->second.take(controller::Outbox::Which::all);
+      spent += microseconds(Clock::now() - start);
+      ++nodes;
+    }
+    if (nodes > 0) told_.push_back(spent / static_cast<double>(nodes));
+    for (std::size_t i = 0; i < update.size() && outboxes_.size() < kToldNodes; i += step)
+      if (const auto [box, fresh] = outboxes_.try_emplace(update.device(i)); fresh)
+        box->second.reset(engine_->state(update.device(i)));
   }
 
   void sessions() {
@@ -225,6 +257,19 @@ class Bench {
         Goal{50'000, "p99 <= 50 ms"});
   }
 
+  /// What apply counts before a policy is in force: of every node, beside what it holds.
+  void room() {
+    const World next = policy::with_policy(world_, parse_company(company_policy(size_, true)));
+    std::vector<double> runs = timed(
+        [&](std::uint32_t) {
+          if (!policy::fit(world_, next, {}, world_.at).never.empty())
+            throw std::runtime_error("doesn't fit");
+        },
+        1);
+    for (double& run : runs) run /= 1000;
+    add("what nodes need for a policy, counted", "ms", "ms", runs);
+  }
+
   /// Last: what changes after a copy is made anew, elsewhere in memory.
   void copies() {
     add("a copy of the world, as plan takes it", "us", "us",
@@ -280,14 +325,16 @@ class Bench {
   bool judged_;
   World world_, copy_;
   std::optional<Engine> engine_;
-  std::size_t entries_ = 0;
+  std::map<DeviceId, controller::Outbox> outboxes_;  ///< during one kind of change
+  std::vector<double> told_;                         ///< a node
 };
 
-int run(bool json, std::uint32_t largest) {
+int run(bool json, std::uint32_t largest, const std::string& only) {
   Report report("policy", json);
   std::map<std::string, double> at_first;
   for (const std::uint32_t devices : {1'000u, 10'000u, 100'000u})
-    if (devices <= largest) Bench(report, at_first, {.devices = devices}, devices == 100'000).run();
+    if (devices == largest || (devices < largest && only.empty()))
+      Bench(report, at_first, {.devices = devices}, devices == 100'000).run(only);
   return 0;
 }
 
@@ -297,16 +344,19 @@ int run(bool json, std::uint32_t largest) {
 int main(int argc, char** argv) {
   bool json = false;
   std::uint32_t largest = 100'000;
+  std::string only;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--json") {
       json = true;
     } else if (argument == "--devices" && i + 1 < argc) {
       largest = static_cast<std::uint32_t>(std::stoul(argv[++i]));
+    } else if (argument == "--only" && i + 1 < argc) {
+      only = argv[++i];
     } else {
-      fmt::print(stderr, "usage: bench_policy [--json] [--devices MOST]\n");
+      fmt::print(stderr, "usage: bench_policy [--json] [--devices MOST] [--only ROWS]\n");
       return 2;
     }
   }
-  return cordon::bench::run(json, largest);
+  return cordon::bench::run(json, largest, only);
 }

@@ -2,7 +2,10 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <netdb.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <fstream>
+#include <utility>
 
 #include "tests/bpf/fixture.h"
 #include "tests/bpf/net_sandbox.h"
@@ -86,9 +90,17 @@ class ConnectTest : public FilterTest {
     return error;
   }
   bool refused(int error) const { return error == EHOSTUNREACH; }
+  /// Counted since this was asked last.
+  std::uint64_t denials() {
+    const auto counters = filter_->drop_counters().value();
+    std::uint64_t all = 0;
+    for (const auto& [reason, counter] : counters) all += counter.packets;
+    return all - std::exchange(denials_, all);
+  }
 
   NetSandbox net_;
-  std::filesystem::path cgroup_;
+  std::filesystem::path cgroup_, hosts_file_;
+  std::uint64_t denials_ = 0;
 };
 
 TEST_F(ConnectTest, DeniedIsToldAtOnceAndGrantedIsNot) {
@@ -103,24 +115,104 @@ TEST_F(ConnectTest, DeniedIsToldAtOnceAndGrantedIsNot) {
   EXPECT_GE(filter_->drop_counters().value().at("unknown target").packets, 2u);
 }
 
-// ping asks by udp/1025 which source it would have, getaddrinfo by the port of its question.
-TEST_F(ConnectTest, ADatagramConnectAsksForAWayAndIsNoDenial) {
-  const auto counted = [&] {
-    const auto counters = filter_->drop_counters().value();
-    std::uint64_t all = 0;
-    for (const auto& [reason, counter] : counters) all += counter.packets;
-    return all;
-  };
+TEST_F(ConnectTest, ADatagramSocketIsToldTooWhereThePortIsGrantedOverNothing) {
+  add_grant({.protocol = policy::kSctp, .port = 2905, .direction = policy::Direction::egress, .rule = 3});
+  add_grant({.port = 6000, .direction = policy::Direction::egress, .rule = 4, .deny = true});
+  update();
+  for (const Hosts& hosts : {kV4, kV6}) {
+    const Address server = address(hosts.server);
+    for (const std::uint16_t port : {53, 5432, 2905})
+      EXPECT_FALSE(refused(connect_to(server, port, SOCK_DGRAM)))
+          << "granted over UDP, TCP or SCTP: " << port;
+    EXPECT_EQ(denials(), 0u);
+    EXPECT_TRUE(refused(connect_to(server, 5433, SOCK_DGRAM)));
+    EXPECT_TRUE(refused(connect_to(server, 6000, SOCK_DGRAM))) << "forbidden";
+    EXPECT_TRUE(refused(connect_to(address(hosts.stranger), 53, SOCK_DGRAM))) << "ours, but nobody's";
+    EXPECT_EQ(denials(), 3u);
+    const auto seen = events();
+    ASSERT_EQ(seen.size(), 3u) << "as TCP's are";
+    EXPECT_EQ(seen[0].source, address(hosts.client));
+    EXPECT_EQ(seen[0].destination, server);
+    EXPECT_EQ(seen[0].protocol, policy::kUdp);
+    EXPECT_EQ(seen[0].destination_port, 5433);
+    EXPECT_EQ(seen[0].reason, "no grant");
+    EXPECT_EQ(seen[2].reason, "unknown target");
+  }
+  EXPECT_TRUE(refused(connect_to(address(kV4.server), 5433, SOCK_DGRAM, true)));
+  EXPECT_FALSE(refused(connect_to(address(kV4.server), 5432, SOCK_DGRAM, true)));
+}
+
+// iputils' ping asks by udp/1025 which source it would have.
+TEST_F(ConnectTest, PingsQuestionIsAnsweredAsItsEchoRequestWouldBe) {
+  for (const Hosts& hosts : {kV4, kV6}) {
+    EXPECT_TRUE(refused(connect_to(address(hosts.server), 1025, SOCK_DGRAM)));
+    EXPECT_EQ(denials(), 1u);
+  }
+  for (const auto& [protocol, type] : {std::pair{policy::kIcmp, 8}, std::pair{policy::kIcmpv6, 128}})
+    add_grant({.protocol = protocol,
+               .port = static_cast<std::uint16_t>(type),
+               .direction = policy::Direction::egress,
+               .rule = 3});
+  update();
   for (const Hosts& hosts : {kV4, kV6}) {
     EXPECT_FALSE(refused(connect_to(address(hosts.server), 1025, SOCK_DGRAM)));
-    EXPECT_FALSE(refused(connect_to(address(hosts.server), 5432, SOCK_DGRAM)));
-    EXPECT_TRUE(refused(connect_to(address(hosts.stranger), 53, SOCK_DGRAM))) << "ours, but nobody's";
+    EXPECT_TRUE(refused(connect_to(address(hosts.server), 1026, SOCK_DGRAM)));
+    EXPECT_EQ(denials(), 1u);
   }
+}
+
+// Resolvers ask which of a name's addresses there is a way to, by ports that mean nothing.
+TEST_F(ConnectTest, AQuestionForAWayFailsWhereNoPortWouldHelpAndIsNoDenial) {
+  for (const std::uint16_t port : {0, 9, 65535})
+    for (const Hosts& hosts : {kV4, kV6}) {
+      EXPECT_FALSE(refused(connect_to(address(hosts.server), port, SOCK_DGRAM))) << port;
+      EXPECT_TRUE(refused(connect_to(address(hosts.stranger), port, SOCK_DGRAM))) << port;
+    }
   principal(kV4.client).isolated = true;
   update();
-  EXPECT_TRUE(refused(connect_to(address(kV4.server), 53, SOCK_DGRAM))) << "who may nothing has no way";
-  EXPECT_EQ(counted(), 0u);
+  EXPECT_TRUE(refused(connect_to(address(kV4.server), 0, SOCK_DGRAM))) << "who may nothing has no way";
+  EXPECT_EQ(denials(), 0u);
   EXPECT_TRUE(events().empty());
+}
+
+// What glibc does before it returns: psql and ssh ask by a name and a service.
+TEST_F(ConnectTest, NamesAreSortedByWhatIsGranted) {
+  // A literal has one address, which is not asked about; sorting needs two.
+  const auto first_of = [&](const char* service) {
+    int pipes[2];
+    if (::pipe(pipes) != 0) return std::string("no pipe");
+    const pid_t child = ::fork();
+    if (child == 0) {
+      std::ofstream(cgroup_ / "cgroup.procs") << ::getpid() << std::flush;
+      if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+          ::mount(hosts_file_.c_str(), "/etc/hosts", nullptr, MS_BIND, nullptr) != 0)
+        ::_exit(250);
+      addrinfo hints{}, *found = nullptr;
+      hints.ai_socktype = SOCK_STREAM;
+      char text[64] = "nothing";
+      if (::getaddrinfo("two.example", service, &hints, &found) == 0)
+        ::getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+      (void)!::write(pipes[1], text, sizeof text);
+      ::_exit(0);
+    }
+    ::close(pipes[1]);
+    char text[64] = "";
+    (void)!::read(pipes[0], text, sizeof text);
+    ::close(pipes[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return std::string(text);
+  };
+  net_.make_veth("c-a", "c-b");
+  shell("ip addr add 100.64.0.20/10 dev c-a");
+  hosts_file_ = "/tmp/cordon-hosts-" + std::to_string(::getpid());
+  std::ofstream(hosts_file_) << kV4.other << " two.example\n" << kV4.server << " two.example\n";
+  add_target(kV4.other, 2);
+  update();
+  EXPECT_EQ(first_of(nullptr), kV4.other)
+      << "there is a way to both: in the order of the file";
+  EXPECT_EQ(first_of("5432"), kV4.server) << "tcp/5432 is granted there alone";
+  std::filesystem::remove(hosts_file_);
 }
 
 // Nothing is sent and nothing waited for: it takes as long as a refusal of the kernel's own, and no

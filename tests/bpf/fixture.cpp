@@ -115,6 +115,12 @@ cordon_sweep FilterTest::sweep(std::chrono::seconds later) {
   return done.value_or(cordon_sweep{});
 }
 
+cordon_sweep FilterTest::tell_denials() {
+  const auto done = node::tell_denials(filter_->objects().program("sweep"), node::kSweepTimes);
+  EXPECT_TRUE(done) << done.error().message();
+  return done.value_or(cordon_sweep{});
+}
+
 std::size_t FilterTest::flow_entries() const {
   const int fd = filter_->objects().map("flows");
   cordon_flow_key key{}, next{};

@@ -56,6 +56,8 @@ class FilterTest : public testing::Test {
   bool accepts(const char* program, const Packet& packet);
   /// Runs the kernel's sweep as if so much time had passed.
   cordon_sweep sweep(std::chrono::seconds later = {});
+  /// Once more only what that had no room to tell.
+  cordon_sweep tell_denials();
   std::size_t flow_entries() const;
   cordon_budget budget(const Address& owner) const;
   Verdict in(const Packet& packet) { return run("overlay_in", packet); }

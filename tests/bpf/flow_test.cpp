@@ -48,6 +48,96 @@ TEST_P(FlowTest, RemovedPrincipalGrantAndTargetCutToo) {  // I3
   }
 }
 
+TEST_P(FlowTest, WhoAnswersBeginsNothing) {
+  write();
+  const Flow flow = to_server(5432);
+  constexpr std::uint8_t kEce = 64, kCwr = 128;
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(1));
+  EXPECT_EQ(in(tcp(flow, kSyn)), accepted(1)) << "sent again";
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target"));
+  ASSERT_EQ(out(tcp(flow.reversed(), kSyn | kAck)), accepted(1));
+  ASSERT_EQ(in(tcp(flow, kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn | kEce | kCwr)), dropped("unknown target"));
+  EXPECT_EQ(in(tcp(flow, kAck)), accepted(1)) << "it goes on";
+  update(true);
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target")) << "an older epoch";
+  EXPECT_EQ(in(tcp(flow, kAck)), accepted(1));
+  ASSERT_EQ(out(tcp(flow.reversed(), kFin | kAck)), accepted(1));
+  ASSERT_EQ(in(tcp(flow, kFin | kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target")) << "it ended";
+  update(true);
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(1));
+  ASSERT_EQ(out(tcp(flow.reversed(), kRst)), accepted(1));
+  update(true);
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), dropped("unknown target")) << "it ended in an older epoch";
+}
+
+TEST_P(FlowTest, WhereBothMayBeginBothMayAtOnce) {
+  add_target(GetParam().client, 2);
+  add_grant({.class_id = 3, .target = 2, .port = 40000, .direction = policy::Direction::egress, .rule = 9});
+  write();
+  const Flow flow = to_server(5432);
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn)), accepted(9));
+  EXPECT_EQ(in(tcp(flow, kSyn | kAck)), accepted(1));
+  EXPECT_EQ(out(tcp(flow.reversed(), kSyn | kAck)), accepted(1));
+  EXPECT_EQ(flow_entries(), 1u);
+  EXPECT_EQ(budget(server()).live, 0);
+}
+
+TEST_P(FlowTest, WhoAnswersBeginsNoAssociation) {
+  constexpr std::uint8_t kInit = 1, kInitAck = 2;
+  add_grant({.protocol = policy::kSctp, .port = 5000, .rule = 4});
+  write();
+  const Flow flow = to_server(5000);
+  ASSERT_EQ(in(sctp(flow, kInit)), accepted(4));
+  EXPECT_EQ(in(sctp(flow, kInit)), accepted(4)) << "sent again";
+  ASSERT_EQ(out(sctp(flow.reversed(), kInitAck)), accepted(4));
+  EXPECT_EQ(out(sctp(flow.reversed(), kInit)), dropped("unknown target"));
+  EXPECT_EQ(out(sctp(flow.reversed())), accepted(4));
+}
+
+TEST_P(FlowTest, WhoIsPingedPingsNotBack) {
+  write();
+  for (const std::uint16_t identifier : {7, 8, 128}) {
+    ASSERT_EQ(in(echo_request(client(), server(), identifier)), accepted(3));
+    EXPECT_EQ(out(echo_reply(server(), client(), identifier)), accepted(3));
+    EXPECT_EQ(out(echo_request(server(), client(), identifier)), dropped("unknown target")) << identifier;
+  }
+}
+
+TEST_P(FlowTest, WhatGoesAsManyPacketsCountsAsMany) {
+  write();
+  const Flow flow = to_server(5432);
+  const auto counted = [&](std::size_t bytes, unsigned size, unsigned segments) {
+    const auto before = filter_->rule_counters().value()[RuleId(1)].packets;
+    Packet packet = tcp(flow, kAck);
+    const std::size_t headers = packet.size();
+    packet.resize(headers + bytes);
+    const std::size_t length = packet[0] >> 4 == 6 ? packet.size() - 40 : packet.size();
+    const int length_at = packet[0] >> 4 == 6 ? 4 : 2;
+    packet[length_at] = static_cast<std::uint8_t>(length >> 8);
+    packet[length_at + 1] = static_cast<std::uint8_t>(length);
+    __sk_buff context{};
+    context.gso_size = size;
+    context.gso_segs = segments;
+    LIBBPF_OPTS(bpf_test_run_opts, options);
+    options.data_in = packet.data();
+    options.data_size_in = static_cast<__u32>(packet.size());
+    options.ctx_in = &context;
+    options.ctx_size_in = sizeof context;
+    options.repeat = 1;
+    EXPECT_EQ(bpf_prog_test_run_opts(filter_->objects().program("overlay_in"), &options), 0);
+    return filter_->rule_counters().value()[RuleId(1)].packets - before;
+  };
+  EXPECT_EQ(counted(3000, 1000, 3), 3u);
+  EXPECT_EQ(counted(3000, 1000, 0), 3u) << "nobody said how many";
+  EXPECT_EQ(counted(3100, 1000, 0), 4u);
+  EXPECT_EQ(counted(1000, 1000, 0), 1u);
+  EXPECT_EQ(counted(100, 1000, 0), 1u);
+  EXPECT_EQ(counted(3000, 0, 0), 1u);
+}
+
 TEST_P(FlowTest, AdditionsLeaveTheEpoch) {
   write();
   const auto epoch = filter_->settings().epoch;

@@ -38,11 +38,36 @@ TEST_P(IcmpErrorTest, TheBeginnerMayComplainOfAnswersToo) {
   EXPECT_EQ(in(icmp_error(client(), server(), flow_errors()[0], 3, udp(flow.reversed()))), accepted(2));
 }
 
-TEST_P(IcmpErrorTest, ARouterOnTheWayMaySpeakForAFlow) {
+TEST_P(IcmpErrorTest, NobodyElseSpeaksForAFlow) {
   write();
   ASSERT_EQ(in(udp(to_server(53))), accepted(2));
   const Address router = address(v4() ? "10.9.9.9" : "2001:db8::9");
-  EXPECT_EQ(out(icmp_error(router, client(), flow_errors()[0], 4, udp(to_server(53)))), accepted(2));
+  for (const Address& who : {router, address(GetParam().other), address(GetParam().stranger), client()})
+    for (std::uint8_t type : flow_errors())
+      EXPECT_EQ(out(icmp_error(who, client(), type, 4, udp(to_server(53)))), dropped("icmp error"));
+  EXPECT_EQ(out(about(udp(to_server(53)))), accepted(2));
+}
+
+TEST_P(IcmpErrorTest, WhoIsBehindTheSameGatewayMaySpeakForAFlowAndTheGatewayToo) {
+  const Address printer = address(v4() ? "192.0.2.9" : "2001:db8:2::9"),
+                router = address(v4() ? "10.9.9.9" : "2001:db8::9"), gateway = address(GetParam().stranger);
+  add_target(printer.to_string(), 7);
+  add_grant({.target = 7, .port = 631, .rule = 4});
+  principal(GetParam().other).isolated = true;
+  write();
+  const Flow flow{client(), printer, 40000, 631};
+  ASSERT_EQ(in(tcp(flow, kSyn)), accepted(4));
+  for (const Address& who : {printer, router, gateway, server()})
+    EXPECT_EQ(out(icmp_error(who, client(), flow_errors()[0], 4, tcp(flow, kAck))), accepted(4));
+  EXPECT_EQ(out(icmp_error(address(GetParam().other), client(), flow_errors()[0], 4, tcp(flow, kAck))),
+            dropped("icmp error"))
+      << "isolated";
+  principal(GetParam().other).isolated = false;
+  principal(GetParam().other).deadlines.fill(kNow - Seconds(1));
+  update();
+  EXPECT_EQ(out(icmp_error(address(GetParam().other), client(), flow_errors()[0], 4, tcp(flow, kAck))),
+            dropped("icmp error"))
+      << "over";
 }
 
 TEST_P(IcmpErrorTest, OtherTypesNeverPass) {

@@ -11,11 +11,13 @@ enum interleave_table {
   INTERLEAVE_GRANTS,
   INTERLEAVE_GRANT_RANGES,
   INTERLEAVE_FLOWS,
+  INTERLEAVE_OVERLAY_LIMITS,
 };
 enum interleave_how {
   INTERLEAVE_UPDATE,   /* as bpf_map_update_elem */
   INTERLEAVE_REMOVE,   /* as bpf_map_delete_elem */
   INTERLEAVE_IN_PLACE, /* the row's bytes, where they stand; settings and flows */
+  INTERLEAVE_COUNT,    /* a limit's `suppressed` more, in the round that it is then */
 };
 
 #define INTERLEAVE_WRITES 16

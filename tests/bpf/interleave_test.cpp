@@ -40,8 +40,8 @@ class InterleaveTest : public FilterTest {
   InterleaveTest() : FilterTest(kOverlayPrograms) {
     EXPECT_TRUE(filter_->remove_all());
     filter_.reset();
-    auto filter = node::KernelFilter::open(config_at(pins_),
-                                           {.programs = interleaved_programs(), .only = {"overlay_in"}});
+    auto filter = node::KernelFilter::open(
+        config_at(pins_), {.programs = interleaved_programs(), .only = {"overlay_in", "sweep"}});
     if (!filter) throw std::runtime_error(filter.error().message());
     filter_ = std::move(*filter);
     other_.emplace(filter_->objects());
@@ -233,6 +233,76 @@ TEST_F(InterleaveTest, AFlowRenewedByTwoStatesEndsWithTheNewOne) {
     for (std::uint16_t each = 1001; each <= from; ++each)
       EXPECT_FALSE(accepts("overlay_in", packet(443, each))) << "after step " << each - 1001;
     return;
+  }
+}
+
+/// Where denials are counted: the sum told is what happened, whatever the other CPU counts meanwhile.
+class InterleaveLimitTest : public InterleaveTest {
+ protected:
+  static constexpr std::uint64_t kOthers = 5;
+
+  static cordon_limit_key limit_key() {
+    cordon_limit_key key{};
+    key.source = node::to_abi(address(kV4.client));
+    key.reason = CORDON_REASON_no_grant;
+    return key;
+  }
+  static cordon_limit limit(std::uint64_t suppressed) {
+    cordon_limit out{};
+    out.suppressed = suppressed;
+    out.sent = CORDON_LIMIT_ROWS;  // enough for now
+    out.window_start_ns = system_clock().boot_ns();
+    out.kind = CORDON_EVENT_DENIED;
+    return out;
+  }
+  void prepare_count() {
+    begin(state_with(1));
+    forget("overlay_limits");
+    (void)events();
+    other_->forget();
+    const auto key = limit_key();
+    const auto row = limit(kOthers);
+    other_->does(INTERLEAVE_OVERLAY_LIMITS, INTERLEAVE_COUNT, &key, sizeof key, &row, sizeof row);
+  }
+  std::uint64_t told() {
+    std::uint64_t all = 0;
+    for (int sweeps = 0; sweeps < 2; ++sweeps) {
+      for (const node::FlowEvent& event : events()) all += event.suppressed + 1;
+      (void)sweep();
+    }
+    for (const node::FlowEvent& event : events()) all += event.suppressed + 1;
+    return all;
+  }
+};
+
+TEST_F(InterleaveLimitTest, ASourcesFirstDenialIsCountedByTwoCpus) {
+  const unsigned steps = at_each_step([&] { prepare_count(); },
+                                      [&](unsigned) { EXPECT_FALSE(accepts("overlay_in", packet(80))); },
+                                      [&](unsigned step) { EXPECT_EQ(told(), 1 + kOthers) << step; });
+  EXPECT_GT(steps, 8u);
+}
+
+TEST_F(InterleaveLimitTest, ASweepTakesNoRowThatIsCountedIn) {
+  constexpr std::uint64_t kDenied = 20, kLeft = 3;
+  const auto prepare = [&] {
+    prepare_count();
+    for (std::uint64_t i = 0; i < kDenied; ++i) EXPECT_FALSE(accepts("overlay_in", packet(80)));
+    // A row of the round before that the ring had no room for.
+    const std::uint32_t zero = 0;
+    cordon_round now{};
+    bpf_map_lookup_elem(filter_->objects().map("limit_round"), &zero, &now);
+    cordon_limit_key key = limit_key();
+    key.round = static_cast<std::uint8_t>(1 - now.round);
+    const auto row = limit(kLeft);
+    EXPECT_EQ(bpf_map_update_elem(filter_->objects().map("overlay_limits"), &key, &row, BPF_ANY), 0);
+  };
+  // Rows come first; then nothing of this one's is looked at any more.
+  for (unsigned step = 0; step < 24; ++step) {
+    prepare();
+    other_->comes_after(step);
+    EXPECT_GT(tell_denials().denials_told, 0u);
+    ASSERT_TRUE(other_->came());
+    EXPECT_EQ(told(), kDenied + kLeft + kOthers) << step;
   }
 }
 

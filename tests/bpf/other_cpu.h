@@ -10,7 +10,7 @@
 
 namespace cordon::test {
 
-/// cordon.bpf.c with such steps. Of its programs load only those at the overlay: `sweep` may not use tries.
+/// cordon.bpf.c with such steps.
 std::span<const std::byte> interleaved_programs();
 
 class OtherCpu {

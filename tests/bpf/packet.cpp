@@ -54,10 +54,11 @@ Packet udp(const Flow& flow, std::size_t payload_bytes) {
   return ip(flow.source, flow.destination, policy::kUdp, l4);
 }
 
-Packet sctp(const Flow& flow) {
+Packet sctp(const Flow& flow, std::uint8_t chunk) {
   Packet l4;
   put_ports(l4, flow);
   l4.resize(16);
+  l4[12] = chunk;
   return ip(flow.source, flow.destination, policy::kSctp, l4);
 }
 

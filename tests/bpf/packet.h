@@ -28,7 +28,7 @@ struct Flow {
 Packet ip(const Address& source, const Address& destination, std::uint8_t protocol, const Packet& payload);
 Packet tcp(const Flow& flow, std::uint8_t flags);
 Packet udp(const Flow& flow, std::size_t payload_bytes = 0);
-Packet sctp(const Flow& flow);
+Packet sctp(const Flow& flow, std::uint8_t chunk = 0);
 /// ICMP or ICMPv6 by the family.
 Packet icmp(const Address& source, const Address& destination, std::uint8_t type, std::uint8_t code,
             std::uint16_t identifier);

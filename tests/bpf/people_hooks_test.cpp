@@ -119,14 +119,14 @@ TEST_F(PeopleHooksTest, ADatagramsSourceIsTheSendersOwn) {
   }
 }
 
-// What docs/DATAPATH.md says of them: connect() asks for a way, and what no grant lets through is dropped
-// without a word unless the socket asked for errors.
+// What docs/DATAPATH.md says of them: where the port is granted over TCP alone connect() may be a question,
+// and what is then sent is dropped without a word unless the socket asked for errors.
 TEST_F(PeopleHooksTest, AConnectedDatagramWithoutAGrantIsDropped) {
   for (const char* server : {kV4.server, kV6.server}) {
     const auto before = counted("no grant");
     const auto sends = [&](bool wants_errors) {
       return as(kAnn, [&] {
-        const SocketAddress to(server, 1025);
+        const SocketAddress to(server, 8);
         const node::Descriptor socket(::socket(to.family(), SOCK_DGRAM, 0));
         const bool v4 = to.family() == AF_INET;
         const int on = wants_errors ? 1 : 0;
@@ -140,9 +140,29 @@ TEST_F(PeopleHooksTest, AConnectedDatagramWithoutAGrantIsDropped) {
     EXPECT_EQ(sends(true), ENOBUFS) << server;
     EXPECT_EQ(counted("no grant"), before + 2) << "by the filter, for each packet";
   }
-  EXPECT_EQ(as(kGuest, [] { return connect_to(SocketAddress(kV4.server, 1025), SOCK_DGRAM); }), EHOSTUNREACH)
-      << "who has no session has no way";
-  EXPECT_EQ(counted("no session"), 0u);
+  for (const std::uint16_t port : {0, 8}) {
+    EXPECT_EQ(as(kGuest, [&] { return connect_to(SocketAddress(kV4.server, port), SOCK_DGRAM); }),
+              EHOSTUNREACH)
+        << "who has no session has no way";
+    EXPECT_EQ(counted("no session"), port == 0 ? 0u : 1u);
+  }
+}
+
+TEST_F(PeopleHooksTest, WhatIsCountedIsTold) {
+  EXPECT_EQ(binds(kBen, kAnnV4), EADDRNOTAVAIL);
+  const auto seen = events();
+  ASSERT_EQ(seen.size(), 1u);
+  EXPECT_EQ(seen[0].source, address(kAnnV4));
+  EXPECT_EQ(seen[0].reason, "wrong owner");
+  EXPECT_EQ(binds(kGuest, kAnnV6), EADDRNOTAVAIL);
+  EXPECT_EQ(sends(kBen, kV4.server, kAnnV4), EADDRNOTAVAIL);
+  EXPECT_EQ(sends(kBen, kV6.server, {}, 9), EHOSTUNREACH);
+  EXPECT_EQ(connects(kGuest, kV6.server), EHOSTUNREACH);
+  (void)sweep();
+  std::map<std::string, std::uint64_t> told{{"wrong owner", 1}};
+  for (const node::FlowEvent& event : events()) told[event.reason] += event.suppressed + 1;
+  for (const auto& [reason, count] : told) EXPECT_EQ(count, counted(reason)) << reason;
+  EXPECT_EQ(told.size(), 3u);
 }
 
 TEST_F(PeopleHooksTest, AnAnswerIsNoQuestion) {

@@ -62,8 +62,11 @@ class SequenceTest : public FilterTest {
         .accept;
   }
 
-  bool expected(const Question& q, bool bare_syn) {
+  bool expected(const Question& q, bool begins) {
     const auto known = flows_.find(q.ends());
+    if (known != flows_.end() && begins && q.flow.source == known->second.flow.destination &&
+        q.flow.source_port == known->second.flow.destination_port)
+      return allowed(q);  // whoever answers begins nothing in the flow
     if (known != flows_.end() && q.is_part_of(known->second)) {
       if (allowed(known->second)) return true;
       flows_.erase(known);
@@ -72,7 +75,7 @@ class SequenceTest : public FilterTest {
       flows_.insert_or_assign(q.ends(), q);
       return true;
     }
-    return q.protocol == policy::kTcp && !bare_syn && allowed(q.reversed());  // an answer is not remembered
+    return q.protocol == policy::kTcp && !begins && allowed(q.reversed());  // an answer is not remembered
   }
 
   Question some_question() {
@@ -170,8 +173,11 @@ class SequenceTest : public FilterTest {
 
 void SequenceTest::send(int step, const Question& q) {
   const std::uint8_t flags = std::array<std::uint8_t, 3>{kSyn, kAck, kSyn | kAck}[below(3)];
-  const Packet packet = q.protocol == policy::kTcp ? tcp(q.flow, flags) : any_packet(q.flow, q.protocol);
-  expect(step, "packet", q, packet, expected(q, q.protocol == policy::kTcp && flags == kSyn));
+  const bool init = q.protocol == policy::kSctp && flags == kSyn;
+  const Packet packet = q.protocol == policy::kTcp ? tcp(q.flow, flags)
+                        : init                     ? sctp(q.flow, 1)
+                                                   : any_packet(q.flow, q.protocol);
+  expect(step, "packet", q, packet, expected(q, init || (q.protocol == policy::kTcp && flags == kSyn)));
 }
 
 /// The second is judged as the first would be at that time.
@@ -191,7 +197,9 @@ void SequenceTest::send_error(int step, const Question& q) {
   const Packet about = q.protocol == policy::kTcp ? tcp(q.flow, kAck) : any_packet(q.flow, q.protocol);
   // About a packet of the flow, so it passes the other hook.
   Question error = q.reversed();
-  expect(step, "error", error, icmp_error(q.flow.destination, q.flow.source, v4 ? 3 : 1, 1, about), passes);
+  const Address teller = chance(70) ? q.flow.destination : host(v4, below(3));
+  expect(step, "error", error, icmp_error(teller, q.flow.source, v4 ? 3 : 1, 1, about),
+         passes && teller == q.flow.destination);
 }
 
 TEST_F(SequenceTest, WhatIsRememberedNeverChangesTheAnswer) {

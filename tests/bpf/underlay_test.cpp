@@ -222,10 +222,10 @@ TEST_P(UnderlayTest, ATagOfNoVlanHidesNothing) {
   no_guards();
   guard(policy::kTcp, {443, 443}, true);
   update();
-  expect(counted());
+  expect(dropped("malformed packet"));
   no_guards();
   update();
-  expect(passed());
+  expect(dropped("malformed packet"));
 }
 
 TEST_P(UnderlayTest, WhereNothingIsEnforcedNothingIsDropped) {
@@ -333,6 +333,36 @@ TEST_P(UnderlayTest, FlowsThatAFormerVersionKeptWithoutATimeHold) {
   EXPECT_EQ(arrives(udp(dns.reversed())), dropped("underlay")) << "now it has one";
 }
 
+// A node that refuses a state says so; then what was open before is all that is open.
+TEST_P(UnderlayTest, AStateThatCannotBeWrittenLoosensNothing) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  const policy::NodeState closed = state_;
+  const auto refused = [&] {
+    for (std::uint16_t port = 1; port <= 5000; ++port) add_grant({.port = port});  // of 4,096
+    EXPECT_FALSE(filter_->update(written_, policy::difference(written_, state_), base(), false));
+    EXPECT_FALSE(filter_->replace(state_, base()));
+  };
+  no_guards();
+  settings().underlay = policy::Underlay::open;
+  refused();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), dropped("underlay"));
+  state_ = closed;
+  settings().isolated = true;
+  write();
+  settings().isolated = false;
+  refused();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), dropped("host isolated"));
+  state_ = closed;
+  no_guards();
+  settings().underlay = policy::Underlay::open;
+  write();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), passed()) << "one that can be written does";
+  state_ = closed;
+  refused();
+  EXPECT_EQ(arrives(tcp(from_outside(22), kSyn)), dropped("underlay")) << "what is stricter holds at once";
+}
+
 TEST_F(FilterTest, AllowedSourcesAndControllersPassTheGuard) {
   settings().underlay = policy::Underlay::closed;
   write();
@@ -348,6 +378,35 @@ TEST_F(FilterTest, AllowedSourcesAndControllersPassTheGuard) {
   EXPECT_EQ(run("guard_in", tcp({address("198.51.100.2"), here, 443, 40001}, kAck)), passed());
   EXPECT_EQ(run("guard_in", tcp({address("192.0.2.7"), here, 40000, 22}, kSyn)), passed())
       << "node.toml's stay";
+}
+
+TEST_F(FilterTest, ControllersAtOneAddressOpenNothingElse) {
+  settings().underlay = policy::Underlay::closed;
+  const Address here = address("203.0.113.10"), there = address("198.51.100.1");
+  ASSERT_TRUE(filter_->set_controllers({Endpoint{there, 7443}, Endpoint{there, 7444}}));
+  write();
+  for (const std::uint16_t port : {7443, 7444}) {
+    EXPECT_EQ(run("guard_in", tcp({there, here, port, 40000}, kAck)), passed());
+    EXPECT_EQ(run("guard_in", tcp({there, here, port, 22}, kSyn)), dropped("underlay"));
+    EXPECT_EQ(run("guard_in", udp({there, here, port, 53})), dropped("underlay"));
+  }
+  EXPECT_EQ(run("guard_in", tcp({there, here, 443, 40000}, kAck)), dropped("underlay"));
+  EXPECT_EQ(run("guard_in", tcp({there, here, 40000, 443}, kSyn)), dropped("underlay"));
+  EXPECT_EQ(run("guard_in", udp({there, here, 40000, 443})), dropped("underlay"));
+}
+
+// A former version kept controllers among the allowed sources.
+TEST_F(FilterTest, ARowOfAControllerAmongTheAllowedPassesNothing) {
+  settings().underlay = policy::Underlay::closed;
+  write();
+  cordon_target_key key{.prefix_bits = 128, .address = {}};
+  const cordon_address there = node::to_abi(address("198.51.100.9"));
+  std::memcpy(key.address, &there, sizeof key.address);
+  const cordon_allow former{.source_port = 7443, .pad = 0};
+  ASSERT_EQ(bpf_map_update_elem(filter_->objects().map("underlay_allow"), &key, &former, BPF_ANY), 0);
+  const Flow flow{address("198.51.100.9"), address("203.0.113.10"), 7443, 40000};
+  EXPECT_EQ(run("guard_in", tcp(flow, kAck)), dropped("underlay"));
+  EXPECT_EQ(run("guard_in", udp(flow)), dropped("underlay"));
 }
 
 }  // namespace underlay_test

@@ -17,7 +17,7 @@ import time
 import harness
 import topology
 from harness import HERE, PYTHON, ROOT, LabTest, expect, refused, succeeded
-from hosts import LabError, kill, patient, run, wait_until
+from hosts import LabError, kill, patient, run, wait_for, wait_until
 
 SOCKETS = str(HERE / "sockets.py")
 ANN, BEN, GUEST, SYSTEM, ROOT_UID = 30011, 30012, 30013, 200, 0
@@ -128,9 +128,16 @@ class SharedHost(LabTest):
         self.serve("web", "443")
         run("nsenter", f"--net=/run/netns/{self.lab.netns('jump')}", "sysctl", "-q", "-w",
             "net.ipv4.ping_group_range=0 2147483647", "net.ipv4.ip_forward=1")
-        # 60 s of its own; a kernel without it (6.1) keeps them.
-        self.mptcp_tells = run("nsenter", f"--net=/run/netns/{self.lab.netns('jump')}", "sysctl", "-q", "-w",
-                               "net.mptcp.close_timeout=2", check=False).returncode == 0
+        self.close_timeout = self.mptcp_close_timeout("jump")
+
+    def mptcp_close_timeout(self, host):
+        """Seconds that the kernel waits for another subflow (60 by itself); nothing of a kernel without it (6.1)."""
+        return run("nsenter", f"--net=/run/netns/{self.lab.netns(host)}", "sysctl", "-n", "net.mptcp.close_timeout",
+                   check=False).stdout.strip()
+
+    def multipath_of(self, host):
+        """The host's MPTCP sockets that are connected, but for listeners, as ss lists them."""
+        return run("nsenter", f"--net=/run/netns/{self.lab.netns(host)}", "ss", "-HMn", "state", "established").stdout
 
     def serve(self, host, *ports):
         self.lab.start(host, "sockets", PYTHON, SOCKETS, "serve", *ports)
@@ -157,8 +164,7 @@ class SharedHost(LabTest):
             expect(got == {"error": "EADDRNOTAVAIL"}, f"ann can't bind to the device's address (IPv{family})", got)
         self.refused(ANN, "EHOSTUNREACH", "tcp", "ledger", 5432, "mapped")
         counted = self.dropped("no_session") - before
-        expect(counted == 9, "each refusal is counted as no session, but that of a datagram's connect(): none was sent",
-               counted)
+        expect(counted == 11, "each refusal is counted as no session, that of a datagram's connect() too", counted)
         expect(self.rules() == ({}, 4), "people without a session meet a rule by family and range of uids", self.rules())
         self.refused(ROOT_UID, "EHOSTUNREACH", "tcp", "ledger", 5432, what="as the device, which has no grant,")
         done = self.perimeter.device_cordon("jump", "login", "--user", "ann@acme.example", "--password-file", "-",
@@ -194,6 +200,10 @@ class SharedHost(LabTest):
             expect(done.returncode == 0, f"ann's ping(8) over IPv{family}, which asks by udp/1025 for its source",
                    done.stdout + done.stderr)
         expect(self.dropped("no_grant") == before, "and nothing is told as denied for it")
+        done = self.lab.on("jump", "ping", "-c", "1", "-W", "10", self.address("ledger", 4), uid=BEN, timeout=30)
+        expect(done.returncode != 0 and "No route to host" in done.stderr,
+               "ben, who may not ping, is told so by his ping(8)", done.stdout + done.stderr)
+        expect(self.dropped("no_grant") == before + 1, "which is told as denied")
 
     def nobody_is_another(self):
         for family in (4, 6):
@@ -262,13 +272,17 @@ class SharedHost(LabTest):
             ended = held.line(2)
             expect("ended" in ended and ended["ended"] not in ("data",),
                    f"the {kind[0]} over IPv{kind[2]} that she left behind is ended: {ended.get('ended')}", ended)
-        # Of an MPTCP socket only the subflows can be destroyed; the socket itself is told by the kernel's time limit.
         connected = self.sockets_from(self.own["ann"])
         expect("seen" in multipath.first and connected == "",
                "of her MPTCP no subflow is left: nothing is connected from her addresses", connected)
-        if self.mptcp_tells:
+        if self.close_timeout:
             told = multipath.line(patient(15)).get("ended")
-            expect(told == "ENOTCONN", f"who reads from it is told after net.mptcp.close_timeout: {told}")
+            expect(told == "ENOTCONN", f"who reads from it is told long before {self.close_timeout} s: {told}")
+            for host in ("jump", "ledger"):
+                expect(wait_for(lambda: not self.multipath_of(host), 5), f"{host} has none of her MPTCP sockets left",
+                       self.multipath_of(host))
+                expect(wait_for(lambda: self.mptcp_close_timeout(host) == self.close_timeout, 5),
+                       f"{host}'s net.mptcp.close_timeout is as it was", self.mptcp_close_timeout(host))
         multipath.end()
         for family in (4, 6):
             self.refused(ANN, "EHOSTUNREACH", "tcp", "ledger", 5432, family=family)

@@ -104,8 +104,12 @@ class AgentRig : public ::testing::Test {
     *out.mutable_begin()->mutable_head() = pki.head(revision);
     link.send(out);
     out.mutable_part()->set_sequence(sequence);
-    for (const auto& [key, value] : state.entries)
+    for (const auto& [key, value] : state.entries) {
       *out.mutable_part()->add_entries() = wire::encode_entry(key, &value);
+      if (static_cast<std::size_t>(out.part().entries_size()) < wire::kPartEntries) continue;
+      link.send(out);
+      out.mutable_part()->clear_entries();
+    }
     link.send(out);
     out.mutable_end()->set_sequence(sequence);
     const Sha256 digest = policy::digest(state).value();

@@ -99,7 +99,8 @@ TEST_F(Cli, WrongUsageIsTwoAndNamesTheMend) {
       {{}, "cordon: a command is missing; see `cordon --help`\n"},
       {{"device", "lst"}, "cordon: unknown command or option \"lst\"; see `cordon device --help`\n"},
       {{"why", "ledger", "99x"},
-       "cordon: PORT: \"99x\" is not a port; write 5432, tcp/5432 or udp/53; see `cordon why --help`\n"},
+       "cordon: PORT: \"99x\" is not a port; write 5432, tcp/5432, udp/53, icmp/8 or ping; see `cordon why "
+       "--help`\n"},
       {{"audit", "list", "--limit", "0"},
        "cordon: --limit: \"0\" is not a whole number from 1 on; see `cordon audit list --help`\n"},
       {{"flows", "--limit", "100001"},
@@ -274,8 +275,11 @@ TEST_F(Cli, LoginAsksAndShowsWhatMayBeReached) {
 TEST_F(Cli, WhyTakesPortsAsPeopleWriteThem) {
   rig.node =
       R"({"ok":true,"allowed":false,"rule":"","deadline":null,"answer":"no rule lets you","mends":["log in"]})";
-  for (const auto& [typed, sent] : std::map<std::string, std::string>{
-           {"5432", "tcp/5432"}, {"tcp/5432", "tcp/5432"}, {"udp/53", "udp/53"}}) {
+  for (const auto& [typed, sent] : std::map<std::string, std::string>{{"5432", "tcp/5432"},
+                                                                      {"tcp/5432", "tcp/5432"},
+                                                                      {"udp/53", "udp/53"},
+                                                                      {"ping", "icmp/8"},
+                                                                      {"icmpv6/128", "icmpv6/128"}}) {
     EXPECT_EQ(rig.run({"why", "ledger", typed}), kFailed);
     EXPECT_EQ(json::parse(rig.lines.back()).at("access").as_string(), sent);
   }

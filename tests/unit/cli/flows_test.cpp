@@ -89,6 +89,23 @@ TEST_F(CliFlows, DropsTellWhoDroppedIt) {
   EXPECT_EQ(rig.err.str(), "nothing was dropped\n");
 }
 
+// Of a source that nobody could tell apart from others no more is known than why.
+TEST_F(CliFlows, DropsOfOthersHaveNoSource) {
+  const std::string others =
+      R"({"id":4,"at":"2026-01-05T10:00:00.25Z","node":"ledger","kind":"denied","verdict":"denied",)"
+      R"("source":"::","source_port":0,"source_device":"","person":"","destination":"::",)"
+      R"("destination_port":0,"destination_device":"","segment":"","service":"","protocol":"0",)"
+      R"("reason":"unknown principal","suppressed":147455})";
+  hold("verdict=denied&limit=200", others);
+  EXPECT_EQ(rig.run({"drops"}), kOk) << rig.err.str();
+  EXPECT_EQ(rig.out.str(),
+            "TIME                     DROPPED BY  FROM    TO  REASON\n"
+            "2026-01-05 10:00:00.250  ledger      others  -   unknown principal (+147,455 of this reason)\n");
+  hold("verdict=denied&limit=100", others);
+  EXPECT_EQ(rig.run({"--json", "drops"}), kOk);
+  EXPECT_NE(rig.out.str().find(R"("source":"::")"), std::string::npos);
+}
+
 TEST_F(CliFlows, FiltersAreTheControllers) {
   hold(
       "since=2027-01-15T07%3A45%3A00Z&from=ann%40acme.example&to=settlement%2Fledger&verdict=allowed&rule=r&"

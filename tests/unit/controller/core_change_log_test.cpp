@@ -5,6 +5,7 @@
 #include "tests/support/describe_world.h"
 #include "tests/support/log_runner.h"
 #include "tests/support/memory_log_store.h"
+#include "tests/support/world_builder.h"
 
 namespace cordon::controller {
 namespace core_change_log_test {
@@ -65,6 +66,23 @@ TEST_F(ChangeLogTest, RefusesWhatTheWorldForbidsWithoutARecord) {
   EXPECT_FALSE(answer) << "never from within propose";
   ASSERT_TRUE(log.until([&] { return answer.has_value(); }));
   EXPECT_EQ(answer->error().code, ErrorCode::invalid);
+}
+
+TEST_F(ChangeLogTest, APolicyThatWasParsedAsideIsNotParsedAgain) {
+  LogRunner log(store_, *authority_, clock_);
+  fill(log);
+  const std::vector<SourceFile> files{{"a.toml", "[segments.web]\nmembers = [\"tag:web\"]\n"}};
+  const policy::PolicyPtr parsed = policy_of(files);
+  Proposal proposal = encode("root@local", PolicyApplied{.files = files, .confirm_by = {}, .tzdata = ""});
+  proposal.parsed = parsed;
+  std::optional<Result<Committed>> answer;
+  log->propose(std::move(proposal), [&](auto result) { answer = std::move(result); });
+  ASSERT_TRUE(log.until([&] { return answer.has_value(); }));
+  ASSERT_TRUE(*answer) << answer->error().message();
+  EXPECT_EQ(log->world().policy, parsed);
+  LogRunner again(store_, *authority_, clock_);
+  EXPECT_NE(again->world().policy, parsed);
+  EXPECT_TRUE(again->world().policy->segments.contains("web")) << "the record holds the text";
 }
 
 TEST_F(ChangeLogTest, WhatNeedsANewerFormatIsWrittenOnlyAfterARecordThatRaisesIt) {

@@ -244,21 +244,6 @@ TEST_F(FeedTest, AReceiptIsOnlyTakenForWhatWasSentAndSigned) {
   EXPECT_EQ(ack(1).error().code, ErrorCode::not_found) << "once";
 }
 
-TEST(RateLimiter, GivesBackWithTimeAndIsBounded) {
-  RateLimiter limiter({.burst = 2, .per_second = 1, .keys = 3});
-  RateLimiter::Time now{};
-  EXPECT_TRUE(limiter.take("a", now) && limiter.take("a", now));
-  EXPECT_FALSE(limiter.take("a", now));
-  EXPECT_GT(limiter.wait("a", now).count(), 0);
-  EXPECT_TRUE(limiter.take("a", now + std::chrono::seconds(1)));
-  limiter.penalize("a", now + std::chrono::seconds(1), 100);
-  EXPECT_FALSE(limiter.take("a", now + std::chrono::seconds(2)));
-  EXPECT_TRUE(limiter.take("a", now + std::chrono::seconds(10))) << "not for good";
-  for (int i = 0; i < 100; ++i) limiter.take("k" + std::to_string(i), now);
-  EXPECT_EQ(source_key(must(Address::parse("2001:db8::1"))), source_key(must(Address::parse("2001:db8::2"))));
-  EXPECT_NE(source_key(must(Address::parse("192.0.2.1"))), source_key(must(Address::parse("192.0.2.2"))));
-}
-
 TEST(EndpointTable, AdvertisedWinsThenWhatPeersSee) {
   EndpointTable table;
   const DeviceId device("d");

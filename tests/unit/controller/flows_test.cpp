@@ -132,6 +132,20 @@ TEST_F(FlowsTest, ADiskThatIsSlowLosesNoCountOfADenial) {
   EXPECT_EQ(metrics_.counted("flows_dropped", "room"), 0u);
 }
 
+TEST_F(FlowsTest, ASlowDiskAndMoreSourcesThanPlacesLoseNoCountOfADenial) {
+  open({.waiting = 8, .batch = 1, .pause = std::chrono::hours(1)});
+  constexpr std::uint64_t kAll = 1'000;
+  for (std::uint64_t i = 0; i < kAll; ++i) flows_->add({denial("100.64.1." + std::to_string(i % 250))});
+  std::uint64_t counted = 0, others = 0;
+  for (const FlowRecord& flow : kept()) {
+    counted += flow.suppressed + 1;
+    if (flow.source == Address{}) others += flow.suppressed + 1;
+  }
+  EXPECT_EQ(counted, kAll);
+  EXPECT_GT(others, 0u);
+  EXPECT_EQ(metrics_.counted("flows_dropped", "room"), 0u);
+}
+
 TEST_F(FlowsTest, WhatHasNoRoomIsCounted) {
   open({.waiting = 8, .batch = 1, .pause = std::chrono::hours(1)});
   std::vector<FlowRecord> opened;

@@ -260,6 +260,54 @@ TEST_F(Apply, ARewriteThatFailsHoldsNothingUntilAWholeStateComes) {
   EXPECT_FALSE(keeper.holds());
 }
 
+/// As the agent does it, without its thread.
+TEST_F(Apply, ALargeStateIsAnsweredOnceItWasWritten) {
+  ASSERT_TRUE(whole(base_state(), 1)->has_ack());
+  const policy::NodeState second = test::large_state();
+  ASSERT_FALSE(whole(second, 2)) << "no answer yet";
+  ASSERT_TRUE(keeper.busy());
+  EXPECT_FALSE(keeper.holds()) << "neither state may be claimed";
+  EXPECT_EQ(keeper.state(), base_state());
+  keeper.write();
+  EXPECT_EQ(filter.held, second);
+  std::optional<wire::ToController> answer;
+  keeper.written(answer);
+  ASSERT_TRUE(answer && answer->has_ack());
+  EXPECT_EQ(answer->ack().sequence(), sequence);
+  EXPECT_FALSE(keeper.busy());
+  EXPECT_TRUE(keeper.holds());
+  EXPECT_EQ(keeper.state(), second);
+  EXPECT_EQ(keeper.shortest_lease(), Seconds{600});
+
+  policy::NodeState third = second;
+  third.entries.erase(policy::PeerKey{DeviceId{"ledger"}});
+  ASSERT_FALSE(whole(third, 3));
+  filter.fail_at = "filter.replace";
+  keeper.write();
+  keeper.written(answer);
+  EXPECT_NE(nacked(answer).find("the map is full"), std::string::npos);
+  EXPECT_EQ(keeper.state(), second);
+  EXPECT_FALSE(keeper.holds());
+  EXPECT_EQ(tunnel.held.size(), 1u) << "the tunnel is as it was";
+}
+
+TEST_F(Apply, ALargeStateOfASessionThatEndedIsHeldAndAnsweredToNobody) {
+  ASSERT_FALSE(whole(test::large_state(), 2));
+  keeper.write();
+  keeper.begin_session();
+  std::optional<wire::ToController> answer;
+  keeper.written(answer);
+  EXPECT_FALSE(answer);
+  EXPECT_FALSE(keeper.acked_in_session());
+  EXPECT_TRUE(keeper.holds());
+  sequence = 0;
+  policy::NodeState second = test::large_state();
+  second.entries.erase(policy::PeerKey{DeviceId{"ledger"}});
+  const auto answered = tell(delta(test::large_state(), second, 3));
+  ASSERT_TRUE(answered && answered->has_ack());
+  EXPECT_EQ(keeper.state(), second);
+}
+
 TEST_F(Apply, ADigestThatDiffersIsRefused) {
   ASSERT_TRUE(whole(base_state(), 1)->has_ack());
   policy::NodeState second = base_state();

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -67,6 +68,7 @@ class FakeFilter : public Filter {
     return underlay_broken ? fail(ErrorCode::io, "no such device") : Result<>{};
   }
   Result<ApplyReport> replace(const policy::NodeState& wanted, const TimeBase&) override {
+    if (while_replacing) while_replacing();
     CORDON_TRY(step("filter.replace"));
     held = wanted;
     return ApplyReport{.written = wanted.entries.size(), .epoch_raised = cuts, .verified = verified};
@@ -99,6 +101,11 @@ class FakeFilter : public Filter {
     subnets = now;
     return step("filter.subnets");
   }
+  Result<> set_networks(const std::vector<Prefix>& own) override {
+    networks = own;
+    return {};
+  }
+  bool meets_overlay() const override { return !networks.empty(); }
   bool contained() const override { return held.settings() != nullptr && held.settings()->isolated; }
   bool adopted() const override { return false; }
   int events_fd() const override { return pipe.readable(); }
@@ -127,6 +134,7 @@ class FakeFilter : public Filter {
 
   policy::NodeState held;
   std::vector<unsigned> underlay;
+  std::vector<Prefix> networks;
   std::vector<Endpoint> ends, controllers;
   bool ends_broken = false;
   std::vector<UidRange> people;
@@ -139,6 +147,7 @@ class FakeFilter : public Filter {
   std::vector<std::string> wrong;
   BootNs confirmed = 0;
   bool cuts = false;  ///< whole states take something away
+  std::function<void()> while_replacing;
   bool verified = true, underlay_broken = false;
   std::string fail_at;  ///< the step that fails from now on
   Pipe pipe;
@@ -248,7 +257,13 @@ class FakeNetwork : public Network {
     people = wanted;
     return {};
   }
-  Result<> remove_people(std::string_view) override { return {}; }
+  Result<> set_last_routes(std::string_view interface, const std::vector<Prefix>& wanted) override {
+    std::string text;
+    for (const Prefix& to : wanted) text += " " + to.to_string();
+    steps_.push_back(fmt::format("network.last_routes {}{}", interface, text));
+    return {};
+  }
+  Result<> remove_routing(std::string_view) override { return {}; }
   Result<std::uint32_t> route_mtu(const Address&) const override { return underlay_mtu; }
   std::uint64_t written() const override { return written_; }
   Result<std::vector<HostSocket>> connected_sockets(const std::vector<Prefix>&) const override {

@@ -58,6 +58,22 @@ TEST_F(AgentInterfaces, ChangesByTheHundredAreFollowedTenTimesASecond) {
   finish();
 }
 
+TEST_F(AgentInterfaces, AnUnderlayInTheOverlaysPrefixIsAnAlarmAsLongAsItIs) {
+  const auto alarms = [&] {
+    const auto all = agent->alarms();
+    return std::ranges::count_if(all, [](const std::string& a) { return a.contains("overlay's prefix"); });
+  };
+  EXPECT_EQ(alarms(), 0);
+  told_network.networks = {Prefix::parse("100.64.7.0/24").value()};
+  told_network.pipe.poke();
+  EXPECT_TRUE(until([&] { return alarms() == 1; })) << "addresses that change are looked at soon";
+  EXPECT_EQ(filter.networks, told_network.networks);
+  told_network.networks.clear();
+  told_network.pipe.poke();
+  EXPECT_TRUE(until([&] { return alarms() == 0; }));
+  finish();
+}
+
 TEST_F(AgentInterfaces, ANewOneIsGuardedAtOnceAlsoAmongManyChanges) {
   EXPECT_EQ(filter.underlay, (std::vector<unsigned>{2, 3}));
   bool at_once = false;  // a look that was due anyway may come first

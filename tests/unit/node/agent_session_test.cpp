@@ -138,6 +138,44 @@ TEST_F(AgentSession, DeadlinesThatCannotBeWrittenAgainBringAWholeState) {
   finish();
 }
 
+TEST_F(AgentSession, WhileALargeStateIsWrittenTheLoopGoesOnAndWhatIsSaidWaits) {
+  enrolled();
+  std::atomic<bool> writing = false;
+  std::atomic<int> acks = 0, beats = 0;
+  const policy::NodeState first = test::large_state();
+  policy::NodeState second = first;
+  second.entries.erase(policy::PeerKey{DeviceId{"ledger"}});
+  serve([&](FakeLink& link) {
+    if (!welcome(link, 2)) return;
+    send_state(link, first, 1, 2);
+    wire::ToNode out;
+    auto& delta = *out.mutable_delta();
+    delta.set_sequence(2);
+    delta.set_revision(3);
+    *delta.mutable_head() = pki.head(3);
+    *delta.add_removals() = wire::encode_entry(policy::PeerKey{DeviceId{"ledger"}}, nullptr);
+    const Sha256 digest = policy::digest(second).value();
+    delta.set_digest(digest.data(), digest.size());
+    link.send(out);
+    while (const auto message = link.read()) {
+      if (message->has_heartbeat() && writing) ++beats;
+      if (message->has_ack()) ++acks;
+    }
+  });
+  // One heartbeat may have been on its way.
+  filter.while_replacing = [&] {
+    writing = true;
+    for (int i = 0; i < 1500 && beats < 2; ++i) std::this_thread::sleep_for(milliseconds(5));
+    writing = false;
+  };
+  run_agent();
+  EXPECT_TRUE(until([&] { return acks == 2; }));
+  EXPECT_GE(beats, 2) << "heartbeats came while it was written";
+  EXPECT_EQ(filter.held, second);
+  EXPECT_TRUE(tunnel.held.empty());
+  finish();
+}
+
 TEST_F(AgentSession, AnExpiredCertificateIsRenewedBeforeAnythingElse) {
   enrolled(std::chrono::hours(1), std::chrono::hours(48));
   std::atomic<bool> renewed = false, hello = false;

@@ -59,4 +59,14 @@ inline policy::NodeState base_state() {
   return state;
 }
 
+/// The same, with so many grants of nobody's that a thread writes it.
+inline policy::NodeState large_state() {
+  policy::NodeState state = base_state();
+  for (std::uint32_t i = 0; i < 10'000; ++i)
+    state.entries[policy::GrantKey{
+        .class_id = ClassId{1000}, .target = TargetId{i + 1}, .protocol = 6, .port = 443}] =
+        policy::GrantValue{.rule = RuleId{1}, .lease_s = 600};
+  return state;
+}
+
 }  // namespace cordon::node::test

@@ -85,6 +85,27 @@ TEST(CutSockets, APersonWhoIsGoneAndOneWhoseTimeIsOver) {
   EXPECT_TRUE(is_cut(kIn, over));
 }
 
+TEST(CutSockets, WhatATargetOnlyObservesStaysAsItsPacketsDo) {
+  const auto observing = [](std::string_view target) {
+    policy::NodeState out = state();
+    std::get<policy::TargetValue>(out.entries.at(policy::TargetKey{Prefix::host(test::address(target))}))
+        .observe = true;
+    return out;
+  };
+  const HostSocket in = socket(policy::kTcp, "100.64.0.2:444", "100.64.0.3:40000");
+  const HostSocket out = socket(policy::kTcp, "100.64.0.2:40000", "100.64.0.3:5433");
+  for (const HostSocket& each : {in, out}) EXPECT_TRUE(is_cut(each, state()));
+  EXPECT_FALSE(is_cut(in, observing("100.64.0.2"))) << "no grant, and nothing is dropped for that";
+  EXPECT_FALSE(is_cut(out, observing("100.64.0.3")));
+  policy::NodeState gone = observing("100.64.0.2");
+  gone.entries.erase(policy::PrincipalKey{test::address("100.64.0.3")});
+  EXPECT_TRUE(is_cut(in, gone)) << "unknown principals are dropped in every mode";
+  policy::NodeState over = observing("100.64.0.2");
+  std::get<policy::PrincipalValue>(over.entries.at(policy::PrincipalKey{test::address("100.64.0.3")}))
+      .deadlines.fill(kNow - Seconds(1));
+  EXPECT_TRUE(is_cut(in, over)) << "so are passed deadlines";
+}
+
 TEST(CutSockets, TheUnderlayIsOnlyTouchedWhileIsolated) {
   const HostSocket ssh = socket(policy::kTcp, "198.51.100.10:22", "203.0.113.5:40000");
   const HostSocket dns = socket(policy::kUdp, "198.51.100.10:40000", "203.0.113.53:53");

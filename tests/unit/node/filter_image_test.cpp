@@ -136,17 +136,34 @@ TEST(Image, PeopleAreTheirRangesAndWhatEachSessionHas) {
       << "root is the device, whoever logged in";
 }
 
-TEST(Image, OneSourceHasOneAnswerInTheAllowList) {
-  ImageConfig config;
-  config.underlay_allow = {Prefix::parse("192.0.2.0/24").value()};
-  config.controllers = {Endpoint::parse("192.0.2.1:7443").value(),
-                        Endpoint::parse("198.51.100.1:7443").value()};
-  const Image image = make_image({}, kBase, config);
-  ASSERT_EQ(image[Table::allow].size(), 3u);
-  std::multiset<int> ports;
-  for (std::size_t i = 0; i < 3; ++i)
-    ports.insert(value_at<cordon_allow>(image[Table::allow], i).source_port);
-  EXPECT_THAT(ports, testing::ElementsAre(0, 0, 7443));
+TEST(Host, TheStricterModeIsTheOneThatLetsLessPass) {
+  const std::array<__u8, 5> loosest_first{CORDON_UNDERLAY_OFF, CORDON_UNDERLAY_COUNT, CORDON_UNDERLAY_GUARD,
+                                          CORDON_UNDERLAY_CLOSED, CORDON_UNDERLAY_CONTAINED};
+  for (std::size_t a = 0; a < loosest_first.size(); ++a)
+    for (std::size_t b = 0; b < loosest_first.size(); ++b)
+      EXPECT_EQ(stricter_of(loosest_first[a], loosest_first[b]), loosest_first[std::max(a, b)]);
+}
+
+TEST(Host, WhereTheUnderlayMeetsTheOverlay) {
+  policy::NodeState state;
+  policy::SettingsValue settings;
+  settings.overlay_v4 = Prefix::parse("100.64.0.0/16").value();
+  settings.overlay_v6 = Prefix::parse("fd12::/48").value();
+  state.entries[policy::SettingsKey{}] = settings;
+  const cordon_host host = make_host(state, 0, 0).host;
+  EXPECT_TRUE(guards_anything(host)) << "the overlay's own, whatever the mode";
+  EXPECT_FALSE(guards_anything(make_host({}, 0, 0).host));
+  const auto meets = [&](std::string_view address, unsigned bits) {
+    return meets_any(host, {{Address::parse(address).value(), static_cast<std::uint8_t>(bits)}}, {});
+  };
+  EXPECT_TRUE(meets("100.64.7.9", 96 + 24));
+  EXPECT_TRUE(meets("100.65.7.9", 96 + 10)) << "neighbours are there";
+  EXPECT_TRUE(meets("fd12::7", 64));
+  EXPECT_FALSE(meets("100.65.7.9", 96 + 16));
+  EXPECT_FALSE(meets("192.0.2.1", 96 + 24));
+  EXPECT_FALSE(meets("fd13::7", 48));
+  EXPECT_FALSE(meets_any(host, {}, {Endpoint::parse("192.0.2.1:7443").value()}));
+  EXPECT_TRUE(meets_any(host, {}, {Endpoint::parse("100.64.200.1:7443").value()}));
 }
 
 TEST(Guards, PrefixesSayWhatTheRangesSay) {

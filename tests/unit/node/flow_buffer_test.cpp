@@ -44,6 +44,30 @@ TEST(FlowBuffer, AFloodOfDenialsIsCountedBySourceAndKeepsWhatIsOpened) {
   EXPECT_EQ(told, happened) << "told and suppressed are all there were";
 }
 
+TEST(FlowBuffer, MoreSourcesThanPlacesAreCountedByTheirReason) {
+  FlowBuffer buffer(1, 100);
+  constexpr unsigned kDenials = 5'000;
+  for (unsigned i = 0; i < kDenials; ++i) {
+    FlowEvent denied = event(FlowEvent::Kind::denied, 1);
+    denied.source.bytes[14] = static_cast<std::uint8_t>(i / 250);
+    denied.source.bytes[15] = static_cast<std::uint8_t>(i % 250);
+    if (i % 2 == 1) denied.reason = "unknown target";
+    buffer.add(denied);
+  }
+  EXPECT_EQ(buffer.lost(), 0u);
+  wire::FlowReport report;
+  ASSERT_TRUE(buffer.next(5 * kSecond, kBase, 0, report));
+  std::map<std::string, std::uint64_t> told;
+  int others = 0;
+  for (const wire::Flow& flow : report.flows()) {
+    told[flow.reason()] += flow.suppressed() + 1;
+    if (flow.source() == wire::encode_address({})) ++others;
+  }
+  EXPECT_EQ(others, 2) << "one by reason";
+  EXPECT_EQ(told["no grant"], kDenials / 2);
+  EXPECT_EQ(told["unknown target"], kDenials / 2);
+}
+
 TEST(FlowBuffer, SendsNoFasterThanTheControllerTakes) {
   FlowBuffer buffer(1, 16'000);
   for (unsigned i = 0; i < 16'000; ++i) buffer.add(event(FlowEvent::Kind::opened, i % 250));

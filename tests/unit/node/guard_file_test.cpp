@@ -18,12 +18,15 @@ class GuardFileTest : public testing::Test {
 
   test::TemporaryDirectory directory;
   test::Steps steps;
+  Result<bool> restore(const GuardFile& from) { return from.restore(filter, network, "cdn-cordon"); }
+
   test::FakeFilter filter{steps};
+  test::FakeNetwork network{steps};
   GuardFile file{directory.path()};
 };
 
 TEST_F(GuardFileTest, WithoutAFileNothingIsGuarded) {
-  EXPECT_EQ(file.restore(filter), false);
+  EXPECT_EQ(restore(file), false);
   EXPECT_TRUE(steps.empty());
 }
 
@@ -36,7 +39,10 @@ TEST_F(GuardFileTest, WhatGuardsComesBackAndNothingElse) {
   const std::vector<Endpoint> peers{Endpoint::parse("203.0.113.5:51820").value(),
                                     Endpoint::parse("[2001:db8::5]:51820").value()};
   ASSERT_TRUE(file.keep(Revision{4}, state, peers));
-  EXPECT_EQ(GuardFile(directory.path()).restore(filter), true);
+  EXPECT_EQ(restore(GuardFile(directory.path())), true);
+  EXPECT_EQ(steps, (test::Steps{"filter.replace",
+                                "network.last_routes cdn-cordon 100.64.0.0/10 fd12:3456:789a::/48"}))
+      << "no way to the overlay but by its interface";
   EXPECT_EQ(filter.held.entries.size(), 2u);
   EXPECT_TRUE(filter.contained());
   EXPECT_TRUE(filter.held.entries.contains(policy::GuardKey{.protocol = 6, .ports = {443, 443}}));
@@ -57,7 +63,7 @@ TEST_F(GuardFileTest, IsWrittenOnlyWhenItChanges) {
 TEST_F(GuardFileTest, WhatIsForgottenIsNotGuarded) {
   ASSERT_TRUE(file.keep(Revision{1}, test::base_state(), {}));
   file.forget();
-  EXPECT_EQ(file.restore(filter), false);
+  EXPECT_EQ(restore(file), false);
   ASSERT_TRUE(file.keep(Revision{1}, test::base_state(), {}));
   EXPECT_TRUE(std::filesystem::exists(path()));
 }
@@ -65,8 +71,9 @@ TEST_F(GuardFileTest, WhatIsForgottenIsNotGuarded) {
 TEST_F(GuardFileTest, ADamagedFileIsolates) {
   ASSERT_TRUE(file.keep(Revision{1}, test::base_state(), {}));
   std::filesystem::resize_file(path(), std::filesystem::file_size(path()) - 1);
-  EXPECT_EQ(GuardFile(directory.path()).restore(filter), true);
+  EXPECT_EQ(restore(GuardFile(directory.path())), true);
   EXPECT_TRUE(filter.contained());
+  EXPECT_EQ(steps.back(), "filter.replace") << "nothing is known of the overlay";
 }
 
 TEST_F(GuardFileTest, ContainmentIsForEveryInterface) {

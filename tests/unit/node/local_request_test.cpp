@@ -63,14 +63,17 @@ TEST(LocalRequest, NeverQuotesAPassword) {
 }
 
 TEST(LocalRequest, AccessBothWays) {
-  EXPECT_EQ(parse_access("icmp")->first, 1);
+  EXPECT_EQ(parse_access("icmp/8").value(), (std::pair{std::uint8_t{1}, std::uint16_t{8}}));
+  EXPECT_EQ(parse_access("icmpv6/0").value(), (std::pair{std::uint8_t{58}, std::uint16_t{0}}));
   EXPECT_EQ(parse_access("sctp/9")->first, 132);
-  EXPECT_FALSE(parse_access("icmp/3"));
+  for (const char* wrong : {"icmp", "icmp/256", "tcp/0", "tcp", "tcp/65536", "icmp/x"})
+    EXPECT_FALSE(parse_access(wrong)) << wrong;
   EXPECT_EQ(access_text(6, 5432, 16), "tcp/5432");
   EXPECT_EQ(access_text(17, 0x1000, 4), "udp/4096-8191");
   EXPECT_EQ(access_text(6, 0, 0), "tcp");
   EXPECT_EQ(access_text(0, 0, 0), "any");
   EXPECT_EQ(access_text(58, 0, 0), "icmpv6");
+  EXPECT_EQ(access_text(1, 8, 16), "icmp/8");
 }
 
 TEST(LocalRequest, ErrorsAreOneLineOfJson) {

@@ -83,18 +83,33 @@ TEST(NetlinkGolden, RemoveAddress) {
 }
 
 TEST(NetlinkGolden, AddRoutes) {
-  // ip route add 100.64.0.0/10 dev d-g0 proto 0xc0 src 100.64.0.8
+  // ip route add 100.64.0.0/10 dev d-g0 proto 0xcd src 100.64.0.8
   EXPECT_EQ(built(route_put(3, {prefix("100.64.0.0/10"), address("100.64.0.8")}, false)),
             "34000000180005060000000000000000"
-            "020a0000fec0fd010000000008000100"
+            "020a0000fecdfd010000000008000100"
             "6440000008000700644000080800040003000000");
-  // ip -6 route add fd12::/48 dev d-g0 proto 0xc0 src fd12::7
+  // ip -6 route add fd12::/48 dev d-g0 proto 0xcd src fd12::7
   EXPECT_EQ(built(route_put(3, {prefix("fd12::/48"), address("fd12::7")}, false)),
             "4c000000180005060000000000000000"
-            "0a300000fec0000100000000"
+            "0a300000fecd000100000000"
             "14000100fd120000000000000000000000000000"
             "14000700fd120000000000000000000000000007"
             "0800040003000000");
+}
+
+TEST(NetlinkGolden, LastRoutes) {
+  // ip route add unreachable 100.64.0.0/10 proto 0xcd metric 4294901761
+  EXPECT_EQ(built(unreachable_put(prefix("100.64.0.0/10"), 4294901761u)),
+            "2c000000180005060000000000000000"
+            "020a0000fecd00070000000008000100"
+            "6440000008000600"
+            "0100ffff");
+  // ip -6 route del unreachable fd12::/48 proto 0xcd metric 4294901761
+  EXPECT_EQ(built(unreachable_remove(prefix("fd12::/48"), 4294901761u)),
+            "38000000190005000000000000000000"
+            "0a300000fecd00070000000014000100"
+            "fd120000000000000000000000000000"
+            "080006000100ffff");
 }
 
 TEST(NetlinkGolden, AskForRoute) {
@@ -133,7 +148,7 @@ TEST(NetlinkParse, RoutesAsTheKernelListsThem) {
   // ip route show
   const auto v4 = payloads(
       "3c000000180022000000000000000000"
-      "020a0000fec0fd010000000008000f00fe000000080001006440000008000700644000080800040003000000");
+      "020a0000fecdfd010000000008000f00fe000000080001006440000008000700644000080800040003000000");
   const auto one = parse_route(v4.at(0));
   ASSERT_TRUE(one);
   EXPECT_EQ(one->route, (Route{prefix("100.64.0.0/10"), address("100.64.0.8")}));
@@ -141,10 +156,10 @@ TEST(NetlinkParse, RoutesAsTheKernelListsThem) {
   EXPECT_EQ(one->protocol, kRouteProtocol);
   EXPECT_EQ(one->ifindex, 3u);
   EXPECT_FALSE(one->mtu_bytes);
-  // ip -6 route show proto 0xc0
+  // ip -6 route show proto 0xcd
   const auto v6 = payloads(
       "88000000180022000000000000000000"
-      "0a300000fec000010000000008000f00fe00000014000100fd12000000000000000000000000000014000700fd120000"
+      "0a300000fecd00010000000008000f00fe00000014000100fd12000000000000000000000000000014000700fd120000"
       "0000000000000000000000070800060000040000080004000300000024000c0000000000000000000000000000000000"
       "000000000000000000000000000000000500140000000000");
   const auto two = parse_route(v6.at(0));

@@ -1,6 +1,7 @@
 // The real kernel, in network namespaces of the test's own.
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -8,6 +9,8 @@
 
 #include <algorithm>
 
+#include "base/files.h"
+#include "node/netlink/close_timeout.h"
 #include "node/netlink/network.h"
 #include "node/netlink/route_messages.h"
 #include "node/netlink/socket.h"
@@ -165,6 +168,52 @@ TEST_F(NetworkTest, ExactRoutesWithTheirSourceOnceOnly) {
   }
 }
 
+// CVE-like: with the interface goes its route, and what is for the overlay would leave by the default route.
+TEST_F(NetworkTest, WithoutTheInterfaceNothingGoesElsewhere) {
+  ASSERT_TRUE(network_->set_up(index_, 0));
+  ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false}, {prefix("fd12::1"), false}}));
+  const std::vector<Route> wanted{{prefix("100.64.0.0/10"), address("100.64.0.1")},
+                                  {prefix("fd12::/48"), address("fd12::1")}};
+  for (const char* command :
+       {"ip link add d-out type veth peer name d-away", "ip link set d-out up", "ip link set d-away up",
+        "ip addr add 198.51.100.1/24 dev d-out", "ip addr add 2001:db8::1/64 dev d-out nodad",
+        "ip route add default via 198.51.100.9", "ip -6 route add default via 2001:db8::9"})
+    ASSERT_EQ(space_->in([&] { return std::system(command); }), 0) << command;
+  const auto reaches = [&](std::string_view to) { return network_->route_mtu(address(to)).has_value(); };
+  ASSERT_TRUE(network_->set_routes(index_, wanted));
+  ASSERT_TRUE(network_->set_last_routes("d-other", {prefix("100.64.0.0/10")}));
+  EXPECT_EQ(chosen("100.64.7.7"), address("100.64.0.1"));
+  EXPECT_EQ(chosen("fd12::77"), address("fd12::1"));
+  EXPECT_TRUE(writes_nothing([&] { return network_->set_routes(index_, wanted); }));
+  ASSERT_EQ(space_->in([] { return std::system("ip link del d-net"); }), 0);
+  for (const char* to : {"100.64.7.7", "fd12::77"}) {
+    const auto way = network_->route_mtu(address(to));
+    ASSERT_FALSE(way) << to;
+    EXPECT_NE(way.error().message().find("No route to host"), std::string::npos) << way.error().message();
+  }
+  EXPECT_TRUE(reaches("192.0.2.1") && reaches("2001:db8:9::1"));
+  ASSERT_TRUE(network_->remove_routing("d-net"));
+  EXPECT_TRUE(reaches("fd12::77"));
+  EXPECT_FALSE(reaches("100.64.7.7")) << "another instance's stays";
+  ASSERT_TRUE(network_->remove_routing("d-other"));
+  EXPECT_TRUE(reaches("100.64.7.7"));
+}
+
+TEST_F(NetworkTest, LastRoutesNeedNoInterfaceAndAreExact) {
+  const std::vector<Prefix> first{prefix("100.64.0.0/10"), prefix("fd12::/48")}, second{prefix("fd13::/48")};
+  for (const auto& wanted : {first, second, first}) {
+    const auto set = network_->set_last_routes("d-none", wanted);
+    ASSERT_TRUE(set) << set.error().message();
+    EXPECT_TRUE(writes_nothing([&] { return network_->set_last_routes("d-none", wanted); }));
+    for (const std::string_view to : {"100.64.0.0/10", "fd12::/48", "fd13::/48"}) {
+      const bool is_wanted = std::ranges::find(wanted, prefix(to)) != wanted.end();
+      const std::string look = fmt::format("ip {} route show type unreachable proto 0xcd | grep -q '{}'",
+                                           to.find(':') == to.npos ? "" : "-6", to);
+      EXPECT_EQ(space_->in([&] { return std::system(look.c_str()); }) == 0, is_wanted) << to;
+    }
+  }
+}
+
 TEST_F(NetworkTest, DeprecatedAddressIsNotChosenByItself) {
   ASSERT_TRUE(network_->set_up(index_, 0));
   ASSERT_TRUE(network_->set_addresses(index_, {{prefix("fd12::77"), true}, {prefix("fd12::1"), false}}));
@@ -315,6 +364,42 @@ TEST_F(NetworkTest, DestroysConnectedUdpAndMappedSockets) {
     EXPECT_TRUE(connected_to(IPPROTO_UDP, "127.0.0.1", 9999).empty());
     close(client);
     close(open_to_all);
+  });
+}
+
+TEST_F(NetworkTest, WhoReadsFromAnMptcpSocketIsToldOnceItsSubflowIsDestroyed) {
+  if (::access(kMptcpCloseTimeout, F_OK) != 0) GTEST_SKIP() << "this kernel has no net.mptcp.close_timeout";
+  space_->in([&] {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    ASSERT_EQ(listen(listener, 4), 0);
+    getsockname(listener, reinterpret_cast<sockaddr*>(&at), &size);
+    const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_MPTCP);
+    ASSERT_EQ(connect(client, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    const int server = accept(listener, nullptr, nullptr);
+    char byte = 'x';
+    ASSERT_EQ(send(client, &byte, 1, 0), 1);
+    ASSERT_EQ(recv(server, &byte, 1, 0), 1);
+
+    const auto sockets = connected_to(IPPROTO_TCP, "127.0.0.1", ntohs(at.sin_port));
+    ASSERT_EQ(sockets.size(), 1u);
+    EXPECT_TRUE(sockets.front().multipath);
+    const timeval most{.tv_sec = 20, .tv_usec = 0};
+    setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+    const auto memory = std::filesystem::temp_directory_path() / fmt::format("cordon-timeout-{}", getpid());
+    const std::string found = read_file(kMptcpCloseTimeout).value();
+    CloseTimeout timeout(kMptcpCloseTimeout, memory);
+    timeout.lower();
+    ASSERT_TRUE(network_->destroy(sockets));
+    EXPECT_EQ(recv(client, &byte, 1, 0), -1);
+    EXPECT_EQ(errno, ENOTCONN) << "not EAGAIN, after the 20 s";
+    timeout.restore();
+    EXPECT_EQ(read_file(kMptcpCloseTimeout), found);
+    for (const int fd : {listener, client, server}) close(fd);
   });
 }
 

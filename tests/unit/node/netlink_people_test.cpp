@@ -39,21 +39,21 @@ const Prefix kBehindV4 = prefix("192.0.2.0/24"), kBehindV6 = prefix("2001:db8:1:
 constexpr std::uint32_t kTable = 3'000'000'001;
 
 TEST(NetlinkPeopleGolden, RulesByUid) {
-  // ip rule add pref 20001 to 100.64.0.0/10 uidrange 3001-3001 protocol 0xc0 lookup 3000000001
+  // ip rule add pref 20001 to 100.64.0.0/10 uidrange 3001-3001 protocol 0xcd lookup 3000000001
   EXPECT_EQ(built(rule_add({RuleAction::lookup, 20001, kTable, {3001, 3001}, kOverlayV4})),
             "48000000200005060000000000000000"
             "020a0000000000010000000008000600"
             "214e000008000100644000000c001400"
-            "b90b0000b90b000005001500c0000000"
+            "b90b0000b90b000005001500cd000000"
             "08000f00015ed0b2");
-  // ip -6 rule add pref 20002 to fd12::/48 uidrange 1000-60000 protocol 0xc0 unreachable; ours marks it with
+  // ip -6 rule add pref 20002 to fd12::/48 uidrange 1000-60000 protocol 0xcd unreachable; ours marks it with
   // a table
   EXPECT_EQ(built(rule_add({RuleAction::unreachable, 20002, kTable, {1000, 60000}, kOverlayV6})),
             "54000000200005060000000000000000"
             "0a300000000000070000000008000600"
             "224e000014000100fd12000000000000"
             "00000000000000000c001400e8030000"
-            "60ea000005001500c0000000"
+            "60ea000005001500cd000000"
             "08000f00015ed0b2");
   // ip rule del ...: the same without NLM_F_CREATE and NLM_F_EXCL
   EXPECT_EQ(built(rule_remove({RuleAction::lookup, 20001, kTable, {3001, 3001}, kOverlayV4})).substr(0, 32),
@@ -61,16 +61,16 @@ TEST(NetlinkPeopleGolden, RulesByUid) {
 }
 
 TEST(NetlinkPeopleGolden, RoutesOfATable) {
-  // ip route add 100.64.0.0/10 proto 0xc0 src 100.64.0.8 table 3000000001 dev d-g0
+  // ip route add 100.64.0.0/10 proto 0xcd src 100.64.0.8 table 3000000001 dev d-g0
   EXPECT_EQ(built(route_put(3, {kOverlayV4, address("100.64.0.8")}, false, kTable)),
             "3c000000180005060000000000000000"
-            "020a000000c0fd010000000008000100"
+            "020a000000cdfd010000000008000100"
             "6440000008000700644000080800"
             "0f00015ed0b20800040003000000");
-  // ip -6 route add fd12::/48 proto 0xc0 src fd12::7 table 3000000001 dev d-g0
+  // ip -6 route add fd12::/48 proto 0xcd src fd12::7 table 3000000001 dev d-g0
   EXPECT_EQ(built(route_put(3, {kOverlayV6, address("fd12::7")}, false, kTable)),
             "54000000180005060000000000000000"
-            "0a30000000c000010000000014000100"
+            "0a30000000cd00010000000014000100"
             "fd120000000000000000000000000000"
             "14000700fd1200000000000000000000"
             "0000000708000f00015ed0b208000400"
@@ -312,13 +312,17 @@ class PeopleRoutes : public testing::Test {
                      text, sizeof text);
   }
 
-  std::size_t rules_left() {
+  std::size_t rules_left() { return rules_of(kRouteProtocol); }
+  std::size_t rules_of(std::uint8_t protocol) {
     return space_->in([&] {
       auto socket = Socket::open(NETLINK_ROUTE);
       std::size_t count = 0;
       for (const std::uint8_t family : {AF_INET, AF_INET6}) {
         const auto replies = socket->query(rule_dump(family));
-        for (const Reply& reply : *replies) count += parse_rule(reply.payload)->by_uid;
+        for (const Reply& reply : *replies) {
+          const auto parsed = parse_rule(reply.payload);
+          count += parsed->by_uid && parsed->protocol == protocol;
+        }
       }
       return count;
     });
@@ -389,13 +393,37 @@ TEST_F(PeopleRoutes, ASessionThatEndsLeavesNoWay) {
   EXPECT_EQ(rules_left(), 6u);
 }
 
+TEST_F(PeopleRoutes, WhatAReleaseMarkedAsEigrpsIsTakenOver) {
+  const std::uint32_t block = table_block("d-net");
+  const auto left = [&] { return rules_of(kFormerRouteProtocol); };
+  for (const std::string& command :
+       {fmt::format("ip rule add pref 20001 to 100.64.0.0/10 uidrange 3001-3001 protocol 0xc0 lookup {}",
+                    block + 1),
+        fmt::format("ip rule add pref 20001 to 100.64.0.0/10 uidrange 3009-3009 protocol 0xc0 lookup {}",
+                    block + 9),
+        fmt::format("ip -6 rule add pref 20002 to fd12::/48 uidrange 3000-3999 protocol 0xc0 lookup {}",
+                    block),
+        fmt::format("ip route add 100.64.0.0/10 proto 0xc0 src 100.64.0.1 table {} dev d-net", block + 9),
+        std::string("ip rule add pref 20001 to 100.64.0.0/10 uidrange 7-7 protocol 0xc0 lookup 77"),
+        std::string("ip route add 192.0.2.0/24 proto 0xc0 dev d-net")})
+    ASSERT_EQ(space_->in([&] { return std::system(command.c_str()); }), 0) << command;
+  EXPECT_EQ(left(), 4u);
+  ASSERT_TRUE(network_->set_people(index_, wanted_));
+  EXPECT_EQ(left(), 1u) << "EIGRP's own stays";
+  EXPECT_EQ(rules_of(kRouteProtocol), 6u);
+  EXPECT_EQ(source_of(3001, "100.64.9.9"), "100.64.1.1");
+  const std::string look = fmt::format("ip route show table {} | grep -q .", block + 9);
+  EXPECT_NE(space_->in([&] { return std::system(look.c_str()); }), 0) << "a session that is over";
+  EXPECT_EQ(space_->in([] { return std::system("ip route show proto 0xc0 | grep -q 192.0.2.0/24"); }), 0);
+}
+
 TEST_F(PeopleRoutes, NothingIsLeftBehind) {
   EXPECT_EQ(rules_left(), 6u);
   space_->in([&] {
     ASSERT_TRUE(Socket::open(NETLINK_ROUTE)->query(link_delete(index_)));
-    ASSERT_TRUE(network_->remove_people("d-other"));
+    ASSERT_TRUE(network_->remove_routing("d-other"));
     EXPECT_EQ(rules_left(), 6u) << "of another instance";
-    ASSERT_TRUE(network_->remove_people("d-net"));
+    ASSERT_TRUE(network_->remove_routing("d-net"));
   });
   EXPECT_EQ(rules_left(), 0u);
 }

@@ -8,8 +8,10 @@
 #include <atomic>
 #include <boost/asio/post.hpp>
 
+#include "base/files.h"
 #include "tests/unit/node/agent_fakes.h"
 #include "tests/unit/node/agent_states.h"
+#include "tests/unit/node/link_temporary.h"
 
 namespace cordon::node {
 namespace socket_cutter_test {
@@ -50,16 +52,24 @@ class SocketCutterTest : public testing::Test {
     io.restart();
     io.run();
   }
+  /// The setting; writing it truncates nothing, as it is no such file.
+  int seconds() const { return std::stoi(read_file(setting).value()); }
 
   boost::asio::io_context io;
   std::vector<std::string> steps;
   CountingNetwork network{steps};
   policy::NodeState state = test::base_state();
   bool time_is_known = true;
-  SocketCutter cutter{io, network, [this]() -> std::optional<SocketJudgement> {
+  test::TemporaryDirectory directory;
+  const std::filesystem::path setting = directory.path() / "close_timeout",
+                              memory = directory.path() / "memory";
+  SocketCutter cutter{io,
+                      network,
+                      [this]() -> std::optional<SocketJudgement> {
                         if (!time_is_known) return std::nullopt;
                         return SocketJudgement{.state = state, .now = kNow, .controllers = {}};
-                      }};
+                      },
+                      {setting, memory}};
   static constexpr Timestamp kNow{std::chrono::sys_days{std::chrono::year{2026} / 11 / 21}};
 };
 
@@ -115,6 +125,42 @@ TEST_F(SocketCutterTest, WaitsForTheTimeAndForTheKernel) {
   cutter.tick();
   run();
   EXPECT_EQ(network.destroyed, 5000u) << "it was not forgotten";
+}
+
+TEST_F(SocketCutterTest, WhileAnMptcpSocketIsCutTheKernelWaitsForNoOtherSubflow) {
+  ASSERT_TRUE(write_file(setting, "60\n"));
+  cutter.cut();
+  run();
+  EXPECT_EQ(network.destroyed, 5000u);
+  EXPECT_EQ(seconds(), 60) << "none of them was one";
+  network.sockets[4711].multipath = true;
+  for (int again = 0; again < 2; ++again) {
+    cutter.cut();
+    run();
+    EXPECT_EQ(seconds(), 0);
+    EXPECT_EQ(read_file(memory), "60\n");
+    cutter.tick();  // which may come at once
+  }
+  EXPECT_EQ(seconds(), 0) << "from the last one on";
+  cutter.tick();
+  EXPECT_EQ(seconds(), 60);
+  EXPECT_FALSE(std::filesystem::exists(memory));
+}
+
+TEST_F(SocketCutterTest, WhatAKilledDaemonLoweredIsPutBackAndZeroIsLeftAlone) {
+  ASSERT_TRUE(write_file(setting, "0\n"));
+  ASSERT_TRUE(write_file(memory, "61\n"));
+  CloseTimeout next(setting, memory);
+  EXPECT_EQ(read_file(setting), "61\n");
+  EXPECT_FALSE(std::filesystem::exists(memory));
+  ASSERT_TRUE(write_file(setting, "0\n"));
+  next.lower();
+  EXPECT_FALSE(std::filesystem::exists(memory)) << "somebody wants it so, or another daemon does";
+  next.restore();
+  EXPECT_EQ(read_file(setting), "0\n");
+  std::filesystem::remove(setting);
+  next.lower();
+  EXPECT_FALSE(std::filesystem::exists(setting)) << "a kernel without it";
 }
 
 }  // namespace socket_cutter_test

@@ -276,6 +276,45 @@ TEST_F(PlanTest, TellsWhatEnforcingWouldDrop) {
   EXPECT_EQ(enforced.totals.flows_cut, 1u) << "observed until now, dropped from then on";
 }
 
+// P9: no rule gives it to anybody, and everybody has it.
+TEST_F(PlanTest, WarnsWhenASegmentBeginsToObserve) {
+  const auto lab = [](const std::string& mode) {
+    return std::string(kSegments) + kAllow + "[segments.lab]\nmembers = [\"tag:lab\"]\nmode = \"" + mode +
+           "\"\n";
+  };
+  world.device("lab-1", {"lab"});
+  world.policy(lab("enforce"));
+  const Plan observing = plan_to(lab("observe"));
+  EXPECT_EQ(warnings(observing, PlanWarning::Kind::starts_observing),
+            (Lines{"segment lab only observes from now on: 1 device will accept whatever a known principal "
+                   "sends, and report it"}));
+  EXPECT_EQ(warnings(observing, PlanWarning::Kind::opens_underlay),
+            (Lines{"the underlay of 1 device of segment lab goes from guard to open: their services can be "
+                   "reached around the overlay"}));
+  EXPECT_FALSE(observing.changes_nothing());
+  EXPECT_EQ(in_words(observing.totals),
+            "no rule gives or takes access; 1 device will accept everything and report it; the underlay of 1 "
+            "device opens");
+  world.policy(lab("observe"));
+  EXPECT_TRUE(warnings(plan_to(lab("observe")), PlanWarning::Kind::starts_observing).empty()) << "as before";
+}
+
+TEST_F(PlanTest, WarnsWhenAnUnderlayOpens) {
+  const auto lab = [](const std::string& underlay) {
+    return std::string(kSegments) + kAllow + "[segments.lab]\nmembers = [\"tag:lab\"]\nunderlay = \"" +
+           underlay + "\"\n";
+  };
+  world.device("lab-1", {"lab"});
+  world.policy(lab("closed"));
+  const Plan opened = plan_to(lab("guard"));
+  EXPECT_EQ(warnings(opened, PlanWarning::Kind::opens_underlay),
+            (Lines{"the underlay of 1 device of segment lab goes from closed to guard: more than answers can "
+                   "reach them around the overlay"}));
+  EXPECT_EQ(opened.totals.underlays_opened, 1u);
+  world.policy(lab("guard"));
+  EXPECT_TRUE(plan_to(lab("closed")).changes_nothing()) << "stricter";
+}
+
 // P7.
 TEST_F(PlanTest, WhatStaysButEndsEarlierIsTold) {
   const auto when = [](const std::string& conditions) {

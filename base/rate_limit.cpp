@@ -1,8 +1,8 @@
-#include "controller/distribution/rate_limit.h"
+#include "base/rate_limit.h"
 
 #include <algorithm>
 
-namespace cordon::controller {
+namespace cordon {
 
 double RateLimiter::left(const Bucket& bucket, Time now) const {
   const std::chrono::duration<double> passed = now - bucket.at;
@@ -53,4 +53,4 @@ std::string source_key(const Address& address) {
   return address.is_v4() ? address.to_string() : Prefix::of(address, 64).to_string();
 }
 
-}  // namespace cordon::controller
+}  // namespace cordon

@@ -8,7 +8,7 @@
 
 #include "base/address.h"
 
-namespace cordon::controller {
+namespace cordon {
 
 struct RateLimitSpec {
   double burst = 10;        ///< taken at once at most
@@ -44,4 +44,4 @@ class RateLimiter {
 /// One key for those who share a line: an IPv4 address, or an IPv6 /64.
 std::string source_key(const Address& address);
 
-}  // namespace cordon::controller
+}  // namespace cordon

@@ -1,14 +1,17 @@
-#include "controller/core/state_directory.h"
+#include "base/state_directory.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <thread>
 
-namespace cordon::controller {
+namespace cordon {
 
-Result<StateDirectory> StateDirectory::open(const std::filesystem::path& path) {
+Result<StateDirectory> StateDirectory::open(const std::filesystem::path& path, std::string_view holder,
+                                            std::chrono::milliseconds patience) {
   std::error_code error;
   const bool made = std::filesystem::create_directories(path, error);
   if (error) return fail_errno("can't make " + path.string(), error.value(), "set state_directory");
@@ -18,9 +21,14 @@ Result<StateDirectory> StateDirectory::open(const std::filesystem::path& path) {
   if (fd < 0) {
     return fail_errno("can't write to " + path.string(), errno, "run as the user that owns this directory");
   }
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    ::close(fd);
-    return fail(ErrorCode::conflict, "another controller uses " + path.string(), "stop it first");
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (std::chrono::steady_clock::now() >= until) {
+      ::close(fd);
+      return fail(ErrorCode::conflict, fmt::format("another {} uses {}", holder, path.string()),
+                  "stop it first");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return StateDirectory(fd);
 }
@@ -29,4 +37,4 @@ StateDirectory::~StateDirectory() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-}  // namespace cordon::controller
+}  // namespace cordon
