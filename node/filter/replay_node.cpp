@@ -209,6 +209,9 @@ Result<std::unique_ptr<ReplayNode>> ReplayNode::load(policy::NodeState state, Ti
   CORDON_TRY(write_subnets(bpf_map__fd(kernel->bpf->maps.subnets),
                            {.behind = {Prefix{.bits = 0}}, .own = {}, .routed = {}}));
   const HostImage host = make_host(state, 0, 0);
+  const __u32 zero = 0;
+  if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.host), &zero, &host.host, BPF_ANY) != 0)
+    return fail_errno("can't write map 'host'", errno);
   settings.set_node_lease_ns(kStandStillNs);
   settings.confirm(start + kStandStillNs);
   settings.set_flags(host.flags);

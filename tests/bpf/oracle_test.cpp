@@ -5,6 +5,7 @@
 
 #include "policy/evaluate.h"
 
+#include <chrono>
 #include <cstdlib>
 
 #include "policy/compile.h"
@@ -90,6 +91,19 @@ class OracleTest : public FilterTest {
     return true;
   }
 
+  /// Some of what is granted ends a second after kNow, and a machine may be slow: then the state is written
+  /// anew, as of kNow, and the packet asked about once more.
+  bool agrees_in_time(const Node& node, bool egress, const Packet& packet) {
+    if (agrees(node, egress, packet)) return true;
+    if (std::chrono::steady_clock::now() - written_at_ < std::chrono::milliseconds(500)) return false;
+    write_now();
+    return agrees(node, egress, packet);
+  }
+  void write_now() {
+    written_at_ = std::chrono::steady_clock::now();
+    write();
+  }
+
   bool agrees(const Node& node, bool egress, const Packet& packet) {
     const Answer answer = expected(node, egress, packet);
     const bool accepted = first_packet(egress, packet);
@@ -125,6 +139,7 @@ class OracleTest : public FilterTest {
   }
 
   unsigned accepted_ = 0, dropped_ = 0;
+  std::chrono::steady_clock::time_point written_at_;
 };
 
 TEST_F(OracleTest, KernelAndEvaluateAgreeOnEveryPacket) {
@@ -139,7 +154,7 @@ TEST_F(OracleTest, KernelAndEvaluateAgreeOnEveryPacket) {
       // Whose socket it is, evaluate() isn't asked: tests/bpf/people_*.
       for (auto& [key, value] : state_.entries)
         if (auto* principal = std::get_if<policy::PrincipalValue>(&value)) principal->check_owner = false;
-      write();
+      write_now();
       const Node node = node_of(world, id);
       for (int i = 0; i < kPacketsPerNode && done < pairs; ++i, ++done) {
         const std::uint8_t protocol = gen.protocol();
@@ -151,7 +166,7 @@ TEST_F(OracleTest, KernelAndEvaluateAgreeOnEveryPacket) {
                   static_cast<std::uint16_t>(1024 + gen.number(60000)), gen.port()};
         if (gen.number(4) == 0) flow = flow.reversed();
         const Packet packet = packets.about(flow, protocol);
-        if (!agrees(node, egress, packet)) {
+        if (!agrees_in_time(node, egress, packet)) {
           FAIL() << "seed " << seed << " packet " << i << " " << complain(node, egress, packet);
         }
       }

@@ -137,6 +137,20 @@ TEST_P(ReplayTest, DatagramsAndEchoesHaveAnswersToo) {
   for (const std::size_t i : {2u, 5u}) EXPECT_FALSE(told[i].accept) << i;
 }
 
+TEST_P(ReplayTest, ErrorsAreBelievedOfTheOtherEndAlone) {
+  const Flow flow{session("s-trader"), device("ledger"), 40000, 53};
+  const Address router = address(GetParam() ? "203.0.113.9" : "2001:db8::9");
+  const std::uint8_t type = GetParam() ? 3 : 1;
+  CaptureFile file;
+  file.add(udp(flow, 10))
+      .add(icmp_error(flow.destination, flow.source, type, 3, udp(flow, 10)))
+      .add(icmp_error(router, flow.source, type, 3, udp(flow, 10)));
+  const std::vector<Told> told = replay(file);
+  ASSERT_EQ(told.size(), 3u);
+  for (const std::size_t i : {0u, 1u}) EXPECT_EQ(told[i], by("traders-to-ledger")) << i;
+  EXPECT_FALSE(told[2].accept);
+}
+
 TEST_P(ReplayTest, StrangersAndForbidsAreDrops) {
   const Address trader = session("s-trader"), vendor = session("s-vendor"), ledger = device("ledger");
   CaptureFile file;
