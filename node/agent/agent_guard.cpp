@@ -48,6 +48,7 @@ void Agent::follow_isolation() {
 }
 
 void Agent::follow_gateways() {
+  if (tunnel_is_bare_ || states_.busy()) return;  // what is to come looks by itself
   const auto followed = applier_.follow_gateways();
   gateways_alarm_ = followed ? "" : "gateway: " + followed.error().message();
   forwarding_alarms_ = forwarding_problems(parts_.config.gateway_subnets, parts_.config.interface);

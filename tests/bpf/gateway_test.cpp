@@ -1,6 +1,8 @@
 // Gateways (docs/DATAPATH.md, "Gateways"): what is forwarded, at the overlay and at the interface to what is
 // behind, and what the hooks say of addresses outside the overlay.
 
+#include <bpf/bpf.h>
+
 #include <cerrno>
 
 #include "tests/bpf/people_fixture.h"
@@ -35,6 +37,15 @@ class GatewayTest : public FamilyTest {
   Flow snmp() const { return {client(), printer(), 40000, 161}; }
   /// From what is behind, forwarded into the overlay.
   Verdict forwarded(const Packet& packet) { return run("overlay_out", packet, kCameFrom); }
+  /// As if the filter were attached to the interface that those packets came from.
+  void stand_at_overlay() {
+    const int fd = filter_->objects().map("host");
+    const __u32 zero = 0;
+    cordon_host host{};
+    ASSERT_EQ(bpf_map_lookup_elem(fd, &zero, &host), 0);
+    host.overlay_ifindex = kCameFrom;
+    ASSERT_EQ(bpf_map_update_elem(fd, &zero, &host, BPF_ANY), 0);
+  }
   /// What the interface to what is behind says of it.
   Verdict leaves(const Packet& packet) { return run("guard_out", packet, kCameFrom); }
   Verdict arrives(const Packet& packet) { return run("guard_in", packet); }
@@ -172,6 +183,7 @@ TEST_P(GatewayTest, TheGuardPassesAnswersOfForwardedFlowsAndNoBeginnings) {
   for (const auto underlay : {policy::Underlay::guard, policy::Underlay::closed}) {
     settings().underlay = underlay;
     write();
+    stand_at_overlay();
     forget("underlay_flows");
     EXPECT_EQ(arrives(udp(snmp().reversed())), dropped("underlay"));
     EXPECT_EQ(leaves(tcp(ssh(), kSyn)), passed());
