@@ -94,9 +94,10 @@ bool applies_in_isolation(const Rule& rule, bool target_isolated) {
 
 /// P9: the target is in at least one segment and all it is in observe. Isolation is never only observed.
 bool observes(const World& world, const Device& target, const std::set<std::string>& segments) {
-  return !target.cut_off() && !segments.empty() && std::ranges::all_of(segments, [&](const std::string& name) {
-    return world.policy->segments.at(name).mode == Mode::observe;
-  });
+  return !target.cut_off() && !segments.empty() &&
+         std::ranges::all_of(segments, [&](const std::string& name) {
+           return world.policy->segments.at(name).mode == Mode::observe;
+         });
 }
 
 /// What the trust under a rule goes by (P5): the age that its conditions speak of.

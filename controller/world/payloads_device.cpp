@@ -82,7 +82,8 @@ void read(Fields& f, DeviceEnrolled& k, std::uint32_t version) {
   k.wireguard_key = wireguard_key_of(f, "wireguard_key");
 }
 
-// {"device":"printer","gateway":"gw-1","ownership":"company"|null,"prefixes":["192.168.7.20/32"],"tags":["print"]}
+// {"device":"printer","gateway":"gw-1","ownership":"company"|null,"prefixes":["192.168.7.20/32"],
+//  "tags":["print"]}
 json::object write(const DeviceAdded& k) {
   std::set<std::string> prefixes;
   for (const Prefix& prefix : k.prefixes) prefixes.insert(prefix.to_string());

@@ -240,15 +240,14 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
                 desk_.take(request, caller, std::move(reply));
               }),
       watches_(std::make_unique<Watches>(*this)),
-      sockets_(
-          parts_.io, parts_.network,
-          [this]() -> std::optional<SocketJudgement> {
-            if (!time_.known()) return std::nullopt;
-            return SocketJudgement{.state = states_.state(),
-                                   .now = time_.base().to_utc(parts_.clock.boot_ns()),
-                                   .controllers = controllers_.allowed()};
-          },
-          {kMptcpCloseTimeout, parts_.config.run_directory / "mptcp_close_timeout"}) {
+      sockets_(parts_.io, parts_.network,
+               [this]() -> std::optional<SocketJudgement> {
+                 if (!time_.known()) return std::nullopt;
+                 return SocketJudgement{.state = states_.state(),
+                                        .now = time_.base().to_utc(parts_.clock.boot_ns()),
+                                        .controllers = controllers_.allowed()};
+               },
+               {kMptcpCloseTimeout, parts_.config.run_directory / "mptcp_close_timeout"}) {
   stand(identity_);
 }
 

@@ -40,8 +40,8 @@ class Applier {
                              const TimeBase& base, bool raise_epoch);
 
   /// `replace` in three parts. Between the first and the last, the second may run in another thread, and
-  /// nothing of the applier may be called that sets something, nor of the filter what writes states, people or
-  /// controllers.
+  /// nothing of the applier may be called that sets something, nor of the filter what writes states, people
+  /// or controllers.
   Result<> begin_replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch);
   Result<ApplyReport> write_replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch);
   Result<ApplyReport> end_replace(const policy::NodeState& wanted, Result<ApplyReport> written);

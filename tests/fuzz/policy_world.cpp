@@ -29,9 +29,9 @@ void check(const policy::World& world, const std::map<DeviceId, policy::NodeStat
   const bool allowed = policy::evaluate(world, query, test::kNow).verdict == policy::Verdict::allow;
   const auto side = [&](const DeviceId& node, policy::Direction direction) {
     const auto state = states.find(node);
-    return state != states.end() && policy::look_up(state->second, direction, from.v4, to,
-                                                    query.protocol, query.port, test::kNow)
-                                        .accept;
+    return state != states.end() &&
+           policy::look_up(state->second, direction, from.v4, to, query.protocol, query.port, test::kNow)
+               .accept;
   };
   if (side(test::device_of(world, query.principal), policy::Direction::egress) != allowed) std::abort();
   if (side(test::node_of(device), policy::Direction::ingress) != allowed) std::abort();
