@@ -140,6 +140,9 @@ Result<int> change(Context& context, std::string_view method, const std::string&
     return exit_of_receipts(answer);
   }
   context.env.out << fmt::format("{} (revision {})\n", done, number(answer, "revision"));
+  for (const json::value& warning : items(answer, "warnings"))
+    if (warning.is_string())
+      context.note(fmt::format("cordon: warning: {}", std::string(warning.get_string())));
   return seconds > Seconds{0} ? print_receipts(context, answer) : kOk;
 }
 

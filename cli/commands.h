@@ -11,6 +11,7 @@ namespace cordon::cli {
 void add_policy(CLI::App& program, Context& context);
 void add_token(CLI::App& program, Context& context);
 void add_device(CLI::App& program, Context& context);
+void add_device_add(CLI::App& device, Context& context);
 void add_isolation(CLI::App& program, Context& context);
 void add_user(CLI::App& program, Context& context);
 void add_session(CLI::App& program, Context& context);

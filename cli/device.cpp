@@ -14,7 +14,20 @@ namespace cordon::cli {
 namespace {
 
 std::string state_of(const json::object& device) {
-  return flag(device, "isolated") ? "isolated" : text(device, "state");
+  if (flag(device, "isolated")) return "isolated";
+  return flag(device, "gateway_isolated") ? "isolated with its gateway" : text(device, "state");
+}
+
+/// Overlay addresses; of what is behind a gateway the site's own.
+std::string addresses_of(const json::object& device) {
+  const std::string gateway = text(device, "gateway");
+  return gateway.empty() ? joined(device, "addresses")
+                         : fmt::format("{} behind {}", joined(device, "prefixes"), gateway);
+}
+
+std::string connected(const json::object& device) {
+  if (!text(device, "gateway").empty()) return "";
+  return flag(device, "connected") ? "yes" : "no";
 }
 
 Result<int> show(Context& context, const std::string& id) {
@@ -28,10 +41,15 @@ Result<int> show(Context& context, const std::string& id) {
   };
   line("device", text(device, "id"));
   line("state", state_of(device));
-  line("connected", flag(device, "connected") ? "yes" : "no");
+  line("connected", connected(device));
   line("tags", joined(device, "tags"));
   line("ownership", text(device, "ownership"));
-  line("addresses", joined(device, "addresses"));
+  line("addresses", addresses_of(device));
+  if (!text(device, "gateway").empty()) {
+    line("added", local_time(device, "enrolled_at"));
+    return kOk;
+  }
+  if (!items(device, "gateway_subnets").empty()) line("forwards to", joined(device, "gateway_subnets"));
   const bool reported = device.contains("checks") && device.at("checks").is_array();
   line("checks", reported && items(device, "checks").empty() ? "none passes" : joined(device, "checks"));
   line("attestation", text(device, "attestation"));
@@ -95,14 +113,16 @@ void add_device(CLI::App& program, Context& context) {
     return print_list(
         context, context.list("/v1/devices"), Table({"DEVICE", "STATE", "CONNECTED", "TAGS", "ADDRESSES"}),
         [](const json::object& device) -> std::vector<std::string> {
-          return {text(device, "id"), state_of(device), flag(device, "connected") ? "yes" : "no",
-                  joined(device, "tags"), joined(device, "addresses")};
+          return {text(device, "id"), state_of(device), connected(device), joined(device, "tags"),
+                  addresses_of(device)};
         },
         "no devices; `cordon token create` makes a token to enrol one");
   });
 
   does(with_id("show", "one device in full", "cordon device show ledger"), context,
        [&context, id] { return show(context, *id); });
+
+  add_device_add(device, context);
 
   CLI::App* approve = with_id("approve", "lets a pending device in", "cordon device approve ledger");
   add_wait(approve, *wait);

@@ -105,6 +105,11 @@ struct cordon_target {
   __u32 pad;
 };
 
+/* subnets: prefix outside the overlay -> what this host has to do with it (docs/DATAPATH.md, "Gateways"). */
+#define CORDON_SUBNET_BEHIND 1u /* of this host, a declared gateway: it forwards there */
+#define CORDON_SUBNET_OWN 2u    /* this host's own place in one of those: policy gave nobody a way to it */
+#define CORDON_SUBNET_ROUTED 3u /* behind another host: the way there is the overlay */
+
 /* grants: tried as exact port, then grant_ranges by longest prefix, then any port, then any protocol. */
 enum cordon_grant_form {
   CORDON_FORM_EXACT = 0,        /* protocol and port count */

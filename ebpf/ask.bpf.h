@@ -5,7 +5,7 @@
 
 #include "ebpf/decide.bpf.h"
 #include "ebpf/flow.bpf.h"
-#include "ebpf/people.bpf.h"
+#include "ebpf/gateway.bpf.h"
 
 #define HOOK_ALLOW 1
 #define HOOK_REFUSE 0
@@ -31,12 +31,6 @@ static __always_inline void fill_ports(__u32 protocol, __be16 port, struct tuple
   else if (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == PROTOCOL_SCTP)
     tuple->grant_port = bpf_ntohs(port);
   tuple->destination_port = tuple->grant_port;
-}
-
-static __always_inline int in_overlay(const struct cordon_address* address) {
-  __u32 zero = 0;
-  struct cordon_settings* set = bpf_map_lookup_elem(&settings, &zero);
-  return set && target_in(address, READ_ONCE(set->flags)) != NULL;
 }
 
 /* The one overlay address of a family that a uid may send from; zero: none. */

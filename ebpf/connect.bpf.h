@@ -59,7 +59,7 @@ static __always_inline int connecting(struct bpf_sock_addr* ctx, struct tuple* t
   if (!self) return HOOK_ALLOW;
   if (ctx->sk) tuple->source_port = ctx->sk->src_port;
   fill_ports(ctx->protocol, (__be16)ctx->user_port, tuple);
-  if (!in_overlay(&tuple->destination))
+  if (!is_by_overlay(self, &tuple->destination))
     return is_contained(ctx, self, tuple) ? refuse_around(tuple) : HOOK_ALLOW;
   int refused =
       tuple->protocol == IPPROTO_UDP ? ask_datagrams(tuple, caller_uid()) : ask(tuple, caller_uid());

@@ -24,6 +24,7 @@ CORDON_MAP(BPF_MAP_TYPE_HASH, principals, struct cordon_address, struct cordon_p
            BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, targets, struct cordon_target_key, struct cordon_target, 1,
            BPF_F_NO_PREALLOC);
+CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, subnets, struct cordon_target_key, __u32, 1 << 20, BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_LPM_TRIE, people, struct cordon_person_key, struct cordon_person,
            CORDON_PEOPLE_PREFIXES, BPF_F_NO_PREALLOC);
 CORDON_MAP(BPF_MAP_TYPE_HASH, grants, struct cordon_grant_key, struct cordon_grant, 1, BPF_F_NO_PREALLOC);

@@ -14,7 +14,7 @@ static __always_inline int sending(struct bpf_sock_addr* ctx, struct tuple* tupl
   __u32 reason = named ? check_address(self, uid, &tuple->source) : CORDON_REASON_none;
   if (ctx->sk) tuple->source_port = ctx->sk->src_port;
   if (reason) return refuse_address(tuple, reason);
-  if (!in_overlay(&tuple->destination)) return HOOK_ALLOW;
+  if (!is_by_overlay(self, &tuple->destination)) return HOOK_ALLOW;
   return ask(tuple, uid) ? refuse_call(ERRNO_EHOSTUNREACH) : HOOK_ALLOW;
 }
 

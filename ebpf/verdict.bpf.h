@@ -4,6 +4,7 @@
 
 #include "ebpf/budget.bpf.h"
 #include "ebpf/fragment.bpf.h"
+#include "ebpf/gateway.bpf.h"
 #include "ebpf/headers.bpf.h"
 #include "ebpf/people.bpf.h"
 
@@ -45,6 +46,7 @@ __noinline int renew(struct __sk_buff* skb, struct packet* p, struct view* view)
   if (!flow || !at_right_hook(flow, source_high, p->tuple.direction)) return 0;
   original_of(flow, &p->tuple, source_high, &original);
   decide(&original, view, &answer);
+  if (!answer.reason) answer.reason = check_gateway(&original, view);
   if (!answer.reason) {
     if (answer.observed)
       __sync_fetch_and_or(&flow->flags, CORDON_FLOW_OBSERVED);
@@ -116,6 +118,7 @@ __noinline int begin(struct __sk_buff* skb, struct packet* p, struct view* view,
   else
     tuple = p->tuple;
   decide(&tuple, view, &answer);
+  if (!answer.reason) answer.reason = check_gateway(&tuple, view);
   if (!answer.reason && how != ANSWERS) answer.reason = check_owner(skb, &tuple, &answer);
   if (how != ANSWERS) p->rule = answer.rule;
   if (answer.reason) return answer.reason;

@@ -67,7 +67,7 @@ std::map<DeviceId, NodeNeeds> node_needs(const World& world, Timestamp now) {
   Needs needs(world, relations);
   std::map<DeviceId, NodeNeeds> out;
   for (const auto& [id, device] : world.devices)
-    if (device.state == DeviceState::active) out.emplace(id, needs.of(device));
+    if (device.is_node()) out.emplace(id, needs.of(device));
   return out;
 }
 
@@ -77,7 +77,7 @@ Fit fit(const World& held, const World& next, const std::map<DeviceId, MapSizes>
   std::optional<Needs> alone;  // few nodes need a second look
   Fit out;
   for (const auto& [id, device] : next.devices) {
-    if (device.state != DeviceState::active) continue;
+    if (!device.is_node()) continue;
     const auto it = told.find(id);
     const MapSizes sizes = it == told.end() ? MapSizes{} : it->second;
     const auto turning = over_capacity(id, both.of(device), sizes);

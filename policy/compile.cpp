@@ -17,11 +17,17 @@ namespace {
 class NodeBuilder {
  public:
   NodeBuilder(const World& world, const Relations& relations, const Device& self)
-      : world_(world), relations_(relations), self_(self), as_target_(relations.group_of(self)) {}
+      : world_(world),
+        relations_(relations),
+        self_(self),
+        as_target_(relations.group_of(self)),
+        hosted_(relations.hosted_by(self)) {}
 
   NodeState build() {
     add_settings();
     add_target(self_, as_target_);
+    for (const Device* device : relations_.behind(self_.id))
+      add_target(*device, relations_.group_of(*device));
     add_local_principals();
     add_remote_principals();
     add_observed();
@@ -53,9 +59,8 @@ class NodeBuilder {
   }
 
   void add_target(const Device& target, const Relations::TargetGroup& group) {
-    for (const Address& address : {target.addresses.v4, target.addresses.v6})
-      if (!address.is_unspecified())
-        put(TargetKey{Prefix::host(address)}, TargetValue{.id = group.id, .observe = group.observes});
+    for (const Prefix& prefix : prefixes_of(target))
+      put(TargetKey{prefix}, TargetValue{.id = group.id, .observe = group.observes});
   }
 
   void add_principal(const OverlayAddresses& addresses, const PrincipalValue& value) {
@@ -105,8 +110,9 @@ class NodeBuilder {
     for (const auto& [number, ports] : group.targets) {
       const auto& to = relations_.target_groups()[number];
       append_grants(grants, Direction::egress, to.id, *ports);
-      // P8: a target for its own principals too.
-      if (&to == &as_target_) append_grants(grants, Direction::ingress, to.id, *ports);
+      // P8: a target for its own principals too, with what is behind it.
+      if (std::ranges::binary_search(hosted_, number))
+        append_grants(grants, Direction::ingress, to.id, *ports);
       add_members(to);
     }
     return add_class(std::move(grants));
@@ -115,15 +121,22 @@ class NodeBuilder {
   void add_members(const Relations::TargetGroup& group) {
     for (const Device* target : group.members) {
       add_target(*target, group);
-      if (target != &self_) need(*target, target->addresses);
+      const Device& node = target->is_behind() ? world_.devices.at(target->gateway) : *target;
+      if (&node == &self_) continue;
+      std::vector<Prefix>& allowed = peers_[&node];
+      for (const Prefix& prefix : prefixes_of(*target)) allowed.push_back(prefix);
     }
   }
 
-  /// Principals that may reach this device.
+  /// Principals that may reach this device or what is behind it.
   void add_remote_principals() {
-    for (const auto& [group, ports] : as_target_.sources) {
-      ClassGrants grants;
-      append_grants(grants, Direction::ingress, as_target_.id, *ports);
+    std::map<std::uint32_t, ClassGrants> by_source;  ///< by principal group
+    for (const std::uint32_t number : hosted_) {
+      const auto& to = relations_.target_groups()[number];
+      for (const auto& [group, ports] : to.sources)
+        append_grants(by_source[group], Direction::ingress, to.id, *ports);
+    }
+    for (auto& [group, grants] : by_source) {
       const ClassId class_id = add_class(std::move(grants));
       for (const std::uint32_t member : relations_.principal_group(group).members) {
         const Principal& principal = relations_.principals()[member];
@@ -139,7 +152,9 @@ class NodeBuilder {
     if (self_.isolated) return;
     for (const auto& group : relations_.target_groups())
       if (group.observes) add_members(group);
-    if (!as_target_.observes) return;
+    const bool observes = std::ranges::any_of(
+        hosted_, [&](std::uint32_t number) { return relations_.target_groups()[number].observes; });
+    if (!observes) return;
     for (const Principal& principal : relations_.principals()) {
       if (principal.device == &self_) continue;
       const PrincipalValue value = value_of(principal, ClassId{0});
@@ -179,6 +194,7 @@ class NodeBuilder {
   const Relations& relations_;
   const Device& self_;
   const Relations::TargetGroup& as_target_;
+  const std::vector<std::uint32_t> hosted_;  ///< target groups: its own and those of what is behind it
   NodeState state_;
   std::unordered_map<const Device*, std::vector<Prefix>> peers_;  ///< with addresses that may repeat
   std::unordered_set<RuleId> rules_;
@@ -190,14 +206,14 @@ std::map<DeviceId, NodeState> compile(const World& world, Timestamp now) {
   const Relations relations(world, now);
   std::map<DeviceId, NodeState> states;
   for (const auto& [id, device] : world.devices)
-    if (device.state == DeviceState::active)
+    if (device.is_node())
       states.emplace_hint(states.end(), id, NodeBuilder(world, relations, device).build());
   return states;
 }
 
 NodeState compile_node(const World& world, const DeviceId& device, Timestamp now) {
   const auto it = world.devices.find(device);
-  if (it == world.devices.end() || it->second.state != DeviceState::active) return {};
+  if (it == world.devices.end() || !it->second.is_node()) return {};
   const Relations relations(world, now);
   return NodeBuilder(world, relations, it->second).build();
 }

@@ -71,7 +71,7 @@ std::shared_ptr<const NodeDelta> Engine::Update::changes(std::size_t i) const {
 
 bool Engine::is_active(const DeviceId& device) const {
   const std::uint32_t number = parts_->population.find(device);
-  return number != kNone && parts_->population.device(number, When::now).group != kNone;
+  return number != kNone && parts_->population.is_node(number, When::now);
 }
 
 NodeState Engine::state(const DeviceId& device) const {

@@ -55,7 +55,7 @@ class Engine {
 
   /// As compile_node() gives it; empty when the device is unknown or not active.
   NodeState state(const DeviceId& device) const;
-  bool is_active(const DeviceId& device) const;
+  bool is_active(const DeviceId& device) const;  ///< and a node
   /// As next_change_at(world, now) tells it.
   Timestamp next_change_at() const;
   Timestamp now() const { return now_; }

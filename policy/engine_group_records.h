@@ -109,8 +109,8 @@ struct PrincipalGroup {
   std::uint64_t born = 0;
   bool buried = false;  ///< it has no members and counts nowhere
 
-  /// By the node's own target group (kNone: nothing is granted there).
-  using Locals = std::vector<std::pair<std::uint32_t, std::unique_ptr<const LocalClass>>>;
+  /// By the target groups that the node enforces for and where something is granted.
+  using Locals = std::vector<std::pair<std::vector<std::uint32_t>, std::unique_ptr<const LocalClass>>>;
   mutable Locals local, local_before;
   std::uint64_t targets_changed = 0;  ///< the last advance in which a target group came or went
 

@@ -84,8 +84,8 @@ TargetGroup GroupBook::describe(const World& world, const Device& device, const 
   for (const std::uint32_t segment : segments) names.insert(selectors.name_of(segment));
   out.segments = rules_.numbers_of(segments);
   out.id = target_of(world, device, names);
-  out.isolated = device.isolated;
-  out.observes = !device.isolated && !segments.empty() && std::ranges::all_of(segments, [&](auto segment) {
+  out.isolated = device.cut_off();
+  out.observes = !device.cut_off() && !segments.empty() && std::ranges::all_of(segments, [&](auto segment) {
     return selectors.segment(segment).mode == Mode::observe;
   });
   out.underlay = strictest_underlay(selectors, segments);
@@ -94,7 +94,7 @@ TargetGroup GroupBook::describe(const World& world, const Device& device, const 
 }
 
 std::uint32_t GroupBook::target_group(const World& world, const Device& device, const Positions& segments) {
-  const auto known = by_segments_.find(Place{segments, device.isolated});
+  const auto known = by_segments_.find(Place{segments, device.cut_off()});
   // One that could not be numbered may be by now.
   if (known != by_segments_.end() && targets_[known->second]->id != TargetId{0}) return known->second;
   TargetGroup described = describe(world, device, segments);
@@ -110,7 +110,7 @@ std::uint32_t GroupBook::target_group(const World& world, const Device& device, 
     empty_targets_.push_back(number);
     link_target_group(number);
   }
-  by_segments_[Place{segments, device.isolated}] = *found;
+  by_segments_[Place{segments, device.cut_off()}] = *found;
   return *found;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -52,7 +53,9 @@ class GroupBook {
   bool exists(const PrincipalGroup& group, When when) const {
     return when == When::now ? !group.members.empty() : group.born != epoch_;
   }
-  const LocalClass& local_class(const PrincipalGroup& group, std::uint32_t own, When when) const;
+  /// `own`: the target groups that the node enforces for, in order; all are among the group's.
+  const LocalClass& local_class(const PrincipalGroup& group, std::span<const std::uint32_t> own,
+                                When when) const;
   Engine::Counts counts() const;
   std::uint64_t epoch() const { return epoch_; }
 

@@ -63,9 +63,10 @@ void Population::judge(std::uint32_t number, Timestamp now) {
   const DeviceRecord& device = devices_[record.device];
   const bool is_device = record.session == nullptr;
   record.live = false;
-  if (!is_device && record.in_world != nullptr && device.active && now < record.ends_at)
+  const bool active = device.active && device.gateway == kNone;
+  if (!is_device && record.in_world != nullptr && active && now < record.ends_at)
     record.live = record.user != nullptr && !record.user->disabled;
-  record.there = device.active && !device.isolated && (is_device || record.live);
+  record.there = active && !device.isolated && (is_device || record.live);
   if (record.there || record.live)
     record.addresses = is_device ? device.addresses : record.in_world->addresses;
   Standing standing;

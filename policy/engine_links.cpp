@@ -134,24 +134,26 @@ Link GroupBook::make_link(const Pattern& pattern, const TargetGroup& to) const {
   return out;
 }
 
-const LocalClass& GroupBook::local_class(const PrincipalGroup& group, std::uint32_t own, When when) const {
+const LocalClass& GroupBook::local_class(const PrincipalGroup& group, std::span<const std::uint32_t> own,
+                                         When when) const {
   const bool before = when == When::before && group.targets_changed == epoch_;
   PrincipalGroup::Locals& cache = before ? group.local_before : group.local;
   for (const auto& [node, known] : cache)
-    if (node == own) return *known;
+    if (std::ranges::equal(node, own)) return *known;
   auto made = std::make_unique<LocalClass>();
   ClassGrants grants;
   for (const auto& [number, link] : group.targets) {
     const TargetGroup& to = *targets_[number];
     if (!exists(to, when)) continue;
     append_grants(grants, Direction::egress, to.id, link->table);
-    if (number == own) append_grants(grants, Direction::ingress, to.id, link->table);
+    if (std::ranges::binary_search(own, number))
+      append_grants(grants, Direction::ingress, to.id, link->table);
     made->rules.insert(made->rules.end(), link->rules.begin(), link->rules.end());
   }
   make_set(made->rules);
   made->id = name_class(grants);
   if (!grants.empty()) made->grants = std::make_shared<const ClassGrants>(std::move(grants));
-  return *cache.emplace_back(own, std::move(made)).second;
+  return *cache.emplace_back(std::vector(own.begin(), own.end()), std::move(made)).second;
 }
 
 }  // namespace cordon::policy::engine

@@ -49,18 +49,28 @@ std::vector<std::uint32_t> Changes::find() {
   alike_.clear();
   of_reach_.clear();
   holds_differ_.clear();
+  has_gateways_.clear();
   for (const std::uint32_t device : population_.touched_devices()) mark_device(device);
   make_set(moved_in_groups_);
   for (const std::uint32_t principal : population_.touched_principals()) mark_principal(principal);
   for (const std::uint32_t group : groups_.retargeted())
     for (const std::uint32_t member : groups_.principals(group).members)
       mark(population_.principal(member, When::now).device).own = true;
+  for (const std::uint32_t gateway : population_.gateways()) {
+    const NodeView node = view(gateway, When::now);
+    for (const std::uint32_t group : node.hosted())
+      if (groups_.targets(group).moved_in == groups_.epoch()) mark(gateway);
+  }
 
   std::vector<std::uint32_t> out;
   out.reserve(marked_.size());
   for (const std::uint32_t device : marked_) {
+    if (!population_.is_node(device, When::now)) continue;
+    if (population_.is_gateway(device)) {
+      if (!of(device)->empty()) out.push_back(device);
+      continue;
+    }
     const std::uint32_t group = population_.device(device, When::now).group;
-    if (group == kNone) continue;
     const Mark& mark = marks_[device];
     const bool others = mark.sure || groups_.targets(group).moved_in == groups_.epoch();
     const bool sure = mark.own ? own_differs(device) : others;
@@ -73,8 +83,12 @@ std::vector<std::uint32_t> Changes::find() {
 void Changes::mark_device(std::uint32_t number) {
   const DeviceRecord& before = population_.device(number, When::before);
   const DeviceRecord& now = population_.device(number, When::now);
-  mark(number).own = true;
-  const bool same_peer = same_as_peer(before, now);
+  // What is behind a gateway has no node: the gateway's is concerned, and is the peer.
+  const bool is_behind = now.gateway != kNone;
+  mark(is_behind ? now.gateway : number).own = true;
+  const bool same_peer = is_behind ? same_keys(population_.device(now.gateway, When::before),
+                                               population_.device(now.gateway, When::now))
+                                   : same_as_peer(before, now);
   if (before.group == now.group && same_peer) return;
   moved_devices_.push_back(number);
   bool same_target = same_peer && before.group != kNone && now.group != kNone;
@@ -103,7 +117,7 @@ void Changes::mark_reaching(std::uint32_t number, bool sure) {
   if (!group.observes) return;
   for (std::uint32_t device = 0; device < population_.device_count(); ++device) {
     const DeviceRecord& record = population_.device(device, When::now);
-    if (record.group != kNone && !record.isolated) reaching(device);
+    if (record.group != kNone && record.gateway == kNone && !record.isolated) reaching(device);
   }
 }
 
@@ -152,7 +166,7 @@ void Changes::add_members(std::uint32_t number, std::vector<std::uint32_t>& out)
   const TargetGroup& group = groups_.targets(number);
   const bool some_marked = group.marked_in == groups_.epoch() && group.marked > 0;
   for (const std::uint32_t member : group.members)
-    if (!some_marked || !is_marked(member)) out.push_back(member);
+    if ((!some_marked || !is_marked(member)) && population_.is_node(member, When::now)) out.push_back(member);
 }
 
 /// The classes by which targets know what the principal holds, the node's own last: of them its own class is

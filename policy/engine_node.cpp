@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "policy/grant_class.h"
 #include "policy/ordered_set.h"
 
 namespace cordon::policy::engine {
@@ -38,7 +39,15 @@ NodeView::NodeView(const World& world, const RuleBook& rules, const GroupBook& g
       population_(population),
       device_(device),
       when_(when),
-      record_(population.device(device, when)) {}
+      record_(population.device(device, when)),
+      is_gateway_(population.is_gateway(device)) {
+  if (!is_gateway_) return;
+  if (record_.group != kNone) hosted_.push_back(record_.group);
+  for (const std::uint32_t behind : population.behind(device))
+    if (const std::uint32_t group = population.device(behind, when).group; group != kNone)
+      hosted_.push_back(group);
+  make_set(hosted_);
+}
 
 bool NodeView::reaches(std::uint32_t target_group) const {
   if (reach_) return std::ranges::binary_search(*reach_, target_group);
@@ -71,7 +80,10 @@ const LocalClass* NodeView::local_class(std::uint32_t number) const {
   const PrincipalRecord& principal = population_.principal(number, when_);
   if (!principal.there || principal.group == kNone) return nullptr;
   const PrincipalGroup& group = groups_.principals(principal.group);
-  const std::uint32_t own = group.find(record_.group) != nullptr ? record_.group : kNone;
+  if (!is_gateway_)
+    return &groups_.local_class(group, hosted().first(group.find(record_.group) ? 1 : 0), when_);
+  std::vector<std::uint32_t> own = hosted_;
+  std::erase_if(own, [&](std::uint32_t hosted) { return group.find(hosted) == nullptr; });
   return &groups_.local_class(group, own, when_);
 }
 
@@ -86,23 +98,52 @@ std::vector<const LocalClass*> NodeView::local_classes() const {
 
 bool NodeView::lets_in(const PrincipalRecord& principal) const {
   if (!principal.there) return false;
-  return group().observes ||
-         (principal.group != kNone && groups_.principals(principal.group).find(record_.group) != nullptr);
+  if (observes()) return true;
+  if (principal.group == kNone) return false;
+  const PrincipalGroup& from = groups_.principals(principal.group);
+  return std::ranges::any_of(hosted(), [&](std::uint32_t group) { return from.find(group) != nullptr; });
+}
+
+bool NodeView::observes() const {
+  return std::ranges::any_of(hosted(), [&](std::uint32_t group) { return groups_.targets(group).observes; });
+}
+
+NodeView::Ingress NodeView::ingress_of(const PrincipalGroup& from) const {
+  if (!is_gateway_) {
+    const Link* link = from.find(record_.group);
+    return link == nullptr ? Ingress{} : Ingress{link->ingress, link->grants};
+  }
+  std::vector<const Link*> links;
+  for (const std::uint32_t group : hosted_)
+    if (const Link* link = from.find(group); link != nullptr) links.push_back(link);
+  if (links.empty()) return {};
+  if (links.size() == 1) return {links.front()->ingress, links.front()->grants};
+  const auto [it, fresh] = merged_.try_emplace(std::move(links));
+  if (!fresh) return it->second;
+  ClassGrants grants;
+  for (const std::uint32_t group : hosted_)
+    if (const Link* link = from.find(group); link != nullptr)
+      append_grants(grants, Direction::ingress, groups_.targets(group).id, link->table);
+  it->second.id = name_class(grants);
+  it->second.grants = std::make_shared<const ClassGrants>(std::move(grants));
+  return it->second;
 }
 
 std::optional<TargetValue> NodeView::as_target(std::uint32_t device) const {
   const DeviceRecord& target = population_.device(device, when_);
-  if (target.group == kNone || (device != device_ && !reaches(target.group))) return std::nullopt;
+  const bool own = device == device_ || target.gateway == device_;
+  if (target.group == kNone || (!own && !reaches(target.group))) return std::nullopt;
   const TargetGroup& group = groups_.targets(target.group);
   return TargetValue{.id = group.id, .observe = group.observes};
 }
 
 template <class Visit>
 void NodeView::each_source(Visit visit) const {
-  for (const auto& [number, link] : group().sources) {
-    const PrincipalGroup& source = groups_.principals(number);
-    if (!link->table.empty() && groups_.exists(source, when_)) visit(source, *link);
-  }
+  for (const std::uint32_t group : hosted())
+    for (const auto& [number, link] : groups_.targets(group).sources) {
+      const PrincipalGroup& source = groups_.principals(number);
+      if (!link->table.empty() && groups_.exists(source, when_)) visit(source, *link);
+    }
 }
 
 void NodeView::add_sources(Scope& scope) const {
@@ -110,7 +151,7 @@ void NodeView::add_sources(Scope& scope) const {
     scope.principals.push_back(number);
     scope.peers.push_back(population_.principal(number, When::now).device);
   };
-  if (group().observes) {
+  if (observes()) {
     for (std::uint32_t device = 0; device < population_.device_count(); ++device)
       population_.each_principal_on(device, When::now, add);
     return;
@@ -165,7 +206,9 @@ void NodeView::collect(const Scope& scope, Entries& out) const {
   for (const RuleId rule : scope.rules) collect_rule(rule, out);
   if (!scope.whole_group) return;
   for (const auto& [key, value] : group().guards) out.plain.emplace_back(key, value);
-  each_source([&](const PrincipalGroup&, const Link& link) { out.classes.push_back(link.grants); });
+  each_source([&](const PrincipalGroup& source, const Link& link) {
+    out.classes.push_back(is_gateway_ ? ingress_of(source).grants : link.grants);
+  });
 }
 
 void NodeView::collect_own(Entries& out) const {
@@ -179,6 +222,7 @@ void NodeView::collect_own(Entries& out) const {
                                                       .overlay_v6 = installation.overlay_v6,
                                                       .underlay = group().underlay});
   collect_target(device_, out);
+  for (const std::uint32_t behind : population_.behind(device_)) collect_target(behind, out);
   population_.each_principal_on(device_, when_, [&](std::uint32_t number) {
     const PrincipalRecord& principal = population_.principal(number, when_);
     const bool device_itself = principal.session == nullptr;
@@ -213,9 +257,7 @@ void NodeView::collect_principal(std::uint32_t number, Entries& out) const {
   const PrincipalRecord& principal = population_.principal(number, when_);
   if (principal.device == device_ || !lets_in(principal)) return;
   PrincipalValue value{.class_id = ClassId{0}, .deadlines = principal.deadlines};
-  if (principal.group != kNone)
-    if (const Link* link = groups_.principals(principal.group).find(record_.group))
-      value.class_id = link->ingress;
+  if (principal.group != kNone) value.class_id = ingress_of(groups_.principals(principal.group)).id;
   each_address(principal.addresses,
                [&](const Address& address) { out.plain.emplace_back(PrincipalKey{address}, value); });
 }
@@ -223,13 +265,19 @@ void NodeView::collect_principal(std::uint32_t number, Entries& out) const {
 void NodeView::collect_target(std::uint32_t device, Entries& out) const {
   const auto value = as_target(device);
   if (!value) return;
-  each_address(population_.device(device, when_).addresses, [&](const Address& address) {
+  const DeviceRecord& target = population_.device(device, when_);
+  if (target.gateway != kNone)
+    for (const Prefix& prefix : target.in_world->prefixes) out.plain.emplace_back(TargetKey{prefix}, *value);
+  each_address(target.addresses, [&](const Address& address) {
     out.plain.emplace_back(TargetKey{Prefix::host(address)}, *value);
   });
 }
 
 void NodeView::collect_peer(std::uint32_t device, Entries& out) const {
-  if (device == device_ || device == kNone) return;
+  if (device == kNone) return;
+  if (const std::uint32_t gateway = population_.device(device, When::now).gateway; gateway != kNone)
+    device = gateway;
+  if (device == device_) return;
   const DeviceRecord& peer = population_.device(device, when_);
   if (peer.group == kNone) return;
   PeerValue value{.public_key = peer.wireguard_key, .allowed_ips = {}, .next_key = peer.next_wireguard_key};
@@ -238,6 +286,13 @@ void NodeView::collect_peer(std::uint32_t device, Entries& out) const {
   };
   bool needed = reaches(peer.group);
   if (needed) allow(peer.addresses);
+  for (const std::uint32_t number : population_.behind(device)) {
+    const DeviceRecord& behind = population_.device(number, when_);
+    if (behind.group == kNone || !reaches(behind.group)) continue;
+    needed = true;
+    const std::vector<Prefix>& prefixes = behind.in_world->prefixes;
+    value.allowed_ips.insert(value.allowed_ips.end(), prefixes.begin(), prefixes.end());
+  }
   population_.each_principal_on(device, when_, [&](std::uint32_t number) {
     const PrincipalRecord& principal = population_.principal(number, when_);
     if (!lets_in(principal)) return;
@@ -261,7 +316,10 @@ void NodeView::collect_ingress_class(const ClassId& class_id, Entries& out) cons
 void NodeView::collect_rule(const RuleId& rule, Entries& out) const {
   const std::string* name = rules_.name_of(rule);
   if (name == nullptr) return;
-  const bool named = group().rules.contains(rule, when_, groups_.epoch()) ||
+  const auto names = [&](std::uint32_t group) {
+    return groups_.targets(group).rules.contains(rule, when_, groups_.epoch());
+  };
+  const bool named = std::ranges::any_of(hosted(), names) ||
                      std::ranges::any_of(local_classes(), [&](const LocalClass* held) {
                        return std::ranges::binary_search(held->rules, rule);
                      });

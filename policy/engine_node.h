@@ -7,8 +7,13 @@
 //   ingress  shared by all members of its target group: the principals that reach it, their classes and peers
 //   reach    a target group that its principals reach, or that observes: the members as targets and peers
 //   everyone for members of groups that observe: all principals, with class 0
+//
+// A gateway enforces for several target groups, its own and those of what is behind it: a principal's class
+// holds what is granted in all of them, and nothing of it is shared with other nodes.
 
+#include <map>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -43,9 +48,13 @@ class NodeView {
   NodeView(const World& world, const RuleBook& rules, const GroupBook& groups, const Population& population,
            std::uint32_t device, When when);
 
-  bool active() const { return record_.group != kNone; }
+  bool active() const { return record_.group != kNone && record_.gateway == kNone; }
   const TargetGroup& group() const { return groups_.targets(record_.group); }
   std::uint32_t group_number() const { return record_.group; }
+  /// The target groups that the node enforces for, in order.
+  std::span<const std::uint32_t> hosted() const {
+    return is_gateway_ ? std::span(hosted_) : std::span(&record_.group, 1);
+  }
   /// Is the group among those that its principals reach, or that observe?
   bool reaches(std::uint32_t target_group) const;
   std::vector<std::uint32_t> reach() const;
@@ -70,7 +79,12 @@ class NodeView {
   void collect_peer(std::uint32_t device, Entries& out) const;
   void collect_ingress_class(const ClassId& class_id, Entries& out) const;
   void collect_rule(const RuleId& rule, Entries& out) const;
-  ClassId local_class_id(std::uint32_t principal) const;
+  struct Ingress {
+    ClassId id;       ///< 0: nothing is granted
+    ClassPtr grants;  ///< null: it has none
+  };
+  Ingress ingress_of(const PrincipalGroup& group) const;
+  bool observes() const;
   const LocalClass* local_class(std::uint32_t principal) const;
   bool lets_in(const PrincipalRecord& principal) const;
   template <class Visit>
@@ -83,6 +97,10 @@ class NodeView {
   const std::uint32_t device_;
   const When when_;
   const DeviceRecord& record_;
+  const bool is_gateway_;
+  std::vector<std::uint32_t> hosted_;  ///< of a gateway
+  /// Of a gateway, by what is granted in each of its target groups.
+  mutable std::map<std::vector<const Link*>, Ingress> merged_;
   mutable std::optional<std::vector<std::uint32_t>> reach_;  ///< worked out when asked for often
 };
 

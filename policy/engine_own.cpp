@@ -72,7 +72,7 @@ Changes::Alike& Changes::alike(std::uint32_t device, const NodeView& before, con
   constexpr std::size_t kFew = 2;
   const bool alone = marked_.size() > kFew && out.scope.targets.empty() && out.scope.peers.empty();
   for (const std::uint32_t group : reach) {
-    if (alone && group != now.group_number()) {
+    if (alone && group != now.group_number() && !has_gateways(group)) {
       const SharedChanges& changes = of_reach(group, before, now);
       if (!changes->empty()) out.of_reach.push_back(changes);
     } else {

@@ -76,16 +76,27 @@ void Population::touch_device(const DeviceId& id) {
   const std::vector<std::uint32_t> sessions = devices_[number].sessions;
   for (const std::uint32_t session : sessions) touch_session(principals_[session].session->id);
   look_at_device(number);
+  for (const std::uint32_t behind : behind(number)) look_at_device(behind);
+}
+
+void Population::list_behind(std::uint32_t number, const DeviceId& gateway) {
+  const std::uint32_t node = device_number(gateway);
+  change_device(number).gateway = node;
+  std::vector<std::uint32_t>& listed = behind_[node];
+  if (listed.empty()) gateways_.push_back(node);
+  listed.push_back(number);
 }
 
 void Population::look_at_device(std::uint32_t number) {
+  auto in_world = world_.devices.share(devices_[number].id);
+  if (in_world != nullptr && in_world->is_behind() && devices_[number].gateway == kNone)
+    list_behind(number, in_world->gateway);
   DeviceRecord& record = change_device(number);
-  auto in_world = world_.devices.share(record.id);
   if (in_world == nullptr) return;
   record.in_world = std::move(in_world);
   const Device& device = *record.in_world;
   record.active = device.state == DeviceState::active;
-  record.isolated = device.isolated;
+  record.isolated = device.cut_off();
   record.addresses = device.addresses;
   record.wireguard_key = device.wireguard_key;
   record.next_wireguard_key = device.next_wireguard_key;
@@ -93,7 +104,7 @@ void Population::look_at_device(std::uint32_t number) {
   std::uint32_t group = kNone;
   if (record.active) group = groups_.target_group(world_, device, rules_.selectors().segments_of(device));
   if (group != record.group) move_target(record, number, group);
-  if (record.self == kNone) {
+  if (record.self == kNone && record.gateway == kNone) {
     const std::uint32_t self = new_principal(number);
     devices_[number].self = self;
   }

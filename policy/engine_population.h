@@ -53,6 +53,20 @@ class Population {
     for (const std::uint32_t session : record.sessions) visit(session);
   }
 
+  /// Devices that are or were behind this one, and those that anything is or was behind.
+  const std::vector<std::uint32_t>& behind(std::uint32_t device) const {
+    static const std::vector<std::uint32_t> kNothing;
+    const auto it = behind_.find(device);
+    return it == behind_.end() ? kNothing : it->second;
+  }
+  const std::vector<std::uint32_t>& gateways() const { return gateways_; }
+  bool is_gateway(std::uint32_t device) const { return !gateways_.empty() && behind_.contains(device); }
+  /// Has it a state of its own? Not what is behind a gateway.
+  bool is_node(std::uint32_t number, When when) const {
+    const DeviceRecord& record = device(number, when);
+    return record.group != kNone && record.gateway == kNone;
+  }
+
   bool is_touched(std::uint32_t device) const { return devices_[device].touched == epoch_; }
   const std::vector<std::uint32_t>& touched_devices() const { return touched_devices_; }
   const std::vector<std::uint32_t>& touched_principals() const { return touched_principals_; }
@@ -86,6 +100,7 @@ class Population {
   std::uint32_t new_principal(std::uint32_t device);
   void look_at_device(std::uint32_t number);
   void look_at_session(std::uint32_t number);
+  void list_behind(std::uint32_t number, const DeviceId& gateway);
   void list_tags(DeviceRecord& record, std::uint32_t number);
   void move_target(DeviceRecord& record, std::uint32_t number, std::uint32_t group);
   void drop_session(std::uint32_t number);
@@ -109,6 +124,9 @@ class Population {
   std::unordered_map<SessionId, std::uint32_t> session_numbers_;
   Index devices_by_tag_, sessions_by_name_, sessions_by_claim_, sessions_by_user_;
   std::set<std::pair<Timestamp, std::uint32_t>> due_;
+
+  std::unordered_map<std::uint32_t, std::vector<std::uint32_t>> behind_;  ///< by gateway; only ever more
+  std::vector<std::uint32_t> gateways_;
 
   std::vector<std::uint32_t> queue_;
   std::vector<std::uint64_t> queued_;  ///< by principal: the advance it was last queued in

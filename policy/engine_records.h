@@ -51,13 +51,14 @@ struct DeviceRecord {
   DeviceId id;
   std::shared_ptr<const Device> in_world;  ///< as of the last time it was looked at
   bool active = false;
-  bool isolated = false;
+  bool isolated = false;  ///< cut off
   OverlayAddresses addresses;
   WireguardKey wireguard_key{};
   std::optional<WireguardKey> next_wireguard_key;
-  std::uint32_t group = kNone;  ///< of targets; kNone: not active
-  std::uint32_t place = 0;      ///< among the group's members
-  std::uint32_t self = kNone;   ///< the principal that it is
+  std::uint32_t group = kNone;    ///< of targets; kNone: not active
+  std::uint32_t place = 0;        ///< among the group's members
+  std::uint32_t gateway = kNone;  ///< that it is behind, for ever; kNone: it is a node itself
+  std::uint32_t self = kNone;     ///< the principal that it is
   std::vector<std::uint32_t> sessions;
   std::vector<std::string> tags;  ///< that it is listed under
   std::uint64_t touched = 0;

@@ -39,6 +39,8 @@ Changes::Shared& Changes::shared(std::uint32_t number) const {
       if (device == kNone) continue;
       out.scope.peers.push_back(device);
       out.peers_in.push_back(population_.device(device, when).group);
+      for (const std::uint32_t behind : population_.behind(device))
+        out.peers_in.push_back(population_.device(behind, when).group);
     }
   out.scope.classes = group.classes.changed(groups_.epoch());
   out.scope.rules = group.rules.changed(groups_.epoch());
@@ -122,6 +124,7 @@ Changes::Delta Changes::of(std::uint32_t device) const {
   const bool own = is_marked(device) && marks_[device].own;
   const NodeView before = view(device, When::before);
   const NodeView now = view(device, When::now);
+  if (population_.is_gateway(device)) return of_gateway(before, now);
   if (own && before.active() && &before.group() == &now.group()) return of_own(device, before, now);
   Shared& common = shared(now.group_number());
   // Nodes of one target group differ only by what their own principals reach, unless their own part changed.

@@ -78,6 +78,9 @@ class Changes {
   Delta of_own(std::uint32_t device, const NodeView& before, const NodeView& now) const;
   std::vector<Change> own_changes(std::uint32_t device, const NodeView& before, const NodeView& now) const;
   std::vector<std::uint32_t> principals_on(std::uint32_t device) const;
+  Scope scope_of_gateway(const NodeView& before, const NodeView& now) const;
+  Delta of_gateway(const NodeView& before, const NodeView& now) const;
+  bool has_gateways(std::uint32_t target_group) const;
   const SharedChanges& of_reach(std::uint32_t target_group, const NodeView& before,
                                 const NodeView& now) const;
 
@@ -95,6 +98,7 @@ class Changes {
   mutable std::vector<std::uint32_t> alike_key_;  ///< what was asked for last
   /// By the node's own target group and the one that comes within its reach or leaves it.
   mutable std::map<std::array<std::uint32_t, 3>, SharedChanges> of_reach_;
+  mutable std::unordered_map<std::uint32_t, bool> has_gateways_;  ///< by target group
   /// By principal groups before and now, each with the node's own target group.
   mutable std::map<std::array<std::uint32_t, 4>, bool> holds_differ_;
 };

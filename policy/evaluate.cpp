@@ -37,7 +37,7 @@ KnownPrincipal find_principal(const World& world, const PrincipalRef& who, Times
     device_id = std::get<DeviceId>(who);
   }
   principal.device = active_device(world, device_id);
-  if (!principal.device) return {.reason = "unknown principal"};
+  if (!principal.device || principal.device->is_behind()) return {.reason = "unknown principal"};
   if (principal.user && principal.user->disabled) principal.reason = "disabled user";
   if (principal.session && now >= principal.session->ends_at) principal.reason = "session ended";
   if (principal.device->isolated) principal.reason = "isolated";
@@ -94,9 +94,10 @@ bool applies_in_isolation(const Rule& rule, bool target_isolated) {
 
 /// P9: the target is in at least one segment and all it is in observe. Isolation is never only observed.
 bool observes(const World& world, const Device& target, const std::set<std::string>& segments) {
-  return !target.isolated && !segments.empty() && std::ranges::all_of(segments, [&](const std::string& name) {
-    return world.policy->segments.at(name).mode == Mode::observe;
-  });
+  return !target.cut_off() && !segments.empty() &&
+         std::ranges::all_of(segments, [&](const std::string& name) {
+           return world.policy->segments.at(name).mode == Mode::observe;
+         });
 }
 
 /// What the trust under a rule goes by (P5): the age that its conditions speak of.
@@ -154,7 +155,7 @@ Timestamp apply_forbids(const Asked& asked, Decision& decision) {
   Timestamp first_begins = kNever;
   for (const Rule& rule : asked.policy().rules) {
     if (rule.effect != Effect::forbid || !asked.is_about(rule)) continue;
-    if (!applies_in_isolation(rule, asked.target.isolated)) continue;
+    if (!applies_in_isolation(rule, asked.target.cut_off())) continue;
     const Outlook is = outlook(asked.policy(), rule, asked.asker(), asked.now);
     if (is.holds) {
       decide_forbid(decision, rule);
@@ -173,8 +174,8 @@ void apply_allows(const Asked& asked, Timestamp end, Decision& decision) {
   for (const Rule& rule : policy.rules) {
     if (rule.effect != Effect::allow || !asked.is_about(rule)) continue;
     Because because{rule.name, false, failed(policy, rule, asker, asked.now), asked.trust_under(rule)};
-    if (!applies_in_isolation(rule, asked.target.isolated))
-      because.failed.push_back(wrong_isolation(asked.target.isolated));
+    if (!applies_in_isolation(rule, asked.target.cut_off()))
+      because.failed.push_back(wrong_isolation(asked.target.cut_off()));
     because.holds = because.failed.empty();
     if (because.holds && decision.verdict != Verdict::forbid) {
       const Timestamp of_itself = outlook(policy, rule, asker, asked.now).until;

@@ -94,6 +94,11 @@ class Explainer {
     if (device == world_.devices.end())
       return fail(ErrorCode::not_found,
                   fmt::format("there is no device {}", in_quotes(question_.device.value)));
+    if (device->second.is_behind())
+      return fail(ErrorCode::invalid,
+                  fmt::format("{} stands behind {} and begins nothing", in_quotes(question_.device.value),
+                              in_quotes(device->second.gateway.value)),
+                  "ask about a device with a daemon");
     small_.devices.emplace(device->first, device->second);
     principal_ = question_.device;
     out_.who = in_words(PlanPrincipal{.person = "", .device = question_.device, .session = {}});
@@ -135,7 +140,7 @@ class Explainer {
       });
       if (!member || device.state != DeviceState::active) continue;
       auto segments = segments_of(world_, device);
-      auto [kind, fresh] = kinds.try_emplace({std::move(segments), device.isolated}, id, 0);
+      auto [kind, fresh] = kinds.try_emplace({std::move(segments), device.cut_off()}, id, 0);
       ++kind->second.second;
     }
     std::map<DeviceId, std::size_t> out;

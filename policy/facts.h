@@ -56,9 +56,20 @@ struct Device {
   bool rotation_asked = false;                     ///< an operator wants it to make a new WireGuard key
   OverlayAddresses addresses;                      ///< set once active
   bool isolated = false;
-  std::string platform;  ///< what it says of itself, shown to operators, decides nothing
-  TokenId token;         ///< it came with
+  /// What can't run a daemon stands behind a device that does, its gateway: it has no key and no overlay
+  /// addresses, is reached at its own prefixes, and begins nothing. Empty: it is a node itself.
+  DeviceId gateway;
+  std::vector<Prefix> prefixes;   ///< sorted; empty but behind a gateway
+  bool gateway_isolated = false;  ///< the fold keeps it as the gateway's own; so it does `state`
+  std::string platform;           ///< what it says of itself, shown to operators, decides nothing
+  TokenId token;                  ///< it came with
   Timestamp enrolled_at{};
+
+  bool is_behind() const { return !gateway.value.empty(); }
+  /// Active with a daemon that holds a state; else nobody is to be waited for.
+  bool is_node() const { return state == DeviceState::active && !is_behind(); }
+  /// Isolated itself, or because its gateway is.
+  bool cut_off() const { return isolated || gateway_isolated; }
 };
 
 struct User {

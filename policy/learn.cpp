@@ -87,7 +87,7 @@ class Learner {
     if (target == world_.devices.end()) return;
     const Positions segments = side_.selectors().segments_of(target->second);
     if (!std::ranges::binary_search(segments, position_)) return;
-    if (target->second.isolated) return leave_out(flow, "its target is isolated");
+    if (target->second.cut_off()) return leave_out(flow, "its target is isolated");
     const Positions* rules = rules_of(flow);
     if (rules == nullptr) return leave_out(flow, "nobody known and active sent it");
     const ReachMap reach = side_.reach(*rules, segments, false);

@@ -67,7 +67,7 @@ void LearnSelect::add_claimants(const LearnSelector& selector, const Group& grou
 
 void LearnSelect::add_machines(const PlanSide& side) {
   for (const auto& [id, device] : world_.devices) {
-    if (device.state != DeviceState::active) continue;
+    if (!device.is_node()) continue;
     const LearnSource source{.person = false, .id = id.value};
     for (const std::string& tag : device.tags) add({.kind = LearnSelector::Kind::tag, .name = tag}, source);
     const Positions segments = side.selectors().segments_of(device);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "policy/ordered_set.h"
@@ -63,7 +64,7 @@ void Needs::add_targets() {
           target.observes = target.observes || sides_[side]->target_groups()[groups[side]].observes;
         if (target.observes) observing_.push_back(next);
       }
-      targets_[it->second].addresses += addresses_in(member->addresses);
+      targets_[it->second].addresses += prefixes_of(*member).size();
     }
 }
 
@@ -136,22 +137,65 @@ std::uint32_t Needs::class_number(std::vector<ClassRow> rows) {
   return it->second;
 }
 
-/// Of principals of that group on a node whose device is in the group of targets `own`.
-std::uint32_t Needs::local_class(std::size_t side, std::uint32_t group, std::uint32_t own) {
+/// Of principals of that group on a node that enforces for the groups of targets `own`.
+std::uint32_t Needs::local_class(std::size_t side, std::uint32_t group, const Numbers& own) {
   const auto& links = sides_[side]->principal_group(group).targets;
-  const bool reaches_itself = std::ranges::find(links, own, &Relations::Link::group) != links.end();
+  const auto make = [&] {
+    std::vector<ClassRow> rows;
+    for (const auto& [target, table] : links) {
+      const TargetId id = sides_[side]->target_groups()[target].id;
+      const std::uint32_t number = table_number(*table);
+      rows.push_back({.direction = Direction::egress, .target = id, .table = number});
+      // P8: inwards as well.
+      if (std::ranges::binary_search(own, target))
+        rows.push_back({.direction = Direction::ingress, .target = id, .table = number});
+    }
+    return class_number(std::move(rows));
+  };
+  if (own.size() > 1) return make();  // gateways are few
+  const bool reaches_itself = std::ranges::find(links, own.front(), &Relations::Link::group) != links.end();
   const auto at = static_cast<std::uint32_t>(side);
-  const auto [it, fresh] = local_classes_.try_emplace({at, group, reaches_itself ? own : kNoOwnTarget});
-  if (!fresh) return it->second;
-  std::vector<ClassRow> rows;
-  for (const auto& [target, table] : links) {
-    const TargetId id = sides_[side]->target_groups()[target].id;
-    const std::uint32_t number = table_number(*table);
-    rows.push_back({.direction = Direction::egress, .target = id, .table = number});
-    // P8: inwards as well.
-    if (target == own) rows.push_back({.direction = Direction::ingress, .target = id, .table = number});
+  const auto [it, fresh] =
+      local_classes_.try_emplace({at, group, reaches_itself ? own.front() : kNoOwnTarget});
+  return fresh ? it->second = make() : it->second;
+}
+
+/// The targets that a node enforces for: itself and what is behind it.
+Needs::Numbers Needs::hosted_by(const Device& node) const {
+  Numbers out{target_numbers_.at(groups_of(node))};
+  for (const Device* behind : sides_.front()->behind(node.id))
+    out.push_back(target_numbers_.at(groups_of(*behind)));
+  make_set(out);
+  return out;
+}
+
+/// What all of these are to one node: a principal's class holds what is granted in each.
+Needs::Target Needs::merged(const Numbers& hosted) {
+  Target out;
+  for (const std::uint32_t number : hosted) {
+    const Target& target = targets_[number];
+    out.observes = out.observes || target.observes;
+    out.sources.insert(out.sources.end(), target.sources.begin(), target.sources.end());
+    out.rules.insert(out.rules.end(), target.rules.begin(), target.rules.end());
   }
-  return it->second = class_number(std::move(rows));
+  make_set(out.sources);
+  make_set(out.rules);
+  for (const std::uint32_t source : out.sources) out.principals += sources_[source].addresses;
+  for (std::size_t side = 0; side < sides_.size(); ++side) {
+    Numbers groups;
+    for (const std::uint32_t number : hosted) groups.push_back(targets_[number].group[side]);
+    make_set(groups);
+    std::map<std::uint32_t, std::vector<ClassRow>> rows;  // by source
+    for (const std::uint32_t number : groups) {
+      const auto& group = sides_[side]->target_groups()[number];
+      for (const auto& [source, table] : group.sources)
+        rows[source].push_back(
+            {.direction = Direction::ingress, .target = group.id, .table = table_number(*table)});
+    }
+    for (auto& [source, of_source] : rows) out.classes.push_back(class_number(std::move(of_source)));
+  }
+  make_set(out.classes);
+  return out;
 }
 
 void Needs::add_class(NodeNeeds& needs, std::uint32_t number) const {
@@ -170,8 +214,10 @@ Needs::Numbers Needs::sources_on(const Device& device) const {
 }
 
 NodeNeeds Needs::of(const Device& device) {
-  const std::uint32_t number = target_numbers_.at(groups_of(device));
-  const Target& self = targets_[number];
+  const Numbers hosted = hosted_by(device);
+  std::optional<Target> of_gateway;
+  if (hosted.size() > 1) of_gateway = merged(hosted);
+  const Target& self = of_gateway ? *of_gateway : targets_[hosted.front()];
   const Relations& relations = *sides_.front();
   NodeNeeds needs;
   const Numbers locals = sources_on(device);  // one for each principal
@@ -196,13 +242,22 @@ NodeNeeds Needs::of(const Device& device) {
   // The overlay's own prefixes are in every node's map of targets.
   needs.targets =
       addresses_in({world_.installation.overlay_v4.address, world_.installation.overlay_v6.address});
-  if (!std::ranges::binary_search(reached, number)) needs.targets += addresses_in(device.addresses);
+  const auto add_own = [&](const Device& target) {
+    if (!std::ranges::binary_search(reached, target_numbers_.at(groups_of(target))))
+      needs.targets += prefixes_of(target).size();
+  };
+  add_own(device);
+  for (const Device* behind : relations.behind(device.id)) add_own(*behind);
   for (const std::uint32_t target : reached) needs.targets += targets_[target].addresses;
 
   Numbers classes;
-  for (std::size_t side = 0; side < sides_.size(); ++side)
+  for (std::size_t side = 0; side < sides_.size(); ++side) {
+    Numbers own;
+    for (const std::uint32_t target : hosted) own.push_back(targets_[target].group[side]);
+    make_set(own);
     for (const std::uint32_t local : locals)
-      classes.push_back(local_class(side, sources_[local].group[side], self.group[side]));
+      classes.push_back(local_class(side, sources_[local].group[side], own));
+  }
   make_set(classes);
   for (const std::uint32_t known : self.classes) add_class(needs, known);
   std::vector<RuleId> rules;

@@ -27,8 +27,8 @@ class Needs {
   /// by the numbers that those have.
   explicit Needs(const World& world, const Relations& after, const Relations* before = nullptr);
 
-  /// Of an active device's node. Never too few; a class that only principals of this very node would be in
-  /// is counted although the node doesn't get it.
+  /// Of an active device's node, with what is behind it. Never too few; a class that only principals of this
+  /// very node would be in is counted although the node doesn't get it.
   NodeNeeds of(const Device& device);
 
  private:
@@ -72,7 +72,9 @@ class Needs {
   Sides groups_of_principal(std::size_t place) const;
   std::uint32_t table_number(const Table& table);
   std::uint32_t class_number(std::vector<ClassRow> rows);
-  std::uint32_t local_class(std::size_t side, std::uint32_t group, std::uint32_t own);
+  std::uint32_t local_class(std::size_t side, std::uint32_t group, const Numbers& own);
+  Numbers hosted_by(const Device& node) const;
+  Target merged(const Numbers& hosted);
   void add_class(NodeNeeds& needs, std::uint32_t number) const;
   Numbers sources_on(const Device& device) const;
 

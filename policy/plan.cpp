@@ -13,13 +13,13 @@ namespace cordon::policy {
 namespace {
 
 /// A change between one group of principals and targets, before its targets are named.
-struct Draft {
+struct PlanDraft {
   bool gained = false;
   std::string segment, service, forbid;
   std::vector<Access> accesses;
   std::string rule;
   std::vector<std::uint32_t> targets;  ///< groups
-  auto operator<=>(const Draft&) const = default;
+  auto operator<=>(const PlanDraft&) const = default;
 };
 
 /// Stretches that touch are one.
@@ -32,14 +32,14 @@ void add_access(std::vector<Access>& accesses, const Access& access) {
 }
 
 /// What changes towards one target group, by service.
-std::vector<Draft> changes_of(const std::vector<ReachMap::Difference>& differences) {
-  std::map<std::tuple<bool, std::string, std::string, std::string>, Draft> by_service;
+std::vector<PlanDraft> changes_of(const std::vector<ReachMap::Difference>& differences) {
+  std::map<std::tuple<bool, std::string, std::string, std::string>, PlanDraft> by_service;
   for (const auto& difference : differences) {
     const bool gained = is_allow(difference.after);
     const Offering& by = gained ? *difference.after : *difference.before;
     const std::string forbid =
         !gained && difference.after != nullptr ? difference.after->rule->name : std::string();
-    Draft& draft = by_service[{gained, by.segment, by.service, forbid}];
+    PlanDraft& draft = by_service[{gained, by.segment, by.service, forbid}];
     if (draft.accesses.empty() || by.rule->name < draft.rule) draft.rule = by.rule->name;
     draft.gained = gained;
     draft.segment = by.segment;
@@ -47,7 +47,7 @@ std::vector<Draft> changes_of(const std::vector<ReachMap::Difference>& differenc
     draft.forbid = forbid;
     add_access(draft.accesses, difference.access);
   }
-  std::vector<Draft> out;
+  std::vector<PlanDraft> out;
   out.reserve(by_service.size());
   for (auto& [key, draft] : by_service) out.push_back(std::move(draft));
   return out;
@@ -87,16 +87,17 @@ class Planner {
   }
 
  private:
-  using Drafts = std::vector<Draft>;
+  using Drafts = std::vector<PlanDraft>;
 
   void find_changes() {
     for (const auto& from : groups_.principal_groups()) {
-      std::map<Draft, std::vector<std::uint32_t>> targets;  // drafts without targets, to their target groups
+      std::map<PlanDraft, std::vector<std::uint32_t>>
+          targets;  // drafts without targets, to their target groups
       for (const std::uint32_t to : groups_.targets_to_compare(from)) {
         const auto& target = groups_.target_groups()[to];
         const auto differences =
             ReachMap::compare(groups_.reach_before(from, target), groups_.reach_after(from, target));
-        for (Draft& draft : changes_of(differences)) targets[std::move(draft)].push_back(to);
+        for (PlanDraft& draft : changes_of(differences)) targets[std::move(draft)].push_back(to);
       }
       if (targets.empty()) continue;
       Drafts drafts;
@@ -153,7 +154,7 @@ class Planner {
     return count;
   }
 
-  AccessChange named(const Draft& draft) {
+  AccessChange named(const PlanDraft& draft) {
     AccessChange change{.gained = draft.gained,
                         .segment = draft.segment,
                         .service = draft.service,
@@ -171,7 +172,7 @@ class Planner {
   }
 
   void add_entry(Plan& plan, const Drafts& drafts, std::vector<std::uint32_t>& members) {
-    for (const Draft& draft : drafts)
+    for (const PlanDraft& draft : drafts)
       (draft.gained ? plan.totals.gains : plan.totals.losses) += members.size();
     note_people(drafts, members);
     if (plan.entries.size() >= question_.most_listed) {
@@ -179,7 +180,7 @@ class Planner {
       return;
     }
     PlanEntry entry{.principals = {}, .principal_count = members.size(), .changes = {}};
-    for (const Draft& draft : drafts) entry.changes.push_back(named(draft));
+    for (const PlanDraft& draft : drafts) entry.changes.push_back(named(draft));
     std::vector<std::tuple<bool, PlanPrincipal, std::uint32_t>> order;  // those with cut flows first
     order.reserve(members.size());
     for (const std::uint32_t member : members)
@@ -197,7 +198,7 @@ class Planner {
   void add_cuts(PlanEntry& entry, const Drafts& drafts, std::uint32_t member) const {
     for (const Cut& cut : cuts_.at(member))
       for (std::size_t i = 0; i < drafts.size(); ++i) {
-        const Draft& draft = drafts[i];
+        const PlanDraft& draft = drafts[i];
         if (draft.gained || !std::ranges::binary_search(draft.targets, cut.target)) continue;
         const bool any_other = !std::ranges::any_of(
             draft.accesses, [&](const Access& access) { return access.protocol == cut.flow->protocol; });
@@ -211,8 +212,8 @@ class Planner {
   }
 
   void note_people(const Drafts& drafts, const std::vector<std::uint32_t>& members) {
-    const bool gains = std::ranges::any_of(drafts, &Draft::gained);
-    const bool loses = !std::ranges::all_of(drafts, &Draft::gained);
+    const bool gains = std::ranges::any_of(drafts, &PlanDraft::gained);
+    const bool loses = !std::ranges::all_of(drafts, &PlanDraft::gained);
     for (const std::uint32_t member : members) {
       const Asker& asker = groups_.principals()[member].asker;
       if (gains)
@@ -273,6 +274,10 @@ std::string_view to_string(PlanWarning::Kind kind) {
       return "not-signed-in";
     case PlanWarning::Kind::flows_not_seen:
       return "flows-not-seen";
+    case PlanWarning::Kind::not_forwarded:
+      return "not-forwarded";
+    case PlanWarning::Kind::too_old_for_gateways:
+      return "too-old-for-gateways";
     case PlanWarning::Kind::drops_while_turning:
       return "drops-while-turning";
   }

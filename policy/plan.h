@@ -81,8 +81,10 @@ struct PlanWarning {
     opens_underlay,
     ends_earlier,
     not_signed_in,
-    flows_not_seen,       ///< of whoever looked the flows up
-    drops_while_turning,  ///< of whoever knows nodes' maps
+    flows_not_seen,        ///< of whoever looked the flows up
+    drops_while_turning,   ///< of whoever knows nodes' maps
+    not_forwarded,         ///< of whoever knows the nodes: by a gateway, to what is behind it
+    too_old_for_gateways,  ///< the same: nodes that can't reach what is behind one
   } kind = Kind::no_rules;
   std::string text;                ///< one sentence
   std::vector<std::string> lines;  ///< what it is about, the first of them

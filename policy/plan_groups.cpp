@@ -52,16 +52,16 @@ void PlanGroups::add_targets(const World& world) {
     const Positions before = before_.selectors().segments_of(device),
                     after = after_.selectors().segments_of(device);
     const auto next = static_cast<std::uint32_t>(target_groups_.size());
-    const auto [it, fresh] = numbers.emplace(std::tuple(before, after, device.isolated), next);
+    const auto [it, fresh] = numbers.emplace(std::tuple(before, after, device.cut_off()), next);
     if (fresh) {
       for (const std::uint32_t segment : before) targets_by_segment_before_[segment].push_back(next);
       for (const std::uint32_t segment : after) targets_by_segment_after_[segment].push_back(next);
       if (before_.names_of(before) != after_.names_of(after)) moved_targets_.push_back(next);
       target_groups_.push_back({.before = before,
                                 .after = after,
-                                .isolated = device.isolated,
-                                .observed_before = before_.observes(before, device.isolated),
-                                .observed_after = after_.observes(after, device.isolated),
+                                .isolated = device.cut_off(),
+                                .observed_before = before_.observes(before, device.cut_off()),
+                                .observed_after = after_.observes(after, device.cut_off()),
                                 .members = {}});
     }
     target_groups_[it->second].members.push_back(&device);

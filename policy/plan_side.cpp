@@ -67,8 +67,7 @@ Asker find_asker(const World& world, const SessionId& id, Timestamp now) {
 
 Asker find_asker(const World& world, const DeviceId& id) {
   const auto device = world.devices.find(id);
-  if (device == world.devices.end() || device->second.state != DeviceState::active || device->second.isolated)
-    return {};
+  if (device == world.devices.end() || !device->second.is_node() || device->second.isolated) return {};
   return {.device = &device->second};
 }
 

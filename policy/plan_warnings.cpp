@@ -110,7 +110,7 @@ Crowds crowds_of(const PlanContext& c, const PlanSide& side) {
     for (const std::uint32_t rule : rules) ++out.users[rule];
   }
   for (const auto& [id, device] : c.world.devices) {
-    if (device.state != DeviceState::active) continue;
+    if (!device.is_node()) continue;
     ++out.all_devices;
     for (const std::uint32_t rule : side.rules_that_select({.device = &device})) ++out.devices[rule];
   }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "policy/coverage.h"
+#include "policy/ordered_set.h"
 
 namespace cordon::policy {
 
@@ -14,14 +15,23 @@ Relations::Relations(const World& world, Timestamp now)
   link_groups();
 }
 
-const Relations::TargetGroup& Relations::group_of(const Device& target) const {
-  return target_groups_[group_by_target_.at(target.id)];
-}
-
 std::vector<const Principal*> Relations::principals_on(const DeviceId& device) const {
   std::vector<const Principal*> out;
   if (const auto it = principals_by_device_.find(device); it != principals_by_device_.end())
     for (const std::uint32_t i : it->second) out.push_back(&principals_[i]);
+  return out;
+}
+
+const std::vector<const Device*>& Relations::behind(const DeviceId& gateway) const {
+  static const std::vector<const Device*> kNothing;
+  const auto it = behind_.find(gateway);
+  return it == behind_.end() ? kNothing : it->second;
+}
+
+std::vector<std::uint32_t> Relations::hosted_by(const Device& node) const {
+  std::vector<std::uint32_t> out{number_of(node)};
+  for (const Device* device : behind(node.id)) out.push_back(number_of(*device));
+  make_set(out);
   return out;
 }
 
@@ -34,27 +44,29 @@ void Relations::add_devices() {
   for (const auto& [id, device] : world_.devices) {
     if (device.state != DeviceState::active) continue;
     Positions segments = selectors_.segments_of(device);
-    if (!device.isolated) add_principal({.device = &device}, selectors_.rules_of(device, segments), nullptr);
+    if (!device.cut_off() && device.is_node())
+      add_principal({.device = &device}, selectors_.rules_of(device, segments), nullptr);
     add_target(device, std::move(segments));
   }
 }
 
 void Relations::add_target(const Device& device, Positions segments) {
   const auto next = static_cast<std::uint32_t>(target_groups_.size());
-  const auto [it, fresh] = target_group_numbers_.emplace(std::pair(segments, device.isolated), next);
+  const auto [it, fresh] = target_group_numbers_.emplace(std::pair(segments, device.cut_off()), next);
   if (fresh) {
     TargetGroup& group = target_groups_.emplace_back();
     std::set<std::string> names;
     for (const std::uint32_t segment : segments) names.insert(selectors_.name_of(segment));
     group.id = target_of(world_, device, names);
-    group.isolated = device.isolated;
+    group.isolated = device.cut_off();
     group.observes =
-        !device.isolated && !segments.empty() && std::ranges::all_of(segments, [&](std::uint32_t segment) {
+        !device.cut_off() && !segments.empty() && std::ranges::all_of(segments, [&](std::uint32_t segment) {
           return selectors_.segment(segment).mode == Mode::observe;
         });
     group.segments = std::move(segments);
   }
   target_groups_[it->second].members.push_back(&device);
+  if (device.is_behind()) behind_[device.gateway].push_back(&device);
   group_by_target_.emplace(device.id, it->second);
 }
 
@@ -62,7 +74,7 @@ void Relations::add_sessions() {
   for (const auto& [id, session] : world_.sessions) {
     const auto device = world_.devices.find(session.device);
     const auto user = world_.users.find(session.user);
-    if (device == world_.devices.end() || device->second.state != DeviceState::active) continue;
+    if (device == world_.devices.end() || !device->second.is_node()) continue;
     if (user == world_.users.end() || user->second.disabled || now_ >= session.ends_at) continue;
     sessions_by_device_[session.device].push_back(&session);
     changes_at_ = std::min(changes_at_, session.ends_at);

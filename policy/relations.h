@@ -56,7 +56,12 @@ class Relations {
   }
   const PrincipalGroup& principal_group(std::uint32_t group) const { return principal_groups_[group]; }
   const std::vector<TargetGroup>& target_groups() const { return target_groups_; }
-  const TargetGroup& group_of(const Device& target) const;
+  std::uint32_t number_of(const Device& target) const { return group_by_target_.at(target.id); }
+  const TargetGroup& group_of(const Device& target) const { return target_groups_[number_of(target)]; }
+  /// What is behind this gateway.
+  const std::vector<const Device*>& behind(const DeviceId& gateway) const;
+  /// The target groups that this node enforces for: its own and those of what is behind it; in order.
+  std::vector<std::uint32_t> hosted_by(const Device& node) const;
   /// The principals on a device; none while it is isolated.
   std::vector<const Principal*> principals_on(const DeviceId& device) const;
   /// Sessions of a device that are neither over nor of a disabled user, whether or not they hold anything.
@@ -86,6 +91,7 @@ class Relations {
   std::vector<TargetGroup> target_groups_;
   std::map<std::pair<Positions, bool>, std::uint32_t> target_group_numbers_;
   std::unordered_map<DeviceId, std::uint32_t> group_by_target_;
+  std::unordered_map<DeviceId, std::vector<const Device*>> behind_;  ///< by gateway
   std::unordered_map<DeviceId, std::vector<std::uint32_t>> principals_by_device_;
   std::unordered_map<DeviceId, std::vector<const Session*>> sessions_by_device_;
 };

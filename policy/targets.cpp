@@ -15,7 +15,7 @@ void number(World& world, std::set<std::string> segments) {
 
 TargetId target_of(const World& world, const Device& device, const std::set<std::string>& segments) {
   const auto found = world.target_numbers.find(segments);
-  return TargetId{found == world.target_numbers.end() ? 0 : found->second + (device.isolated ? 1u : 0u)};
+  return TargetId{found == world.target_numbers.end() ? 0 : found->second + (device.cut_off() ? 1u : 0u)};
 }
 
 void number_targets(World& world) {

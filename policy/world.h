@@ -88,6 +88,9 @@ struct World {
   /// Of devices that were not removed; the key that one will turn to is its own already.
   SharedMap<WireguardKey, DeviceId> wireguard_keys;
   SharedMap<Bytes, DeviceId> device_keys;  ///< by SubjectPublicKeyInfo
+  /// What is behind a gateway and not removed: by its prefixes, which never overlap, and by its gateway.
+  SharedMap<Prefix, DeviceId> prefixes;
+  SharedMap<DeviceId, std::set<DeviceId>> behind;
 
   SharedMap<std::string, RuleId> rule_ids;  ///< every name ever applied keeps its number
   /// Devices in the same segments are one target. By the segments' names; never used again (target_of).
@@ -99,7 +102,22 @@ struct World {
   AddressPool v4;                          ///< of installation.overlay_v4
 };
 
-/// The target that `device` is, by its segments and whether it is isolated; 0: it was never numbered, so
+/// Where the device is reached: its overlay addresses, or its prefixes behind a gateway.
+std::vector<Prefix> prefixes_of(const Device& device);
+
+/// The device behind a gateway that has the address; null: none.
+const Device* find_behind(const World& world, const Address& address);
+/// A prefix of one that is there already and overlaps this one; null: none.
+const std::pair<const Prefix, DeviceId>* find_overlap(const World& world, const Prefix& prefix);
+
+/// Adds a device that is behind its gateway, which is there; it is as active and as isolated as that.
+void put_behind(World& world, Device device);
+/// It is removed: nothing is reached at its prefixes any more.
+void forget_behind(World& world, const Device& device);
+/// After a gateway was let in, isolated or released: what is behind it follows.
+void follow_gateway(World& world, const DeviceId& gateway);
+
+/// The target that `device` is, by its segments and whether it is cut off; 0: it was never numbered, so
 /// nothing can be granted to it.
 TargetId target_of(const World& world, const Device& device, const std::set<std::string>& segments);
 

@@ -41,6 +41,8 @@ Result<> check_body(const Hello& m) {
   for (const auto& endpoint : m.advertise()) CORDON_TRY(decode_endpoint(endpoint));
   CORDON_TRY(check_count("hello map_sizes", static_cast<int>(m.map_sizes().size()), kMostMaps));
   for (const auto& [name, size] : m.map_sizes()) CORDON_TRY(check_name("hello map", name, kLongestId));
+  CORDON_TRY(check_count("hello gateway_subnets", m.gateway_subnets_size(), kMostSubnets));
+  for (const auto& subnet : m.gateway_subnets()) CORDON_TRY(decode_prefix(subnet));
   return {};
 }
 

@@ -34,6 +34,8 @@ Result<> check_reach(const List& list) {
     CORDON_TRY(check_device("reach target", reach.target()));
     CORDON_TRY(check_count("reach addresses", reach.addresses_size(), kMostAddresses));
     for (const auto& address : reach.addresses()) CORDON_TRY(decode_address(address));
+    CORDON_TRY(check_count("reach subnets", reach.subnets_size(), kMostAddresses));
+    for (const auto& subnet : reach.subnets()) CORDON_TRY(decode_prefix(subnet));
     CORDON_TRY(check_length("reach service", reach.service(), kLongestName));
     CORDON_TRY(check_length("reach access", reach.access(), kLongestName));
     CORDON_TRY(check_length("reach rule", reach.rule(), kLongestName));

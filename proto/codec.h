@@ -25,5 +25,7 @@ std::string encode_address(const Address& address);
 Result<Address> decode_address(std::string_view bytes);
 void encode_endpoint(const cordon::Endpoint& endpoint, Endpoint* out);
 Result<cordon::Endpoint> decode_endpoint(const Endpoint& endpoint);
+void encode_prefix(const cordon::Prefix& prefix, Prefix* out);
+Result<cordon::Prefix> decode_prefix(const Prefix& prefix);
 
 }  // namespace cordon::wire

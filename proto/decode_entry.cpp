@@ -17,14 +17,6 @@ Result<Address> optional_address(std::string_view field, std::string_view bytes,
   return decode_address(bytes);
 }
 
-Result<cordon::Prefix> decode_prefix(const Prefix& prefix) {
-  CORDON_ASSIGN(const Address address, decode_address(prefix.address()));
-  CORDON_TRY(check_most("a prefix's length", prefix.length(), address.is_v4() ? 32 : 128));
-  const auto out = cordon::Prefix::of(address, prefix.length());
-  if (out.address != address) return refuse("a prefix", "has bits set past its length");
-  return out;
-}
-
 Result<cordon::Prefix> optional_prefix(std::string_view field, bool present, const Prefix& prefix, bool v4) {
   if (!present) return cordon::Prefix{};
   CORDON_ASSIGN(const auto out, decode_prefix(prefix));
@@ -193,6 +185,14 @@ Result<policy::Change> decode_body(const Body& body, bool key_only) {
 }
 
 }  // namespace
+
+Result<cordon::Prefix> decode_prefix(const Prefix& prefix) {
+  CORDON_ASSIGN(const Address address, decode_address(prefix.address()));
+  CORDON_TRY(check_most("a prefix's length", prefix.length(), address.is_v4() ? 32 : 128));
+  const auto out = cordon::Prefix::of(address, prefix.length());
+  if (out.address != address) return refuse("a prefix", "has bits set past its length");
+  return out;
+}
 
 Result<policy::Change> decode_entry(const Entry& entry, bool key_only) {
   if (has_unknown_fields(entry)) return refuse("an entry", "has fields that this release doesn't know");

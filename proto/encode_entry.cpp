@@ -14,11 +14,6 @@ std::string optional_address(const Address& address) {
   return address == Address{} ? std::string() : encode_address(address);
 }
 
-void encode_prefix(const cordon::Prefix& prefix, Prefix* out) {
-  out->set_address(encode_address(prefix.address));
-  out->set_length(prefix.length());
-}
-
 struct KeyEncoder {
   Entry& out;
 
@@ -108,6 +103,11 @@ struct ValueEncoder {
 };
 
 }  // namespace
+
+void encode_prefix(const cordon::Prefix& prefix, Prefix* out) {
+  out->set_address(encode_address(prefix.address));
+  out->set_length(prefix.length());
+}
 
 Entry encode_entry(const policy::Key& key, const policy::Value* value) {
   Entry out;

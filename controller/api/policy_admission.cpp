@@ -30,7 +30,8 @@ std::set<DeviceId> concerned(const policy::World& world, const policy::Policy& p
   for (const auto& [id, device] : world.devices) {
     if (device.state != policy::DeviceState::active) continue;
     const policy::Positions segments = selectors.segments_of(device);
-    if (!segments.empty() || !selectors.rules_of(device, segments).empty()) all.insert(id);
+    if (!segments.empty() || !selectors.rules_of(device, segments).empty())
+      all.insert(device.is_behind() ? device.gateway : id);
   }
   for (const auto& [id, session] : world.sessions) {
     const auto user = world.users.find(session.user);

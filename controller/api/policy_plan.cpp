@@ -10,6 +10,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "controller/api/plan_gateways.h"
 #include "controller/api/policy_admission.h"
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
@@ -47,7 +48,7 @@ struct Work {
 DeviceId controller_host(const Work& work) {
   const auto& addresses = work.controller_addresses;
   for (const auto& [id, device] : work.world.devices) {
-    if (device.state != policy::DeviceState::active) continue;
+    if (!device.is_node()) continue;
     const bool seen_there = device.source && std::ranges::find(addresses, *device.source) != addresses.end();
     if (id.value == work.controller_name || seen_there) return id;
   }
@@ -201,6 +202,8 @@ void plan_aside(Services& services, policy::PolicyPtr policy, const std::string&
       policy::Fit fit = policy::fit(work->world, next, plan_map_sizes(work->nodes), work->now);
       if (!fit.turning.empty()) outcome->plan.warnings.push_back(drops_while_turning(fit.turning));
       outcome->overflows = std::move(fit.never);
+      for (policy::PlanWarning& warning : gateway_warnings(next, work->nodes, work->now))
+        outcome->plan.warnings.push_back(std::move(warning));
       boost::asio::post(strand, [outcome, then] { then(std::move(*outcome)); });
     });
   });

@@ -132,7 +132,7 @@ void add_plan(Named& all) {
           text("kind",
                "locks-out-author, opens-to-everyone, opens-every-port, nobody-reaches, "
                "no-rules, starts-enforcing, starts-observing, opens-underlay, ends-earlier, not-signed-in, "
-               "flows-not-seen, drops-while-turning"),
+               "flows-not-seen, drops-while-turning, not-forwarded, too-old-for-gateways"),
           text("text", "one sentence"), texts("lines", "what it is about")});
   all.emplace_back(
       "PlanTotals",
@@ -190,19 +190,26 @@ void add_learning(Named& all) {
 void add_devices(Named& all) {
   all.emplace_back(
       "Device",
-      Fields{text("id", "its name"), number("number", "its number as a target"),
+      Fields{text("id", "its name"),
+             number("number", "its number as a target"),
              text("state", "pending, active or removed"),
              texts("tags", "given at enrolment or by an operator"),
              maybe("ownership", "company, personal, vendor, partner"),
              maybe_texts("checks", "that pass now; null: it hasn't reported"),
              maybe("attestation", "software or tpm; null: it hasn't proved its key yet"),
              maybe("source", "the underlay address it is seen from"),
-             maybe("country", "ISO 3166 code of the source"), flag("isolated", "cut off from everything"),
-             texts("addresses", "overlay addresses: IPv4, IPv6; none while pending"),
+             maybe("country", "ISO 3166 code of the source"),
+             flag("isolated", "cut off from everything"),
+             texts("addresses", "overlay addresses: IPv4, IPv6; none while pending, none behind a gateway"),
+             maybe("gateway", "the device that it is behind; null: it has a daemon of its own"),
+             texts("prefixes", "where it is reached behind its gateway"),
+             flag("gateway_isolated", "it is cut off because its gateway is isolated"),
+             texts("gateway_subnets", "that its node last said it forwards to; none: it is no gateway"),
              text("tunnel_key", "its WireGuard public key"),
              flag("tunnel_key_turns", "it makes another key, or turns to one once its peers know it"),
              text("platform", "what it says of itself; decides nothing"),
-             text("token", "the join token it came with"), time("enrolled_at", "when it asked in"),
+             text("token", "the join token it came with"),
+             time("enrolled_at", "when it asked in"),
              flag("connected", "its node is connected to this controller now")});
   all.emplace_back(
       "Node", Fields{text("device", "the device"),
@@ -214,6 +221,7 @@ void add_devices(Named& all) {
                      time("leases_end", "when its leases will have run out", true),
                      text("last_nack", "why it refused the last state it refused; empty: it didn't"),
                      texts("alarms", "conditions now"),
+                     texts("gateway_subnets", "that it last said it forwards to"),
                      {.name = "counters", .type = Type::object, .about = "cumulative", .required = true}});
   all.emplace_back("Receipt",
                    Fields{text("device", "the node's device"),
@@ -320,6 +328,10 @@ void add_trail(Named& all) {
 
 void add_common(Named& all) {
   all.emplace_back("Revision", Fields{number("revision", "of the record"), receipts()});
+  all.emplace_back(
+      "DeviceAdded",
+      Fields{number("revision", "of the record"),
+             texts("warnings", "what keeps it from being reached as nodes are now"), receipts()});
   all.emplace_back("Health", Fields{flag("ok", "the log's storage answers")});
   all.emplace_back("Status",
                    Fields{text("controller", "its name"), text("version", "of the software"),

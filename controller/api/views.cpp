@@ -26,6 +26,12 @@ json::array addresses(const policy::OverlayAddresses& addresses) {
   return out;
 }
 
+json::array view_prefixes(const std::vector<Prefix>& prefixes) {
+  json::array out;
+  for (const Prefix& prefix : prefixes) out.emplace_back(prefix.to_string());
+  return out;
+}
+
 json::value ownership(const std::optional<policy::Ownership>& ownership) {
   if (!ownership) return nullptr;
   switch (*ownership) {
@@ -90,7 +96,11 @@ json::value time_or_null(Timestamp at) {
   return json::string(format_rfc3339(at));
 }
 
-json::object view(const policy::Device& device, bool connected) {
+json::object view(const policy::Device& device, const Distribution::Told& nodes) {
+  const auto found = nodes.find(device.id);
+  const bool has_node = found != nodes.end() && device.is_node();
+  json::value gateway;
+  if (device.is_behind()) gateway = json::string(device.gateway.value);
   return {
       {"id", device.id.value},
       {"number", device.number},
@@ -104,12 +114,16 @@ json::object view(const policy::Device& device, bool connected) {
       {"country", device.country ? json::value(json::string(*device.country)) : json::value()},
       {"isolated", device.isolated},
       {"addresses", addresses(device.addresses)},
+      {"gateway", std::move(gateway)},
+      {"prefixes", view_prefixes(device.prefixes)},
+      {"gateway_isolated", device.gateway_isolated},
+      {"gateway_subnets", view_prefixes(has_node ? found->second.gateway_subnets : std::vector<Prefix>{})},
       {"tunnel_key", to_base64(device.wireguard_key)},
       {"tunnel_key_turns", device.rotation_asked || device.next_wireguard_key.has_value()},
       {"platform", device.platform},
       {"token", device.token.value},
       {"enrolled_at", format_rfc3339(device.enrolled_at)},
-      {"connected", connected}};
+      {"connected", has_node && found->second.connected}};
 }
 
 json::object view(const policy::User& user) {
@@ -209,6 +223,7 @@ json::object view(const NodeStatus& node) {
           {"leases_end", time_or_null(node.leases_end)},
           {"last_nack", node.last_nack},
           {"alarms", view_texts(node.alarms)},
+          {"gateway_subnets", view_prefixes(node.gateway_subnets)},
           {"counters", std::move(counters)}};
 }
 

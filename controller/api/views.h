@@ -12,7 +12,7 @@
 
 namespace cordon::controller::api {
 
-boost::json::object view(const policy::Device& device, bool connected);
+boost::json::object view(const policy::Device& device, const Distribution::Told& nodes);
 boost::json::object view(const policy::User& user);
 boost::json::object view(const policy::Session& session, const policy::World& world);
 boost::json::object view(const policy::JoinToken& token, Timestamp now);

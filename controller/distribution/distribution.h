@@ -37,6 +37,7 @@ struct NodeStatus {
   // As its last Hello told, kept while it is away:
   std::optional<std::set<std::string>> features;   ///< none: it hasn't connected yet
   std::map<std::string, std::uint64_t> map_sizes;  ///< entries by map (I11)
+  std::vector<Prefix> gateway_subnets;             ///< that it forwards to; empty: it is no gateway
 };
 
 /// One node's part in a revision.

@@ -16,7 +16,7 @@ BootNs in_ns(Seconds duration) {
 /// The device that is there and active; null otherwise.
 const policy::Device* active(const policy::World& world, const DeviceId& device) {
   const auto found = world.devices.find(device);
-  const bool there = found != world.devices.end() && found->second.state == policy::DeviceState::active;
+  const bool there = found != world.devices.end() && found->second.is_node();
   return there ? &found->second : nullptr;
 }
 
@@ -31,7 +31,7 @@ bool same(const policy::Device& device, const kinds::DeviceFacts& facts) {
 FactIntake::FactIntake(ChangeLog& log, const Clock& clock, RateLimitSpec records, const Places* places)
     : log_(log), clock_(clock), records_(records), places_(places) {
   for (const auto& [id, device] : log_.world().devices) {
-    if (device.state == policy::DeviceState::active && (device.checks || device.source)) known(device);
+    if (device.is_node() && (device.checks || device.source)) known(device);
   }
 }
 

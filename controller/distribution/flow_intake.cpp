@@ -26,6 +26,14 @@ std::string_view kind_name(wire::Flow::Kind kind) {
   }
 }
 
+/// Whose address behind a gateway it is, and was then. On the underlay it is the site's own.
+const policy::Device* behind_then(const policy::World& world, const Address& address, Timestamp at,
+                                  wire::Flow::Kind kind) {
+  if (kind == wire::Flow::UNDERLAY) return nullptr;
+  const policy::Device* device = policy::find_behind(world, address);
+  return device != nullptr && device->enrolled_at <= at + std::chrono::seconds(1) ? device : nullptr;
+}
+
 }  // namespace
 
 const std::string& FlowIntake::rule_name(std::uint32_t id, const policy::World& world) {
@@ -49,12 +57,16 @@ FlowRecord FlowIntake::resolve(const DeviceId& node, const wire::Flow& flow, con
   if (const auto* owner = book.find(out.source, out.at)) {
     out.person = owner->person;
     out.source_device = owner->device.value;
+  } else if (const policy::Device* behind = behind_then(world, out.source, out.at, flow.kind())) {
+    out.source_device = behind->id.value;
   } else if (flow.direction() == 1) {
     out.source_device = node.value;  // an address of nobody's, but it is this node that sends
   }
   out.direction = flow.direction() == 0 ? "ingress" : "egress";
   if (const auto* owner = book.find(out.destination, out.at))
     out.destination_device = owner->device.value;
+  else if (const policy::Device* behind = behind_then(world, out.destination, out.at, flow.kind()))
+    out.destination_device = behind->id.value;
   else if (flow.kind() == wire::Flow::UNDERLAY && flow.direction() == 0)
     out.destination_device = node.value;  // what came around the overlay came to who tells it
   out.protocol = static_cast<std::uint8_t>(flow.protocol());

@@ -155,6 +155,9 @@ std::shared_ptr<NodeSession> Hub::open(const Admitted& admitted, const wire::Hel
   facts.reasons.clear();
   facts.features.emplace(hello.features().begin(), hello.features().end());
   facts.map_sizes = {hello.map_sizes().begin(), hello.map_sizes().end()};
+  facts.gateway_subnets.clear();
+  for (const auto& subnet : hello.gateway_subnets())
+    if (const auto prefix = wire::decode_prefix(subnet)) facts.gateway_subnets.push_back(*prefix);
   services_.metrics.count("sessions");
   services_.metrics.gauge("nodes_connected", static_cast<double>(sessions_.size()));
   log::info(kHubArea, "{} connected from {}", admitted.device.value, peer.remote.to_string());
@@ -374,7 +377,7 @@ void Hub::settle(const SessionId& session, std::function<void()> done) {
 std::vector<NodeStatus> Hub::nodes() const {
   std::vector<NodeStatus> all;
   for (const auto& [id, device] : services_.log.world().devices) {
-    if (device.state != policy::DeviceState::active) continue;
+    if (!device.is_node()) continue;
     const auto known = facts_.find(id);
     NodeStatus status = known == facts_.end() ? NodeStatus{.device = id} : known->second;
     const auto session = sessions_.find(id);

@@ -54,7 +54,7 @@ void KeyRotation::consider(const DeviceId& device, Known& known) {
   if (known.proposing) return;
   const auto& devices = log_.world().devices;
   const auto found = devices.find(device);
-  if (found == devices.end() || found->second.state != policy::DeviceState::active) return;
+  if (found == devices.end() || !found->second.is_node()) return;
   const policy::Device& recorded = found->second;
   if (known.key != recorded.wireguard_key) {
     return propose(device, known, kinds::WireguardKeyChanged{.device = device, .wireguard_key = known.key});

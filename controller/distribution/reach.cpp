@@ -53,8 +53,8 @@ std::map<TargetId, Granted> granted_to(const policy::NodeState& state, ClassId c
   return granted;
 }
 
-/// The devices of those targets.
-std::map<DeviceId, const Granted*> devices_of(const policy::NodeState& state,
+/// The devices of those targets. What is behind a gateway is found by its prefix, not by its peer.
+std::map<DeviceId, const Granted*> devices_of(const policy::World& world, const policy::NodeState& state,
                                               const std::map<TargetId, Granted>& granted) {
   std::map<DeviceId, const Granted*> devices;
   if (granted.empty()) return devices;
@@ -63,8 +63,13 @@ std::map<DeviceId, const Granted*> devices_of(const policy::NodeState& state,
     const auto* target = std::get_if<policy::TargetValue>(&value);
     if (target == nullptr) continue;
     const auto of_target = granted.find(target->id);
-    const auto owner = owners_by_address.find(std::get<policy::TargetKey>(key).prefix.address);
-    if (of_target != granted.end() && owner != owners_by_address.end())
+    if (of_target == granted.end()) continue;
+    const Prefix& prefix = std::get<policy::TargetKey>(key).prefix;
+    const auto behind = world.prefixes.find(prefix);
+    const auto owner = owners_by_address.find(prefix.address);
+    if (behind != world.prefixes.end())
+      devices.emplace(behind->second, &of_target->second);
+    else if (owner != owners_by_address.end())
       devices.emplace(owner->second, &of_target->second);
   }
   return devices;
@@ -84,7 +89,7 @@ class Reach {
 
   std::vector<ReachEntry> all() {
     const auto granted = granted_to(state_, principal_.class_id);
-    for (const auto& [id, grants] : devices_of(state_, granted)) {
+    for (const auto& [id, grants] : devices_of(world_, state_, granted)) {
       const auto device = world_.devices.find(id);
       if (device != world_.devices.end()) add(device->second, *grants);
       if (out_.size() >= most_) break;
@@ -120,7 +125,7 @@ class Reach {
       const Timestamp deadline = principal_.deadlines.at(grant->slot);
       if (deadline <= now_ || (principal_.isolated && !grant->responder)) continue;
       out_.push_back({.target = device.id,
-                      .addresses = device.addresses,
+                      .prefixes = policy::prefixes_of(device),
                       .service = offer.service,
                       .access = text_of(access, granted),
                       .rule = name_of(grant->rule),

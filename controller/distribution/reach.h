@@ -11,9 +11,9 @@ namespace cordon::controller {
 
 struct ReachEntry {
   DeviceId target;
-  policy::OverlayAddresses addresses;
-  std::string service;  ///< "settlement/ledger", or the segment of an ad-hoc access
-  std::string access;   ///< "tcp/5432"
+  std::vector<Prefix> prefixes;  ///< of the target: its addresses, or what it has behind its gateway
+  std::string service;           ///< "settlement/ledger", or the segment of an ad-hoc access
+  std::string access;            ///< "tcp/5432"
   std::string rule;
   Timestamp deadline = kNever;
 };

@@ -22,13 +22,14 @@ RateLimiter::Time request_now() {
   return RateLimiter::Time::clock::now();
 }
 
-/// The device of that name or with that overlay address; sessions' addresses are no targets.
+/// The device of that name or with that address; sessions' addresses are no targets.
 DeviceId find_target(const policy::World& world, const std::string& text) {
   const auto address = Address::parse(text);
   if (!address) return DeviceId(text);
   for (const auto& [id, device] : world.devices) {
     if (device.addresses.v4 == *address || device.addresses.v6 == *address) return id;
   }
+  if (const policy::Device* behind = policy::find_behind(world, *address)) return behind->id;
   return {};
 }
 
@@ -88,8 +89,12 @@ void NodeRequests::fill_reach(const DeviceId& device, const policy::PrincipalRef
        reach_of(services_.log.world(), *state, principal, services_.clock.now(), kMostReach)) {
     wire::Reach* reach = out.add_reach();
     reach->set_target(entry.target.value);
-    reach->add_addresses(wire::encode_address(entry.addresses.v4));
-    reach->add_addresses(wire::encode_address(entry.addresses.v6));
+    for (const Prefix& prefix : entry.prefixes) {
+      if (prefix.bits == 128)
+        reach->add_addresses(wire::encode_address(prefix.address));
+      else
+        wire::encode_prefix(prefix, reach->add_subnets());
+    }
     reach->set_service(entry.service);
     reach->set_access(entry.access);
     reach->set_rule(entry.rule);

@@ -10,7 +10,7 @@ namespace cordon::controller {
 
 StateSource::StateSource(const policy::World& world) : world_(world), engine_(world, world.at) {
   for (const auto& [id, device] : world.devices)
-    if (device.state == policy::DeviceState::active) followed_.insert(id);
+    if (device.is_node()) followed_.insert(id);
 }
 
 StateSource::StatePtr StateSource::follow(const DeviceId& device) {

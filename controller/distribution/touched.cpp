@@ -34,6 +34,9 @@ Touched of(const kinds::PolicyRolledBack&) {
 Touched of(const kinds::DeviceEnrolled& k) {
   return device(k.device);
 }
+Touched of(const kinds::DeviceAdded& k) {
+  return device(k.device);
+}
 Touched of(const kinds::DeviceApproved& k) {
   return device(k.device);
 }

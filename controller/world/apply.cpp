@@ -117,18 +117,32 @@ void fold(World& world, const DeviceEnrolled& k, const Moment& m) {
   if (token.approve) activate(world, device, m.record.at);
 }
 
+void fold(World& world, const DeviceAdded& k, const Moment& m) {
+  policy::Device device{.id = k.device, .number = world.next_device++, .tags = k.tags};
+  device.ownership = k.ownership;
+  device.gateway = k.gateway;
+  device.prefixes = k.prefixes;
+  device.enrolled_at = m.record.at;
+  policy::put_behind(world, std::move(device));
+}
+
 void fold(World& world, const DeviceApproved& k, const Moment& m) {
   activate(world, world.devices.at(k.device), m.record.at);
+  policy::follow_gateway(world, k.device);
 }
 
 void fold(World& world, const DeviceRemoved& k, const Moment& m) {
   close_sessions(world, world.sessions.on(k.device), m.record.at);
   auto& device = world.devices.at(k.device);
-  if (device.state == DeviceState::active) give_back_v4(world, device.addresses.v4, m.record.at);
-  forget_keys(world, device);
-  world.device_keys.erase(device.public_key_der);
+  if (device.is_behind()) {
+    policy::forget_behind(world, device);
+  } else {
+    if (device.state == DeviceState::active) give_back_v4(world, device.addresses.v4, m.record.at);
+    forget_keys(world, device);
+    world.device_keys.erase(device.public_key_der);
+  }
   device.state = DeviceState::removed;
-  device.isolated = false;
+  device.isolated = device.gateway_isolated = false;
   device.next_wireguard_key.reset();
   device.rotation_asked = false;
   device.addresses = {};
@@ -155,10 +169,12 @@ void fold(World& world, const DeviceFacts& k, const Moment&) {
 void fold(World& world, const DeviceIsolated& k, const Moment& m) {
   close_sessions(world, world.sessions.on(k.device), m.record.at);
   world.devices.at(k.device).isolated = true;
+  policy::follow_gateway(world, k.device);
 }
 
 void fold(World& world, const DeviceReleased& k, const Moment&) {
   world.devices.at(k.device).isolated = false;
+  policy::follow_gateway(world, k.device);
 }
 
 void fold(World& world, const WireguardKeyChanged& k, const Moment&) {

@@ -22,7 +22,8 @@ constexpr std::array<std::string_view, std::variant_size_v<Kind>> kNames = {
     "user added",           "user disabled",      "session opened",        "session closed",
     "api token created",    "api token revoked",  "time advanced",         "login slowed",
     "policy confirmed",     "policy rolled back", "device facts",          "session signals",
-    "device classified",    "key rotation asked", "wireguard key offered", "format raised"};
+    "device classified",    "key rotation asked", "wireguard key offered", "format raised",
+    "device added"};
 
 template <std::size_t I = 0>
 Result<Kind> decode_as(std::size_t index, std::uint32_t version, const json::value& value) {
@@ -57,6 +58,7 @@ std::uint32_t version_of(const Kind& kind) {
 
 std::uint32_t format_of(const Kind& kind) {
   if (std::holds_alternative<FormatRaised>(kind)) return 1;
+  if (std::holds_alternative<DeviceAdded>(kind)) return 3;
   return kind.index() < kKindsOfRelease01 && version_of(kind) == 1 ? 1 : 2;
 }
 

@@ -8,6 +8,7 @@
 //   1  the kinds of release 0.1, in version 1
 //   2  "policy applied" and "device enrolled" in version 2; "policy confirmed", "policy rolled back", "device
 //      facts", "session signals", "device classified", "key rotation asked", "wireguard key offered"
+//   3  "device added"
 //
 // It begins at 1 and is raised by a record ("format raised"); only then is anything written that needs it,
 // and a release that knows less stops at that record instead of somewhere behind it.
@@ -23,7 +24,7 @@
 namespace cordon::controller::kinds {
 
 /// The newest that this release knows, and writes.
-inline constexpr std::uint32_t kNewestFormat = 2;
+inline constexpr std::uint32_t kNewestFormat = 3;
 
 /// The first record of every log.
 struct InstallationCreated {
@@ -57,6 +58,14 @@ struct DeviceEnrolled {
   WireguardKey wireguard_key{};
   std::string platform;
   bool presharing = false;  ///< it understands preshared keys; version 2 says so, version 1 that it doesn't
+};
+/// What can't run a daemon, behind an enrolled device: it is as active as its gateway, from now on.
+struct DeviceAdded {
+  DeviceId device;
+  DeviceId gateway;
+  std::vector<Prefix> prefixes;  ///< sorted, each once
+  std::set<std::string> tags;
+  std::optional<policy::Ownership> ownership;
 };
 struct DeviceApproved {
   DeviceId device;
@@ -156,7 +165,7 @@ using Kind =
                  WireguardKeyChanged, CertificateIssued, UserAdded, UserDisabled, SessionOpened,
                  SessionClosed, ApiTokenCreated, ApiTokenRevoked, TimeAdvanced, LoginSlowed,  // release 0.1
                  PolicyConfirmed, PolicyRolledBack, DeviceFacts, SessionSignals, DeviceClassified,
-                 KeyRotationAsked, WireguardKeyOffered, FormatRaised>;
+                 KeyRotationAsked, WireguardKeyOffered, FormatRaised, DeviceAdded>;
 /// The first so many are those of release 0.1.
 inline constexpr std::size_t kKindsOfRelease01 = 20;
 

@@ -26,6 +26,8 @@ boost::json::object write(const JoinTokenRevoked& k);
 void read(wire::Fields& f, JoinTokenRevoked& k);
 boost::json::object write(const DeviceEnrolled& k);
 void read(wire::Fields& f, DeviceEnrolled& k, std::uint32_t version);
+boost::json::object write(const DeviceAdded& k);
+void read(wire::Fields& f, DeviceAdded& k);
 boost::json::object write(const DeviceApproved& k);
 void read(wire::Fields& f, DeviceApproved& k);
 boost::json::object write(const DeviceRemoved& k);

@@ -82,6 +82,30 @@ void read(Fields& f, DeviceEnrolled& k, std::uint32_t version) {
   k.wireguard_key = wireguard_key_of(f, "wireguard_key");
 }
 
+// {"device":"printer","gateway":"gw-1","ownership":"company"|null,"prefixes":["192.168.7.20/32"],
+//  "tags":["print"]}
+json::object write(const DeviceAdded& k) {
+  std::set<std::string> prefixes;
+  for (const Prefix& prefix : k.prefixes) prefixes.insert(prefix.to_string());
+  return {{"device", k.device.value},
+          {"gateway", k.gateway.value},
+          {"ownership", ownership(k.ownership)},
+          {"prefixes", list(prefixes)},
+          {"tags", list(k.tags)}};
+}
+void read(Fields& f, DeviceAdded& k) {
+  k.device.value = f.id("device");
+  k.gateway.value = f.id("gateway");
+  k.ownership = ownership(f);
+  for (const std::string& text : f.texts("prefixes", 256, 64)) {
+    const auto prefix = Prefix::parse(text);
+    if (!prefix) f.refuse("prefixes", "holds what isn't a prefix");
+    k.prefixes.push_back(prefix.value_or(Prefix{}));
+  }
+  std::ranges::sort(k.prefixes);
+  k.tags = f.texts("tags", 64, 63);
+}
+
 // {"device":"ledger"}
 json::object write(const DeviceApproved& k) {
   return {{"device", k.device.value}};

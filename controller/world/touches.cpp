@@ -48,6 +48,10 @@ Touched of(const DeviceEnrolled& k) {
   return {device(k.device), token(k.token), wireguard(k.wireguard_key),
           "key/" + to_hex(sha256(k.public_key_der))};
 }
+// Its prefixes are nobody else's.
+Touched of(const DeviceAdded& k) {
+  return {"prefixes", device(k.device), device(k.gateway)};
+}
 Touched of(const DeviceApproved& k) {
   return {device(k.device)};
 }

@@ -6,6 +6,7 @@
 
 #include "controller/world/addresses.h"
 #include "controller/world/names.h"
+#include "controller/world/validate_behind.h"
 #include "controller/world/validate_policy.h"
 #include "policy/parse.h"
 #include "proto/canonical_json.h"
@@ -24,6 +25,18 @@ bool is_device_name(std::string_view name) {
   return !name.empty() && name.size() <= 63 && std::ranges::all_of(name, [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
   });
+}
+
+Result<> check_new_name(const World& world, const DeviceId& id, std::string_view hint) {
+  if (!is_device_name(id.value)) {
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" can't be a device's name", id.value),
+                "a name has 1 to 63 lower-case letters, digits or '-'");
+  }
+  if (world.devices.contains(id)) {
+    return fail(ErrorCode::conflict, fmt::format("the name \"{}\" is or was another device's", id.value),
+                std::string(hint));
+  }
+  return {};
 }
 
 Result<> check_tags(const std::set<std::string>& tags) {
@@ -45,8 +58,13 @@ Result<const policy::Device*> device_of(const World& world, const DeviceId& id) 
   return &found->second;
 }
 
+/// One with a daemon.
 Result<const policy::Device*> active_device(const World& world, const DeviceId& id) {
   CORDON_ASSIGN(const auto* device, device_of(world, id));
+  if (device->is_behind()) {
+    return fail(ErrorCode::conflict,
+                fmt::format("\"{}\" is behind \"{}\" and has no daemon", id.value, device->gateway.value));
+  }
   if (device->state == DeviceState::pending) {
     return fail(ErrorCode::conflict, fmt::format("device \"{}\" waits for approval", id.value),
                 "approve it first: cordon device approve " + id.value);
@@ -127,15 +145,7 @@ Result<> validate_one(const World& world, const DeviceEnrolled& k, Timestamp at)
   if (token->second.uses_left == 0) {
     return fail(ErrorCode::unauthorized, "the join token is used up", "ask for a new one");
   }
-  if (!is_device_name(k.device.value)) {
-    return fail(ErrorCode::invalid, fmt::format("\"{}\" can't be a device's name", k.device.value),
-                "a name has 1 to 63 lower-case letters, digits or '-'");
-  }
-  if (world.devices.contains(k.device)) {
-    return fail(ErrorCode::conflict,
-                fmt::format("the name \"{}\" is or was another device's", k.device.value),
-                "names are never used again: choose another in node.toml");
-  }
+  CORDON_TRY(check_new_name(world, k.device, "names are never used again: choose another in node.toml"));
   if (const auto known = world.device_keys.find(k.public_key_der); known != world.device_keys.end())
     return fail(ErrorCode::conflict, fmt::format("device \"{}\" has that key already", known->second.value));
   CORDON_TRY(check_wireguard_key(world, k.device, k.wireguard_key));
@@ -143,8 +153,20 @@ Result<> validate_one(const World& world, const DeviceEnrolled& k, Timestamp at)
   return {};
 }
 
+Result<> validate_one(const World& world, const DeviceAdded& k, Timestamp) {
+  CORDON_TRY(check_new_name(world, k.device, "names are never used again: choose another"));
+  CORDON_TRY(check_tags(k.tags));
+  return check_behind(world, k);
+}
+
 Result<> validate_one(const World& world, const DeviceApproved& k, Timestamp at) {
   CORDON_ASSIGN(const auto* device, device_of(world, k.device));
+  if (device->is_behind()) {
+    return fail(
+        ErrorCode::conflict,
+        fmt::format("\"{}\" is behind \"{}\" and comes in with it", k.device.value, device->gateway.value),
+        "approve its gateway: cordon device approve " + device->gateway.value);
+  }
   if (device->state == DeviceState::active) {
     return fail(ErrorCode::conflict, fmt::format("device \"{}\" is approved already", k.device.value));
   }
@@ -154,7 +176,7 @@ Result<> validate_one(const World& world, const DeviceApproved& k, Timestamp at)
 
 Result<> validate_one(const World& world, const DeviceRemoved& k, Timestamp) {
   CORDON_TRY(device_of(world, k.device));
-  return {};
+  return check_nothing_behind(world, k.device);
 }
 
 Result<> validate_one(const World& world, const DeviceTagged& k, Timestamp) {

@@ -217,7 +217,7 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
                  .every = parts_.config.rotate_keys,
                  .early = parts_.uniform()},
                 keys_, preshared_),
-      applier_(parts_.filter, parts_.tunnel, parts_.network, people_),
+      applier_(parts_.filter, parts_.tunnel, parts_.network, people_, parts_.config.gateway_subnets),
       states_(applier_, heads_, time_, parts_.clock),
       saver_(parts_.io, state_path(parts_.store),
              [this] {
@@ -265,6 +265,8 @@ Result<> Agent::start() {
   CORDON_TRY(rotation_.settle());
   CORDON_TRY(applier_.use_preshared(preshared_.of(rotation_.own()), false));
   guard_as_before();
+  CORDON_TRY(applier_.set_controllers(controllers_.tried(false)));
+  CORDON_TRY(applier_.guard_subnets(overlay_of(states_.state())));
   // The filter goes on an interface before it can carry anything (I1).
   CORDON_TRY(interfaces_.set_up());
   // A tunnel that outlived the daemon is newer than the state on disk: taking a peer away and adding it again
@@ -305,6 +307,7 @@ void Agent::tick() {
   if (all || interfaces_.mtu_wants_more())
     if (const auto done = all ? interfaces_.refresh() : interfaces_.follow_mtu(); !done)
       log::warning(kAgentArea, "{}", done.error().message());
+  if (all) follow_gateways();
   const auto fresh = filter_alarms_.found(parts_.filter.check(), parts_.clock.boot_ns());
   for (const std::string& line : fresh) log::error(kAgentArea, "filter: {}", line);
   if (!fresh.empty()) session_.beat();  // told at once
@@ -399,9 +402,11 @@ std::vector<std::string> Agent::alarms() const {
   for (const std::string* alarm :
        {&states_.head_alarm(), &tunnel_alarm_, &key_alarm_, &link_alarm_, &head_alarm_, &saver_.alarm(),
         &guard_alarm_, &health_alarm_, &controllers_alarm_, &network_alarm_, &people_alarm_, &peers_alarm_,
-        &interfaces_.alarm(), &interfaces_.networks_alarm(), &activity_.alarm()})
+        &gateways_alarm_, &interfaces_.alarm(), &interfaces_.networks_alarm(), &activity_.alarm()})
     if (!alarm->empty()) out.push_back(*alarm);
   if (std::string alarm = controllers_.alarm(); !alarm.empty()) out.push_back(std::move(alarm));
+  for (const auto* alarms : {&applier_.gateway_alarms(), &forwarding_alarms_})
+    for (const std::string& line : *alarms) out.push_back("gateway: " + line);
   for (const std::string& line : filter_alarms_.standing(parts_.clock.boot_ns()))
     out.push_back("filter: " + line);
   for (const std::string& line : tunnel_alarms_.standing(parts_.clock.boot_ns()))

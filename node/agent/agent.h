@@ -96,6 +96,8 @@ class Agent : private SessionHandler, private DeskBackend {
   void settle();
   /// While this host is isolated: peers that moved are found.
   void follow_isolation();
+  /// What is behind gateways, and whether the kernel forwards for one that this host is.
+  void follow_gateways();
   /// After addresses, rules or routes of this host changed.
   void keep_network();
   /// The machine's accounts, when node.toml doesn't say whose uids are people's.
@@ -166,7 +168,8 @@ class Agent : private SessionHandler, private DeskBackend {
   RecentAlarms filter_alarms_, tunnel_alarms_, network_alarms_;
   bool tunnel_is_bare_ = false;  ///< made anew, and not set up since
   std::string tunnel_alarm_, key_alarm_, link_alarm_, head_alarm_, guard_alarm_, health_alarm_,
-      controllers_alarm_, network_alarm_, people_alarm_, peers_alarm_;
+      controllers_alarm_, network_alarm_, people_alarm_, peers_alarm_, gateways_alarm_;
+  std::vector<std::string> forwarding_alarms_;
   unsigned ticks_ = 0;
   bool contained_ = false;  ///< as the interfaces were attached last
   std::uint64_t cuts_ = 0;  ///< StateKeeper::cuts() when sockets were looked at

@@ -47,6 +47,13 @@ void Agent::follow_isolation() {
   peers_alarm_ = std::move(alarm);
 }
 
+void Agent::follow_gateways() {
+  if (tunnel_is_bare_ || states_.busy()) return;  // what is to come looks by itself
+  const auto followed = applier_.follow_gateways();
+  gateways_alarm_ = followed ? "" : "gateway: " + followed.error().message();
+  forwarding_alarms_ = forwarding_problems(parts_.config.gateway_subnets, parts_.config.interface);
+}
+
 void Agent::keep_network() {
   if (tunnel_is_bare_) return;  // it is set up as a whole
   network_waits_ = states_.busy();

@@ -58,6 +58,8 @@ void Agent::fill_hello(wire::Hello& hello) {
   hello.set_wireguard_port(parts_.config.listen_port);
   for (const Endpoint& endpoint : parts_.config.advertise)
     wire::encode_endpoint(endpoint, hello.add_advertise());
+  for (const Prefix& subnet : parts_.config.gateway_subnets)
+    wire::encode_prefix(subnet, hello.add_gateway_subnets());
   auto& sizes = *hello.mutable_map_sizes();
   sizes["principals"] = parts_.config.sizes.principals;
   sizes["targets"] = parts_.config.sizes.targets;
@@ -289,6 +291,7 @@ void Agent::controllers_told(const wire::ToNode& message) {
                         {.roots_pem = standing.roots_pem, .domain = standing.domain}, parts_.clock.now());
   if (done) done = parts_.filter.set_controllers(controllers_.allowed());
   session_.set_controllers(controllers_.tried(parts_.filter.contained()));
+  if (done) done = applier_.set_controllers(controllers_.tried(false));
   controllers_alarm_ = done ? "" : "the controllers' addresses: " + done.error().message();
   if (!done) log::error(kLinkArea, "{}", controllers_alarm_);
 }

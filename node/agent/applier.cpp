@@ -30,11 +30,6 @@ std::map<DeviceId, policy::PeerValue> both(const std::map<DeviceId, policy::Peer
   return out;
 }
 
-void add_address(std::vector<OwnAddress>& out, const Address& address, bool deprecated) {
-  if (!address.is_unspecified() && address != Address{})
-    out.push_back({.prefix = Prefix::host(address), .deprecated = deprecated});
-}
-
 /// Every address of either list; where both have one, as in `after`.
 std::vector<OwnAddress> both(std::vector<OwnAddress> before, std::vector<OwnAddress> after) {
   for (const OwnAddress& address : before)
@@ -51,80 +46,6 @@ void note(const Result<T>& result, std::string_view what) {
 
 }  // namespace
 
-Overlay overlay_of(const policy::NodeState& state) {
-  Overlay overlay;
-  // In the order of keys, with nearly all entries between them.
-  const auto& entries = state.entries;
-  for (auto at = entries.lower_bound(policy::PeerKey{}); at != entries.end(); ++at) {
-    const auto* peer = std::get_if<policy::PeerKey>(&at->first);
-    if (peer == nullptr) break;
-    overlay.peers.emplace(peer->device, std::get<policy::PeerValue>(at->second));
-  }
-  for (auto at = entries.lower_bound(policy::LocalSessionKey{}); at != entries.end(); ++at)
-    overlay.sessions.emplace(std::get<policy::LocalSessionKey>(at->first).session,
-                             std::get<policy::LocalSessionValue>(at->second));
-  if (const auto* settings = state.settings()) overlay.settings = *settings;
-  return overlay;
-}
-
-void apply(Overlay& overlay, const std::vector<policy::Change>& changes) {
-  for (const policy::Change& change : changes) {
-    if (const auto* peer = std::get_if<policy::PeerKey>(&change.key)) {
-      if (change.value)
-        overlay.peers.insert_or_assign(peer->device, std::get<policy::PeerValue>(*change.value));
-      else
-        overlay.peers.erase(peer->device);
-    } else if (const auto* session = std::get_if<policy::LocalSessionKey>(&change.key)) {
-      if (change.value)
-        overlay.sessions.insert_or_assign(session->session,
-                                          std::get<policy::LocalSessionValue>(*change.value));
-      else
-        overlay.sessions.erase(session->session);
-    } else if (std::holds_alternative<policy::SettingsKey>(change.key) && change.value) {
-      overlay.settings = std::get<policy::SettingsValue>(*change.value);
-    }
-  }
-}
-
-std::vector<OwnAddress> overlay_addresses(const Overlay& overlay) {
-  std::vector<OwnAddress> out;
-  if (!overlay.settings) return out;
-  add_address(out, overlay.settings->v4, false);
-  add_address(out, overlay.settings->v6, false);
-  for (const auto& [id, session] : overlay.sessions) {
-    add_address(out, session.v4, true);
-    add_address(out, session.v6, true);
-  }
-  std::ranges::sort(out);
-  return out;
-}
-
-std::vector<Route> overlay_routes(const Overlay& overlay) {
-  std::vector<Route> out;
-  if (!overlay.settings) return out;
-  const auto add = [&out](const Prefix& to, const Address& source) {
-    if (!to.address.is_unspecified() && !source.is_unspecified())
-      out.push_back({.destination = to, .source = source});
-  };
-  add(overlay.settings->overlay_v4, overlay.settings->v4);
-  add(overlay.settings->overlay_v6, overlay.settings->v6);
-  return out;
-}
-
-PeopleRouting people_routing(const Overlay& overlay, const std::vector<UidRange>& people) {
-  if (!overlay.settings) return {};
-  PeopleRouting out{.overlay_v4 = overlay.settings->overlay_v4,
-                    .overlay_v6 = overlay.settings->overlay_v6,
-                    .people = people,
-                    .sessions = {}};
-  std::map<std::uint32_t, SessionRoute> by_uid;  // one each, whatever a state says
-  for (const auto& [id, session] : overlay.sessions)
-    if (is_among(people, session.uid))
-      by_uid[session.uid] = {.uid = session.uid, .v4 = session.v4, .v6 = session.v6};
-  for (const auto& [uid, route] : by_uid) out.sessions.push_back(route);
-  return out;
-}
-
 Result<> Applier::prepare(const Overlay& after, bool all) {
   if (auto peers = both(current_.peers, after.peers); all || peers != current_.peers) {
     auto set = set_peers(peers);
@@ -138,16 +59,72 @@ Result<> Applier::prepare(const Overlay& after, bool all) {
   return {};
 }
 
-Result<> Applier::finish(const Overlay& after, bool all) {
-  // Before the device's own routes: at no time may a person take those.
-  if (auto people = people_routing(after, people_); all || people != people_routing(current_, people_)) {
-    auto set = network_.set_people(tunnel_.ifindex(), people);
+Result<Gateways> Applier::look_at_gateways(const Overlay& overlay) const {
+  const bool peers_are = has_gateways(overlay);
+  if (declared_.empty() && overlay.away.empty() && !peers_are) return Gateways{};  // as most
+  Surroundings host{.declared = declared_, .networks = {}, .controllers = controllers_, .peers = {}};
+  CORDON_ASSIGN(host.networks, network_.own_networks(tunnel_.ifindex()));
+  if (peers_are) {
+    CORDON_ASSIGN(host.peers, tunnel_peers_.ends(overlay.peers));
+  }
+  return gateways_of(overlay, host);
+}
+
+Result<> Applier::lead(const Overlay& after, const Gateways& gateways, bool all) {
+  const unsigned link = tunnel_.ifindex();
+  const auto& before = gateways_.subnets.routed;
+  const auto& routed = gateways.subnets.routed;
+  // Before the device's own routes, and after they are gone: at no time may a person take those.
+  std::vector<Prefix> either = before;
+  either.insert(either.end(), routed.begin(), routed.end());
+  std::ranges::sort(either);
+  either.erase(std::ranges::unique(either).begin(), either.end());
+  const auto people = people_routing(after, either, people_);
+  if (all || people != people_routing(current_, before, people_)) {
+    auto set = network_.set_people(link, people);
     if (!set) return std::unexpected(in_context(set.error(), "setting the sessions' routes"));
   }
-  if (auto routes = overlay_routes(after); all || routes != overlay_routes(current_)) {
-    auto set = network_.set_routes(tunnel_.ifindex(), routes);
+  if (auto routes = overlay_routes(after, routed); all || routes != overlay_routes(current_, before)) {
+    auto set = network_.set_routes(link, routes);
     if (!set) return std::unexpected(in_context(set.error(), "setting overlay routes"));
   }
+  if (either != routed) {
+    auto set = network_.set_people(link, people_routing(after, routed, people_));
+    if (!set) return std::unexpected(in_context(set.error(), "removing the sessions' routes"));
+  }
+  return tell_subnets(gateways);
+}
+
+Result<> Applier::tell_subnets(const Gateways& gateways) {
+  if (gateways.subnets != gateways_.subnets || !subnets_told_) {
+    auto told = filter_.set_subnets(gateways.subnets);
+    if (!told)
+      return std::unexpected(in_context(told.error(), "telling the filter of the gateways' subnets"));
+  }
+  subnets_told_ = true;
+  gateways_ = gateways;
+  return {};
+}
+
+Result<> Applier::guard_subnets(const Overlay& overlay) {
+  CORDON_ASSIGN(const Gateways gateways, look_at_gateways(overlay));
+  return tell_subnets(gateways);
+}
+
+Result<> Applier::follow_gateways() {
+  if (!current_known_) return {};
+  CORDON_ASSIGN(const Gateways gateways, look_at_gateways(current_));
+  return gateways == gateways_ ? Result<>{} : lead(current_, gateways, false);
+}
+
+Result<> Applier::set_controllers(std::vector<Endpoint> controllers) {
+  controllers_ = std::move(controllers);
+  return follow_gateways();
+}
+
+Result<> Applier::finish(const Overlay& after, bool all) {
+  CORDON_ASSIGN(const Gateways gateways, look_at_gateways(after));
+  CORDON_TRY(lead(after, gateways, all));
   const auto addresses = overlay_addresses(after);
   if (both(overlay_addresses(current_), addresses) != addresses) {
     auto set = network_.set_addresses(tunnel_.ifindex(), addresses);
@@ -164,9 +141,9 @@ void Applier::back_to_current() {
   if (!current_known_) return;
   note(set_peers(current_.peers), "putting the tunnel's peers back");
   note(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(current_)), "putting the addresses back");
-  note(network_.set_people(tunnel_.ifindex(), people_routing(current_, people_)),
-       "putting the sessions' routes back");
-  note(network_.set_routes(tunnel_.ifindex(), overlay_routes(current_)), "putting the routes back");
+  const auto gateways = look_at_gateways(current_);
+  note(gateways ? lead(current_, *gateways, true) : Result<>(std::unexpected(gateways.error())),
+       "putting the routes back");
 }
 
 template <class CutFilter>
@@ -243,8 +220,8 @@ Result<> Applier::restore(const Overlay& overlay) {
   tunnel_peers_.forget();
   CORDON_TRY(set_peers(overlay.peers));
   CORDON_TRY(network_.set_addresses(tunnel_.ifindex(), overlay_addresses(overlay)));
-  CORDON_TRY(network_.set_people(tunnel_.ifindex(), people_routing(overlay, people_)));
-  CORDON_TRY(network_.set_routes(tunnel_.ifindex(), overlay_routes(overlay)));
+  CORDON_ASSIGN(const Gateways gateways, look_at_gateways(overlay));
+  CORDON_TRY(lead(overlay, gateways, true));
   current_ = overlay;
   current_known_ = true;
   return {};
@@ -253,6 +230,8 @@ Result<> Applier::restore(const Overlay& overlay) {
 Result<std::vector<std::string>> Applier::keep_network() {
   std::vector<std::string> out;
   if (!current_known_) return out;
+  CORDON_TRY(follow_gateways());
+  const auto& routed = gateways_.subnets.routed;
   const auto keep = [&](std::string_view what, const auto& set) -> Result<> {
     const std::uint64_t before = network_.written();
     CORDON_TRY(set());
@@ -264,15 +243,15 @@ Result<std::vector<std::string>> Applier::keep_network() {
   // A route needs its source address.
   CORDON_TRY(keep("addresses", [&] { return network_.set_addresses(link, overlay_addresses(current_)); }));
   CORDON_TRY(keep("rules and routes of people",
-                  [&] { return network_.set_people(link, people_routing(current_, people_)); }));
-  CORDON_TRY(keep("routes", [&] { return network_.set_routes(link, overlay_routes(current_)); }));
+                  [&] { return network_.set_people(link, people_routing(current_, routed, people_)); }));
+  CORDON_TRY(keep("routes", [&] { return network_.set_routes(link, overlay_routes(current_, routed)); }));
   return out;
 }
 
 Result<> Applier::set_people(std::vector<UidRange> people) {
   people_ = std::move(people);
   if (!current_known_) return {};
-  return network_.set_people(tunnel_.ifindex(), people_routing(current_, people_));
+  return network_.set_people(tunnel_.ifindex(), people_routing(current_, gateways_.subnets.routed, people_));
 }
 
 Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,
@@ -285,7 +264,8 @@ Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,
   }
   if (!concerns) return {};
   CORDON_TRY(set_peers(current_.peers));
-  return tell_ends(current_);
+  CORDON_TRY(tell_ends(current_));
+  return follow_gateways();
 }
 
 Result<> Applier::use_preshared(PresharedByPeer preshared, bool now) {

@@ -11,6 +11,8 @@
 
 #include "base/ids.h"
 #include "base/result.h"
+#include "node/agent/gateways.h"
+#include "node/agent/overlay.h"
 #include "node/agent/tunnel_peers.h"
 #include "node/filter/filter.h"
 #include "node/netlink/network.h"
@@ -19,33 +21,16 @@
 
 namespace cordon::node {
 
-/// What tunnel and network need of a state: few entries, unlike the grants.
-struct Overlay {
-  std::map<DeviceId, policy::PeerValue> peers;
-  std::map<SessionId, policy::LocalSessionValue> sessions;
-  std::optional<policy::SettingsValue> settings;
-  bool operator==(const Overlay&) const = default;
-};
-Overlay overlay_of(const policy::NodeState& state);
-void apply(Overlay& overlay, const std::vector<policy::Change>& changes);
-
-/// The interface's addresses: the device's, and its sessions' deprecated, so that only a route that names one
-/// picks it.
-std::vector<OwnAddress> overlay_addresses(const Overlay& overlay);
-/// The overlay's routes for who is nobody's person: the preferred source is the device's.
-std::vector<Route> overlay_routes(const Overlay& overlay);
-
-/// The ways of people into the overlay: each by their own session. A session of a uid that is no person's is
-/// nobody's.
-PeopleRouting people_routing(const Overlay& overlay, const std::vector<UidRange>& people);
-
 class Applier {
  public:
-  Applier(Filter& filter, Tunnel& tunnel, Network& network, std::vector<UidRange> people = {})
+  /// `declared`: the subnets behind this host.
+  Applier(Filter& filter, Tunnel& tunnel, Network& network, std::vector<UidRange> people = {},
+          std::vector<Prefix> declared = {})
       : filter_(filter),
         tunnel_(tunnel),
         network_(network),
         people_(std::move(people)),
+        declared_(std::move(declared)),
         tunnel_peers_(tunnel) {}
 
   /// After an error of either, what filter and tunnel hold is known only to be no wider than wanted: a whole
@@ -55,8 +40,8 @@ class Applier {
                              const TimeBase& base, bool raise_epoch);
 
   /// `replace` in three parts. Between the first and the last, the second may run in another thread, and
-  /// nothing of the applier may be called that sets something, nor of the filter what writes states, people or
-  /// controllers.
+  /// nothing of the applier may be called that sets something, nor of the filter what writes states, people
+  /// or controllers.
   Result<> begin_replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch);
   Result<ApplyReport> write_replace(const policy::NodeState& wanted, const TimeBase& base, bool raise_epoch);
   Result<ApplyReport> end_replace(const policy::NodeState& wanted, Result<ApplyReport> written);
@@ -69,6 +54,15 @@ class Applier {
   Result<std::vector<std::string>> keep_network();
   /// Whose uids are people's from now on.
   Result<> set_people(std::vector<UidRange> people);
+
+  /// Tells the filter what is behind which gateway, before this process holds any state: by `overlay`.
+  Result<> guard_subnets(const Overlay& overlay);
+  /// After this host's addresses or its peers' places changed: what is routed into the overlay may be others.
+  Result<> follow_gateways();
+  /// All that this host may look for: none of them comes to lie in the overlay.
+  Result<> set_controllers(std::vector<Endpoint> controllers);
+  /// What of gateways is left out, and the mend.
+  const std::vector<std::string>& gateway_alarms() const { return gateways_.alarms; }
 
   /// Where peers are reached, as the controller heard it; `begin`: handshakes with these may begin.
   Result<> set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,
@@ -100,6 +94,10 @@ class Applier {
   Result<> prepare(const Overlay& after, bool all);
   Result<> finish(const Overlay& after, bool all);
   void back_to_current();
+  Result<Gateways> look_at_gateways(const Overlay& overlay) const;
+  /// The ways into the overlay, of people and of the device.
+  Result<> lead(const Overlay& after, const Gateways& gateways, bool all);
+  Result<> tell_subnets(const Gateways& gateways);
   Result<> set_peers(const std::map<DeviceId, policy::PeerValue>& peers) { return tunnel_peers_.set(peers); }
   Result<> tell_ends(const Overlay& overlay);
 
@@ -107,6 +105,10 @@ class Applier {
   Tunnel& tunnel_;
   Network& network_;
   std::vector<UidRange> people_;
+  std::vector<Prefix> declared_;
+  std::vector<Endpoint> controllers_;
+  Gateways gateways_;          ///< as they are routed and told
+  bool subnets_told_ = false;  ///< by this process
   Overlay current_;
   bool current_known_ = false;  ///< false: what an earlier daemon left, to be kept until a state is applied
   TunnelPeers tunnel_peers_;

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "node/agent/commands.h"
 #include "node/agent/config.h"
+#include "node/agent/gateways.h"
 #include "node/agent/identity.h"
 #include "node/agent/people.h"
 #include "node/agent/privileges.h"
@@ -78,6 +79,15 @@ void check_tunnel(const NodeConfig& config, Findings& findings) {
                  "run: modprobe wireguard, or: apt install wireguard-go");
 }
 
+void check_gateway(const NodeConfig& config, Findings& findings) {
+  if (config.gateway_subnets.empty()) return;
+  std::string subnets;
+  for (const Prefix& subnet : config.gateway_subnets) subnets += " " + subnet.to_string();
+  findings.good("gateway for" + subnets);
+  for (const std::string& problem : forwarding_problems(config.gateway_subnets, config.interface))
+    findings.bad(problem, "");
+}
+
 }  // namespace
 
 int run_check(const CommandOptions& options) {
@@ -99,6 +109,7 @@ int run_check(const CommandOptions& options) {
   check_identity(*config, findings);
   check_filter(*config, findings);
   check_tunnel(*config, findings);
+  check_gateway(*config, findings);
   return findings.wrong() ? 1 : 0;
 }
 

@@ -110,6 +110,21 @@ Result<> take_prefix(std::vector<Prefix>& out, const std::string& text) {
   return {};
 }
 
+/// What no router may forward, and a way to everywhere, is behind nobody.
+Result<> take_subnet(std::vector<Prefix>& out, const std::string& text) {
+  CORDON_ASSIGN(const auto subnet, Prefix::parse(text));
+  for (const char* never : {"127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::1", "fe80::/10", "ff00::/8"}) {
+    const Prefix unroutable = Prefix::parse(never).value();
+    if (unroutable.contains(subnet.address) || subnet.contains(unroutable.address))
+      return fail(ErrorCode::invalid, fmt::format("nothing in {} can be behind a gateway", never),
+                  "such as 192.0.2.0/24 or 2001:db8:1::/64");
+  }
+  if (std::ranges::find(out, subnet) != out.end())
+    return fail(ErrorCode::invalid, fmt::format("\"{}\" stands there twice", text));
+  out.push_back(subnet);
+  return {};
+}
+
 void read_sizes(TomlTable& table, MapSizes& sizes) {
   constexpr std::int64_t kMost = 1 << 26;
   table.number("principals", sizes.principals, 16, kMost);
@@ -158,6 +173,10 @@ void read_root(TomlTable& root, NodeConfig& config) {
   root.section("advertise", [&](TomlTable& t) {
     t.texts("endpoints", "[\"203.0.113.5:51820\"]",
             [&](const auto& v) { return take_endpoint(config.advertise, v); });
+  });
+  root.section("gateway", [&](TomlTable& t) {
+    t.texts("subnets", "[\"192.0.2.0/24\"]",
+            [&](const auto& v) { return take_subnet(config.gateway_subnets, v); });
   });
   root.section("health", [&](TomlTable& t) {
     t.text("report", "\"/var/lib/site/checks\"",

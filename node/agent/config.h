@@ -45,6 +45,7 @@ struct NodeConfig {
   std::vector<std::string> underlay_interfaces;  ///< empty: all but loopback and the overlay
   std::vector<Prefix> underlay_allow;
   std::vector<Endpoint> advertise;
+  std::vector<Prefix> gateway_subnets;  ///< what is behind this host; none: it is no gateway
 
   std::filesystem::path
       health_report;  ///< where the checks that pass are written; empty: nothing is reported

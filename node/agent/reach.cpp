@@ -1,5 +1,7 @@
 #include "node/agent/reach.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 
@@ -14,14 +16,23 @@ using Devices = std::map<std::string, std::vector<Address>>;
 
 std::map<Address, std::string> owners(const policy::NodeState& state) {
   std::map<Address, std::string> owners;
-  if (const policy::SettingsValue* self = state.settings()) {
+  const policy::SettingsValue* self = state.settings();
+  const auto is_overlays = [self](const Address& address) {
+    return self == nullptr || self->overlay_v4.contains(address) || self->overlay_v6.contains(address);
+  };
+  if (self != nullptr) {
     owners.emplace(self->v4, self->device.value);
     owners.emplace(self->v6, self->device.value);
   }
   for (const auto& [key, value] : state.entries)
     if (const auto* peer = std::get_if<policy::PeerValue>(&value))
-      for (const Prefix& prefix : peer->allowed_ips)
-        owners.emplace(prefix.address, std::get<policy::PeerKey>(key).device.value);
+      for (const Prefix& prefix : peer->allowed_ips) {
+        // What is behind a gateway has a name at the controller only.
+        const std::string& device = std::get<policy::PeerKey>(key).device.value;
+        owners.emplace(prefix.address, is_overlays(prefix.address)
+                                           ? device
+                                           : fmt::format("{} behind {}", prefix.to_string(), device));
+      }
   return owners;
 }
 

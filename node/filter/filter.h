@@ -44,6 +44,15 @@ struct FilterConfig {
   std::vector<UidRange> people;  ///< uids that have no overlay without a session; the rest are the device
 };
 
+/// Subnets outside the overlay that a gateway stands before; those of `behind` and `routed` have nothing in
+/// common.
+struct Subnets {
+  std::vector<Prefix> behind;  ///< this host, a declared gateway: it forwards what is granted there
+  std::vector<Prefix> own;     ///< this host's own places in those, which nobody is granted a way to
+  std::vector<Prefix> routed;  ///< behind others: this host's way there is the overlay
+  bool operator==(const Subnets&) const = default;
+};
+
 struct FlowEvent {
   enum class Kind { opened, denied, closed, underlay } kind = Kind::opened;
   BootNs at = 0;
@@ -95,6 +104,8 @@ class Filter {
   virtual Result<> set_peers(const std::vector<Endpoint>&) { return {}; }
   /// In place of FilterConfig::controllers. Nobody who stays is shut out in between.
   virtual Result<> set_controllers(const std::vector<Endpoint>&) { return {}; }
+  /// What there is of subnets behind gateways, in place of what was told before, by an earlier process too.
+  virtual Result<> set_subnets(const Subnets&) { return {}; }
   /// In place of FilterConfig::people, for a kernel that holds `held`.
   virtual Result<> set_people(const std::vector<UidRange>&, const policy::NodeState&) { return {}; }
   /// True while this host is isolated, by what the kernel holds.

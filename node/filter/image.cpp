@@ -13,13 +13,6 @@ Rows shape_of() {
   return Rows{.key_size = sizeof(K), .value_size = sizeof(V), .keys = {}, .values = {}};
 }
 
-cordon_target_key target_key(const Prefix& prefix) {
-  cordon_target_key key{};
-  key.prefix_bits = prefix.bits;
-  std::copy(prefix.address.bytes.begin(), prefix.address.bytes.end(), key.address);
-  return key;
-}
-
 cordon_prefix prefix_to_abi(const Prefix& prefix) {
   if (prefix.address.is_unspecified()) return {};
   Address network, mask;
@@ -115,6 +108,13 @@ cordon_address to_abi(const Address& address) {
   static_assert(sizeof out == sizeof address.bytes);
   std::memcpy(&out, address.bytes.data(), sizeof out);
   return out;
+}
+
+cordon_target_key target_key(const Prefix& prefix) {
+  cordon_target_key key{};
+  key.prefix_bits = prefix.bits;
+  std::copy(prefix.address.bytes.begin(), prefix.address.bytes.end(), key.address);
+  return key;
 }
 
 Address from_abi(const cordon_address& address) {

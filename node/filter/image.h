@@ -46,6 +46,7 @@ void add_allow(Image& image, const ImageConfig& config);
 void make_unique(Image& image);
 
 cordon_address to_abi(const Address& address);
+cordon_target_key target_key(const Prefix& prefix);
 Address from_abi(const cordon_address& address);
 
 /// The settings and host structs that a state asks for (confirmed_ns and epoch are not the state's).

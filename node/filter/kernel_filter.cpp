@@ -15,6 +15,7 @@
 #include "node/filter/people.h"
 #include "node/filter/run_plan.h"
 #include "node/filter/sides.h"
+#include "node/filter/subnets.h"
 
 namespace cordon::node {
 namespace {
@@ -293,6 +294,13 @@ Result<> KernelFilter::set_networks(const std::vector<Prefix>& networks) {
   if (networks_ == networks) return {};
   networks_ = networks;
   return write_host(host_);
+}
+
+Result<> KernelFilter::set_subnets(const Subnets& subnets) {
+  const Use use(in_use_);
+  const auto takes_away = write_subnets(objects_->map("subnets"), subnets);
+  if (!takes_away || *takes_away) settings_.raise_epoch();
+  return takes_away ? Result<>{} : Result<>(std::unexpected(takes_away.error()));
 }
 
 Result<> KernelFilter::set_people(const std::vector<UidRange>& people, const policy::NodeState& held) {

@@ -32,6 +32,7 @@ class KernelFilter final : public Filter {
   Result<> confirm(BootNs confirmed) override;
   Result<> set_peers(const std::vector<Endpoint>& endpoints) override;
   Result<> set_controllers(const std::vector<Endpoint>& controllers) override;
+  Result<> set_subnets(const Subnets& subnets) override;
   Result<> set_networks(const std::vector<Prefix>& networks) override;
   bool meets_overlay() const override {
     const Use use(in_use_);

@@ -22,6 +22,7 @@
 #include "node/filter/objects.h"
 #include "node/filter/reasons.h"
 #include "node/filter/settings.h"
+#include "node/filter/subnets.h"
 
 namespace cordon::node {
 namespace {
@@ -204,6 +205,9 @@ Result<std::unique_ptr<ReplayNode>> ReplayNode::load(policy::NodeState state, Ti
     return fail_errno("can't load the filter", -error);
   CORDON_TRY(fill(image, *kernel->bpf));
   CORDON_ASSIGN(SettingsMap settings, SettingsMap::map(bpf_map__fd(kernel->bpf->maps.settings)));
+  // It stands before whatever the policy says is behind a gateway.
+  CORDON_TRY(write_subnets(bpf_map__fd(kernel->bpf->maps.subnets),
+                           {.behind = {Prefix{.bits = 0}}, .own = {}, .routed = {}}));
   const HostImage host = make_host(state, 0, 0);
   const __u32 zero = 0;
   if (bpf_map_update_elem(bpf_map__fd(kernel->bpf->maps.host), &zero, &host.host, BPF_ANY) != 0)

@@ -56,6 +56,7 @@ struct SessionRoute {
 /// Whose packets go into the overlay how; uids that are nobody's go by the main table.
 struct PeopleRouting {
   Prefix overlay_v4, overlay_v6;       ///< of an unspecified address: none of that family
+  std::vector<Prefix> behind;          ///< subnets behind gateways, into which the way is the same
   std::vector<UidRange> people;        ///< without a session, no way into the overlay
   std::vector<SessionRoute> sessions;  ///< one for a uid
   bool operator==(const PeopleRouting&) const = default;

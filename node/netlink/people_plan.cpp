@@ -42,42 +42,48 @@ class PeoplePlanner {
  public:
   PeoplePlanner(const HeldPeople& held, const PeopleRouting& wanted, std::uint32_t block,
                 std::map<std::uint32_t, std::uint32_t> tables)
-      : held_(held), wanted_(wanted), block_(block), tables_(std::move(tables)) {}
+      : held_(held), wanted_(wanted), block_(block), tables_(std::move(tables)) {
+    held_rules_.insert(held.rules.begin(), held.rules.end());
+    held_routes_.insert(held.routes.begin(), held.routes.end());
+    for (const TableRoute& route : held.routes) held_places_.insert(place_of(route));
+  }
 
   std::vector<PeopleStep> plan() {
-    for (const Prefix& overlay : {wanted_.overlay_v4, wanted_.overlay_v6}) {
-      if (overlay.address.is_unspecified()) continue;
+    std::vector<Prefix> all = wanted_.behind;
+    for (const Prefix& overlay : {wanted_.overlay_v4, wanted_.overlay_v6})
+      if (!overlay.address.is_unspecified()) all.push_back(overlay);
+    for (const Prefix& to : all)
       for (const UidRange& uids : wanted_.people)
-        want_rule({RuleAction::unreachable, kNoSessionPriority, block_, uids, overlay});
-    }
-    for (const SessionRoute& session : wanted_.sessions) {
-      want_session(session.uid, wanted_.overlay_v4, session.v4);
-      want_session(session.uid, wanted_.overlay_v6, session.v6);
-    }
+        want_rule({RuleAction::unreachable, kNoSessionPriority, block_, uids, to});
+    for (const SessionRoute& session : wanted_.sessions)
+      for (const Prefix& to : all)
+        want_session(session.uid, to, to.address.is_v4() ? session.v4 : session.v6);
     remove_rest();
     return std::move(steps_);
   }
 
  private:
-  void want_session(std::uint32_t uid, const Prefix& overlay, const Address& source) {
-    if (overlay.address.is_unspecified() || source.is_unspecified()) return;
+  /// A table has one route to a destination.
+  using Place = std::pair<std::uint32_t, Prefix>;
+  static Place place_of(const TableRoute& route) { return {route.table, route.route.destination}; }
+
+  void want_session(std::uint32_t uid, const Prefix& to, const Address& source) {
+    if (source.is_unspecified()) return;
     const std::uint32_t table = tables_.at(uid);
-    want_route({.table = table, .route = {.destination = overlay, .source = source}});
-    want_rule({RuleAction::lookup, kSessionPriority, table, {uid, uid}, overlay});
+    want_route({.table = table, .route = {.destination = to, .source = source}});
+    want_rule({RuleAction::lookup, kSessionPriority, table, {uid, uid}, to});
   }
 
   void want_rule(const Rule& rule) {
     const bool fresh = rules_.insert(rule).second;
-    if (fresh && std::ranges::find(held_.rules, rule) == held_.rules.end())
+    if (fresh && !held_rules_.contains(rule))
       steps_.push_back({.kind = PeopleChange::add_rule, .rule = rule, .route = {}});
   }
 
   void want_route(const TableRoute& route) {
-    routes_.insert(route);
-    if (std::ranges::find(held_.routes, route) != held_.routes.end()) return;
-    const bool other = std::ranges::any_of(held_.routes, [&](const TableRoute& r) {
-      return r.table == route.table && r.route.destination == route.route.destination;
-    });
+    places_.insert(place_of(route));
+    if (held_routes_.contains(route)) return;
+    const bool other = held_places_.contains(place_of(route));
     steps_.push_back(
         {.kind = other ? PeopleChange::replace_route : PeopleChange::add_route, .rule = {}, .route = route});
   }
@@ -89,9 +95,7 @@ class PeoplePlanner {
         if (rule.action == action && left.erase(rule) == 0)
           steps_.push_back({.kind = PeopleChange::remove_rule, .rule = rule, .route = {}});
     for (const TableRoute& route : held_.routes)
-      if (std::ranges::none_of(routes_, [&](const TableRoute& r) {
-            return r.table == route.table && r.route.destination == route.route.destination;
-          }))
+      if (!places_.contains(place_of(route)))
         steps_.push_back({.kind = PeopleChange::remove_route, .rule = {}, .route = route});
   }
 
@@ -99,8 +103,9 @@ class PeoplePlanner {
   const PeopleRouting& wanted_;
   std::uint32_t block_;
   std::map<std::uint32_t, std::uint32_t> tables_;
-  std::set<Rule> rules_;
-  std::set<TableRoute> routes_;
+  std::set<Rule> held_rules_, rules_;
+  std::set<TableRoute> held_routes_;
+  std::set<Place> held_places_, places_;
   std::vector<PeopleStep> steps_;
 };
 

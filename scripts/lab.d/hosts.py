@@ -120,6 +120,8 @@ class Lab:
         run("ip", "netns", "add", ns)
         self.write_hosts_file(host.name, {})
         (self.cgroup / host.name).mkdir(parents=True, exist_ok=True)
+        if host.gateway:
+            return self.wire_behind(host, ns)
         end = f"v-{host.name}"
         run("ip", "-n", inet, "link", "add", end, "type", "veth", "peer", "name", "eth0", "netns", ns)
         run("ip", "-n", inet, "link", "set", end, "master", "br0", "up")
@@ -130,6 +132,21 @@ class Lab:
         run("ip", "-n", ns, "addr", "add", f"{host.v4}/24", "dev", "eth0")
         run("ip", "-n", ns, "addr", "add", f"{host.v6}/64", "dev", "eth0", "nodad")
         run("ip", "-n", ns, "link", "set", "eth0", "up")
+
+    def wire_behind(self, host, ns):
+        """A network of its gateway's own, which forwards; the way back is the gateway, so nothing is translated."""
+        gateway = self.netns(host.gateway)
+        v4, v6 = (f"{subnet.split('/')[0].removesuffix('.0')}" for subnet in topology.BEHIND[host.gateway])
+        own = ((f"{v4}.1", 24), (f"{v6}1", 64))
+        run("ip", "-n", gateway, "link", "add", "lan0", "type", "veth", "peer", "name", "eth0", "netns", ns)
+        for where, device, addresses in ((gateway, "lan0", own), (ns, "eth0", ((host.v4, 24), (host.v6, 64)))):
+            run("ip", "-n", where, "-batch", "-", input="".join(
+                [f"link set {name} up\n" for name in ("lo", device)]
+                + [f"addr add {address}/{length} dev {device}{' nodad' if ':' in address else ''}\n"
+                   for address, length in addresses]))
+        run("ip", "-n", ns, "-batch", "-", input="".join(f"route add default via {address}\n" for address, _ in own))
+        run("nsenter", f"--net=/run/netns/{gateway}", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1",
+            "net.ipv6.conf.all.forwarding=1")
 
     def write_hosts_file(self, host, overlay):
         """/etc/hosts of a host: names of other hosts mean their overlay addresses."""

@@ -101,6 +101,8 @@ node = "15m"
     def write_node_config(self, host):
         lab = self.lab
         directory = lab.host_dir(host.name)
+        subnets = topology.BEHIND.get(host.name)
+        gateway = f"[gateway]\nsubnets = {json.dumps(subnets)}\n" if subnets else ""
         (directory / "node.toml").write_text(f"""\
 instance = "{host.name[:6]}"
 name = "{host.name}"
@@ -126,7 +128,8 @@ grant_ranges = 4096
 flows = 8192
 rule_counters = 1024
 events_bytes = 262144
-""")
+
+{gateway}""")
 
     def node_command(self, host, verb, *more):
         return (self.lab.binary("cordon-node"), verb, "--config",

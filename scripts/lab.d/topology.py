@@ -7,7 +7,10 @@
    cordon-         segment          segment         laptop of       laptop of       shared by ann
    controller      settlement:      web: nginx      trader@         clerk@          and ben@acme.example
                    PostgreSQL 5432,  443            acme.example    acme.example    (uids 30011, 30012)
-                   nginx 443, 8080                  (uid 30001)     (uid 30002)
+                   nginx 443, 8080    │             (uid 30001)     (uid 30002)
+                                      │ lan0: 192.0.2.1/24, 2001:db8:2::1/64
+                                   printer
+                                   192.0.2.7, 2001:db8:2::7: no daemon; web forwards to it
 """
 from dataclasses import dataclass
 from typing import Optional
@@ -27,6 +30,7 @@ class Host:
     tags: tuple = ()
     people: tuple = ()           # nobody: a server
     node: bool = True            # runs cordon-node
+    gateway: Optional[str] = None  # the host behind which it is, in the gateway's own network
 
     @property
     def uid(self):
@@ -43,11 +47,11 @@ class Host:
 
     @property
     def v4(self):
-        return f"198.51.100.{self.number}"
+        return f"192.0.2.{self.number}" if self.gateway else f"198.51.100.{self.number}"
 
     @property
     def v6(self):
-        return f"2001:db8:1::{self.number:x}"
+        return f"2001:db8:2::{self.number:x}" if self.gateway else f"2001:db8:1::{self.number:x}"
 
 
 CONTROLLER = Host("controller", 1, node=False)
@@ -55,11 +59,13 @@ HOSTS = (
     CONTROLLER,
     Host("ledger", 10, tags=("settlement",)),
     Host("web", 11, tags=("web",)),
+    Host("printer", 7, node=False, gateway="web"),
     Host("trader", 20, tags=("laptop",), people=(Person("trader", 30001, "trader@acme.example"),)),
     Host("clerk", 21, tags=("laptop",), people=(Person("clerk", 30002, "clerk@acme.example"),)),
     Host("jump", 22, tags=("jump",), people=(Person("ann", 30011, "ann@acme.example"),
                                              Person("ben", 30012, "ben@acme.example"))),
 )
+BEHIND = {"web": ("192.0.2.0/24", "2001:db8:2::/64")}  # a gateway's subnets; it has the first address in each
 NODES = tuple(host for host in HOSTS if host.node)
 BY_NAME = {host.name: host for host in HOSTS}
 

@@ -27,6 +27,8 @@ FilterTest::FilterTest(const std::vector<std::string_view>& programs) {
     throw std::runtime_error("no filter, no test");
   }
   filter_ = std::move(*filter);
+  // A gateway for whatever is outside the overlay.
+  EXPECT_TRUE(filter_->set_subnets({.behind = {Prefix{.bits = 0}}, .own = {}, .routed = {}}));
   auto& own = settings();
   own.device = DeviceId("server");
   own.overlay_v4 = Prefix::parse("100.64.0.0/10").value();

@@ -49,9 +49,10 @@ class OracleTest : public FilterTest {
     };
     for (const auto& [session, value] : world.sessions) add({session, value.addresses, value.device});
     for (const auto& [device, value] : world.devices) {
-      add({device, value.addresses, device});
-      node.devices.emplace(value.addresses.v4, device);
-      node.devices.emplace(value.addresses.v6, device);
+      if (!value.is_behind()) add({device, value.addresses, device});
+      const auto at = target_addresses(value);
+      for (const Address& address : {at.v4, at.v6})
+        if (!address.is_unspecified()) node.devices.emplace(address, device);
     }
     return node;
   }
@@ -67,8 +68,9 @@ class OracleTest : public FilterTest {
         node.world,
         {.principal = asker->second.who, .target = target->second, .protocol = protocol, .port = port}, kNow);
     if (decision.verdict != policy::Verdict::allow) return decision.observed ? Answer::either : Answer::deny;
-    const bool enforced = (egress ? asker->second.device : target->second) == node.id;
-    return enforced && asker->second.device != target->second ? Answer::allow : Answer::either;
+    const DeviceId& target_node = test::node_of(node.world.devices.at(target->second));
+    const bool enforced = (egress ? asker->second.device : target_node) == node.id;
+    return enforced && asker->second.device != target_node ? Answer::allow : Answer::either;
   }
 
   static Answer expected(const Node& node, bool egress, const Packet& packet) {
@@ -126,10 +128,13 @@ class OracleTest : public FilterTest {
   /// An address of the family: of a device, or of anybody; of this node, or of any.
   static Address somebody(WorldGen& gen, const Node& node, bool v4, bool a_device, bool own) {
     std::vector<Address> candidates;
-    for (const auto& [address, asker] : node.by_address)
-      if (address.is_v4() == v4 && (!own || asker.device == node.id) &&
-          (!a_device || node.devices.contains(address)))
-        candidates.push_back(address);
+    const auto add = [&](const Address& address, const DeviceId& where) {
+      if (address.is_v4() == v4 && (!own || where == node.id)) candidates.push_back(address);
+    };
+    if (a_device)
+      for (const auto& [address, id] : node.devices) add(address, test::node_of(node.world.devices.at(id)));
+    else
+      for (const auto& [address, asker] : node.by_address) add(address, asker.device);
     return candidates[gen.number(static_cast<std::uint32_t>(candidates.size()))];
   }
 

@@ -108,7 +108,7 @@ Pair some_pair(WorldGen& gen) {
         device.tags.insert(tag);
     }
     builder.world().sessions.close(SessionId{fmt::format("s-{}", gen.number(5))});
-    policy::number_targets(builder.world());
+    settle(builder.world());
   }
   return out;
 }

@@ -25,15 +25,16 @@ void check(const policy::World& world, const std::map<DeviceId, policy::NodeStat
            const policy::Query& query) {
   const auto& device = world.devices.at(query.target);
   const auto from = test::addresses_of(world, query.principal);
+  const Address to = test::target_addresses(device).v4;
   const bool allowed = policy::evaluate(world, query, test::kNow).verdict == policy::Verdict::allow;
   const auto side = [&](const DeviceId& node, policy::Direction direction) {
     const auto state = states.find(node);
-    return state != states.end() && policy::look_up(state->second, direction, from.v6, device.addresses.v6,
-                                                    query.protocol, query.port, test::kNow)
-                                        .accept;
+    return state != states.end() &&
+           policy::look_up(state->second, direction, from.v4, to, query.protocol, query.port, test::kNow)
+               .accept;
   };
   if (side(test::device_of(world, query.principal), policy::Direction::egress) != allowed) std::abort();
-  if (side(query.target, policy::Direction::ingress) != allowed) std::abort();
+  if (side(test::node_of(device), policy::Direction::ingress) != allowed) std::abort();
 }
 
 }  // namespace

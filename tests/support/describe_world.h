@@ -83,6 +83,23 @@ inline std::string describe_since(const policy::World& w) {
   return out + fmt::format("next {}\n", w.next_target);
 }
 
+/// What is behind gateways.
+inline std::string describe_behind(const policy::World& w) {
+  std::string out;
+  for (const auto& [id, d] : w.devices) {
+    std::vector<std::string> prefixes;
+    for (const Prefix& prefix : d.prefixes) prefixes.push_back(prefix.to_string());
+    if (d.is_behind())
+      out += fmt::format("behind {} {} {} {}\n", d.gateway.value, id.value, fmt::join(prefixes, ","),
+                         d.gateway_isolated);
+  }
+  for (const auto& [prefix, id] : w.prefixes)
+    out += fmt::format("prefix {} {}\n", prefix.to_string(), id.value);
+  for (const auto& [gateway, ids] : w.behind)
+    for (const DeviceId& id : ids) out += fmt::format("listed {} {}\n", gateway.value, id.value);
+  return out;
+}
+
 /// Keys that turn.
 inline std::string describe_keys(const policy::World& w) {
   std::string out;

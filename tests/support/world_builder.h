@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -60,6 +61,17 @@ class WorldBuilder {
     return device;
   }
 
+  /// Behind a gateway that is there.
+  policy::Device& behind(const std::string& id, const std::string& gateway,
+                         const std::vector<std::string>& prefixes, std::set<std::string> tags = {}) {
+    policy::Device device{.id = DeviceId{id}, .number = world_.next_device++, .tags = std::move(tags)};
+    device.gateway = DeviceId{gateway};
+    for (const std::string& prefix : prefixes) device.prefixes.push_back(Prefix::parse(prefix).value());
+    std::ranges::sort(device.prefixes);
+    policy::put_behind(world_, std::move(device));
+    return world_.devices.at(DeviceId{id});
+  }
+
   policy::User& user(const std::string& name) {
     policy::User& user = world_.users[SubjectId{"u-" + name}];
     user.id = SubjectId{"u-" + name};
@@ -85,7 +97,7 @@ class WorldBuilder {
     return session;
   }
 
-  /// After tags, states or the policy were changed by hand, call policy::number_targets as the fold does.
+  /// After tags, states, isolations or the policy were changed by hand, call settle() as the fold does.
   policy::World& world() { return world_; }
 
  private:
@@ -98,5 +110,30 @@ class WorldBuilder {
   policy::World world_;
   std::uint32_t addresses_ = 0;
 };
+
+/// What the fold does after devices changed: what is behind a gateway follows it, targets are numbered.
+inline void settle(policy::World& world) {
+  std::vector<DeviceId> gateways;
+  for (const auto& [gateway, devices] : world.behind) gateways.push_back(gateway);
+  for (const DeviceId& gateway : gateways) policy::follow_gateway(world, gateway);
+  policy::number_targets(world);
+}
+
+/// Whose node enforces for the device: its own, or its gateway's.
+inline const DeviceId& node_of(const policy::Device& device) {
+  return device.is_behind() ? device.gateway : device.id;
+}
+
+/// Where it is reached, one address of each family; behind a gateway the last of its prefix.
+inline policy::OverlayAddresses target_addresses(const policy::Device& device) {
+  policy::OverlayAddresses out = device.addresses;
+  for (const Prefix& prefix : device.prefixes) {
+    Address last = prefix.address;
+    for (unsigned bit = prefix.bits; bit < 128; ++bit)
+      last.bytes[bit / 8] = static_cast<std::uint8_t>(last.bytes[bit / 8] | 0x80u >> bit % 8);
+    (last.is_v4() ? out.v4 : out.v6) = last;
+  }
+  return out;
+}
 
 }  // namespace cordon::test

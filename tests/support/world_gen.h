@@ -25,7 +25,8 @@ inline Pick seeded(std::uint64_t seed) {
 }
 
 struct WorldShape {
-  std::uint32_t users = 4, groups = 3, tags = 4, segments = 3, rules = 8, devices = 5, sessions = 5;
+  std::uint32_t users = 4, groups = 3, tags = 4, segments = 3, rules = 8, devices = 5, sessions = 5,
+                behind = 3;
   bool conditions = false;  ///< rules with conditions and device classes, facts for them, trust settings
 };
 
@@ -76,7 +77,20 @@ class WorldGen {
     return out;
   }
 
-  /// Devices d0.., sessions s-0.. of users u0@acme.example.., some pending, isolated, disabled or over.
+  /// Behind a gateway: a host, a subnet, or both families of one.
+  policy::Device& behind(WorldBuilder& builder, std::uint32_t number) {
+    const std::string v4 =
+        fmt::format("10.{}.{}.{}", number / 256, number % 256, pick_(2) == 0 ? "7/32" : "0/24");
+    std::vector<std::string> prefixes{v4};
+    if (pick_(2) == 1) prefixes.push_back(fmt::format("2001:db8:{:x}::/64", number));
+    policy::Device& device = builder.behind(fmt::format("b{}", number),
+                                            fmt::format("d{}", pick_(shape_.devices)), prefixes, tags());
+    device.isolated = pick_(8) == 7;
+    return device;
+  }
+
+  /// Devices d0.., what is behind some of them b0.., sessions s-0.. of users u0@acme.example.., some pending,
+  /// isolated, disabled or over.
   WorldBuilder inhabitants() {
     WorldBuilder builder;
     for (std::uint32_t i = 0; i < shape_.users; ++i) {
@@ -86,14 +100,15 @@ class WorldGen {
     }
     for (std::uint32_t i = 0; i < shape_.devices; ++i) {
       policy::Device& device = builder.device(fmt::format("d{}", i));
-      for (std::uint32_t t = 0; t < shape_.tags; ++t)
-        if (pick_(2) == 1) device.tags.insert(fmt::format("t{}", t));
+      device.tags = tags();
       if (shape_.conditions) conditions_.fill(device);
       device.isolated = pick_(8) == 7;
       constexpr std::array kStates{policy::DeviceState::active, policy::DeviceState::pending,
                                    policy::DeviceState::removed};
       device.state = kStates[pick_(12) < 10 ? 0 : 1 + pick_(2)];
     }
+    const std::uint32_t behind_gateways = pick_(shape_.behind + 1);
+    for (std::uint32_t i = 0; i < behind_gateways; ++i) behind(builder, i);
     for (std::uint32_t i = 0; i < shape_.sessions; ++i) {
       policy::Session session =
           builder.session(fmt::format("s-{}", i), fmt::format("u{}@acme.example", pick_(shape_.users)),
@@ -127,6 +142,12 @@ class WorldGen {
   std::uint32_t number(std::uint32_t below) { return pick_(below); }
 
  private:
+  std::set<std::string> tags() {
+    std::set<std::string> out;
+    for (std::uint32_t t = 0; t < shape_.tags; ++t)
+      if (pick_(2) == 1) out.insert(fmt::format("t{}", t));
+    return out;
+  }
   Timestamp end() {
     using std::chrono::minutes;
     const std::array ends{kNever, kNow + minutes(120), kNow + minutes(30), kNow + minutes(10),

@@ -47,7 +47,7 @@ Kind some_change(const History& h, int number) {
   const auto uid = *rc::gen::inRange(1000u, 1003u);
   const auto later = h.now + Seconds(*rc::gen::inRange(1, 3000));
   WireguardKey key{1, static_cast<std::uint8_t>(*rc::gen::inRange(0, 12))};  // some are others'
-  switch (*rc::gen::inRange(0, 22)) {
+  switch (*rc::gen::inRange(0, 24)) {
     case 0:
       return join_token(token, *rc::gen::inRange(1u, 4u), *rc::gen::arbitrary<bool>());
     case 1:
@@ -91,6 +91,16 @@ Kind some_change(const History& h, int number) {
       return WireguardKeyOffered{DeviceId(device), key};
     case 19:
       return WireguardKeyChanged{DeviceId(device), key};
+    case 20:
+    case 21: {
+      const auto octet = *rc::gen::inRange(0, 4);
+      const std::string prefix = "192.168." + std::to_string(octet) + (octet % 2 == 0 ? ".0/23" : ".7/32");
+      return DeviceAdded{.device = DeviceId("b" + std::to_string(*rc::gen::inRange(0, 6))),
+                         .gateway = DeviceId(*rc::gen::inRange(0, 6) == 0 ? "b0" : device),
+                         .prefixes = {must(Prefix::parse(prefix))},
+                         .tags = {"web"},
+                         .ownership = {}};
+    }
     default:
       return session(session_id, user_id, device, uid, later);
   }
@@ -129,7 +139,10 @@ RC_GTEST_PROP(Fold, KeepsAddressesApart, ()) {
     RC_ASSERT(!h.world.v4.is_resting(addresses.v4));
   };
   for (const auto& [id, device] : h.world.devices) {
-    if (device.state == policy::DeviceState::active) hold(device.addresses);
+    if (device.is_node())
+      hold(device.addresses);
+    else
+      RC_ASSERT(device.addresses == policy::OverlayAddresses{});
   }
   for (const auto& [id, session] : h.world.sessions) hold(session.addresses);
   RC_ASSERT(h.world.v4.in_use() == holders);
@@ -140,7 +153,7 @@ RC_GTEST_PROP(Fold, FindsPeopleAndKeysAsAWalkOverAllWould, ()) {
   std::map<WireguardKey, DeviceId> wireguard;
   std::map<Bytes, DeviceId> keys;
   for (const auto& [id, device] : h.world.devices) {
-    if (device.state == policy::DeviceState::removed) continue;
+    if (device.state == policy::DeviceState::removed || device.is_behind()) continue;
     keys.emplace(device.public_key_der, id);
     wireguard.emplace(device.wireguard_key, id);
     if (device.next_wireguard_key) wireguard.emplace(*device.next_wireguard_key, id);
@@ -152,11 +165,32 @@ RC_GTEST_PROP(Fold, FindsPeopleAndKeysAsAWalkOverAllWould, ()) {
   RC_ASSERT(std::ranges::equal(h.world.user_ids, people));
 }
 
+RC_GTEST_PROP(Fold, KeepsWhatIsBehindAGatewayLikeIt, ()) {
+  const auto h = some_history(80);
+  std::map<Prefix, DeviceId> prefixes;
+  std::map<DeviceId, std::set<DeviceId>> behind;
+  for (const auto& [id, device] : h.world.devices) {
+    if (!device.is_behind() || device.state == policy::DeviceState::removed) continue;
+    const auto& gateway = h.world.devices.at(device.gateway);
+    RC_ASSERT(!gateway.is_behind());
+    RC_ASSERT(device.state == gateway.state);
+    RC_ASSERT(device.gateway_isolated == gateway.isolated);
+    behind[device.gateway].insert(id);
+    for (const Prefix& prefix : device.prefixes) {
+      for (const auto& [other, owner] : prefixes)
+        RC_ASSERT(!other.contains(prefix.address) && !prefix.contains(other.address));
+      prefixes.emplace(prefix, id);
+    }
+  }
+  RC_ASSERT(std::ranges::equal(h.world.prefixes, prefixes));
+  RC_ASSERT(std::ranges::equal(h.world.behind, behind));
+}
+
 RC_GTEST_PROP(Fold, NeverLeavesASessionThatMayNotBe, ()) {
   const auto h = some_history(60);
   for (const auto& [id, session] : h.world.sessions) {
     const auto& device = h.world.devices.at(session.device);
-    RC_ASSERT(device.state == policy::DeviceState::active && !device.isolated);
+    RC_ASSERT(device.is_node() && !device.isolated);
     RC_ASSERT(!h.world.users.at(session.user).disabled);
   }
 }

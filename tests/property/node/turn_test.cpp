@@ -292,7 +292,7 @@ void disturb(WorldGen& gen, WorldBuilder& builder) {
       builder.policy(text);
     }
   }
-  policy::number_targets(world);
+  settle(world);
 }
 
 /// States of one node, one after the other, and what everybody who is in any of them may ask of it.
@@ -311,7 +311,7 @@ struct History {
       states.push_back(policy::compile_node(builder.world(), self, kNow));
       for (const auto& principal : all_principals(builder.world()))
         sources.insert(of(addresses_of(builder.world(), principal)));
-      for (const auto& [id, device] : builder.world().devices) targets.insert(of(device.addresses));
+      for (const auto& [id, device] : builder.world().devices) targets.insert(of(target_addresses(device)));
     }
     const std::uint8_t protocol = gen.protocol();
     const std::uint16_t port = gen.port();

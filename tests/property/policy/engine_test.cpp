@@ -35,7 +35,7 @@ class Changing {
   Touched change() {
     Touched touched;
     if (gen_.number(3) == 2) copy_ = world();  // work beside the strand: what changes next is made anew
-    switch (gen_.number(14)) {
+    switch (gen_.number(16)) {
       case 0:
       case 1:
         open_session(touched);
@@ -85,10 +85,13 @@ class Changing {
       case 11:
         touched.everything = gen_.number(4) == 3;
         break;
+      case 12:
+        change_behind(touched);
+        break;
       default:
         pass_time();
     }
-    policy::number_targets(world());
+    settle(world());
     return touched;
   }
 
@@ -143,6 +146,31 @@ class Changing {
     device.state = active ? policy::DeviceState::removed : policy::DeviceState::active;
     if (active && gen_.number(2) == 1)
       for (const SessionId& session : world().sessions.on(device.id)) world().sessions.close(session);
+  }
+
+  /// One comes, goes, is isolated or released, or gets other tags.
+  void change_behind(Touched& touched) {
+    std::vector<DeviceId> all;
+    for (const auto& [gateway, devices] : world().behind)
+      all.insert(all.end(), devices.begin(), devices.end());
+    if (all.empty() || (all.size() < 2 * shape_.behind && gen_.number(3) == 0)) {
+      touched.devices.push_back(gen_.behind(builder_, 100 + ++opened_).id);
+      return;
+    }
+    policy::Device& device = world().devices.at(all[gen_.number(static_cast<std::uint32_t>(all.size()))]);
+    touched.devices.push_back(device.id);
+    switch (gen_.number(3)) {
+      case 0:
+        policy::forget_behind(world(), device);
+        device.state = policy::DeviceState::removed;
+        break;
+      case 1:
+        device.isolated = !device.isolated;
+        break;
+      default:
+        if (const std::string tag = fmt::format("t{}", gen_.number(shape_.tags)); device.tags.erase(tag) == 0)
+          device.tags.insert(tag);
+    }
   }
 
   void change_user(Touched& touched) {

@@ -109,7 +109,7 @@ TEST_F(ChangeLogTest, WhatNeedsANewerFormatIsWrittenOnlyAfterARecordThatRaisesIt
 }
 
 TEST_F(ChangeLogTest, ALogOfANewerFormatStopsTheFoldAtTheRecordThatRaisedIt) {
-  const auto text = R"({"format":3})";
+  const auto text = R"({"format":4})";
   {
     LogRunner log(store_, *authority_, clock_);
     fill(log);
@@ -128,7 +128,7 @@ TEST_F(ChangeLogTest, ALogOfANewerFormatStopsTheFoldAtTheRecordThatRaisedIt) {
   ASSERT_FALSE(folded);
   EXPECT_NE(folded.error().message().find("folding revision 5"), std::string::npos)
       << folded.error().message();
-  EXPECT_NE(folded.error().message().find("raised to format 3, and this release knows formats up to 2"),
+  EXPECT_NE(folded.error().message().find("raised to format 4, and this release knows formats up to 3"),
             std::string::npos)
       << folded.error().message();
 }

@@ -104,5 +104,35 @@ to = ["settlement tcp/8080", "settlement tcp/9000", "settlement tcp/22", "other 
   EXPECT_TRUE(reach_of(world, state, ann, kNow + std::chrono::hours(9), 1000).empty()) << "its time is over";
 }
 
+TEST(Reach, NamesWhatIsBehindAGatewayAndNotTheGateway) {
+  WorldBuilder builder;
+  builder.policy(R"(
+[segments.print]
+members = ["tag:print"]
+services = { jobs = ["tcp/9100"] }
+[segments.gate]
+members = ["tag:gate"]
+services = { ssh = ["tcp/22"] }
+[[allow]]
+name = "prints"
+from = { users = ["ann"] }
+to = ["print/jobs"]
+[[allow]]
+name = "admin"
+from = { users = ["root"] }
+to = ["gate/ssh"]
+)");
+  builder.device("gw-1", {"gate"});
+  builder.device("laptop");
+  builder.behind("printer", "gw-1", {"192.168.7.20/32", "2001:db8:7::/64"}, {"print"});
+  builder.session("s-1", "ann", "laptop");
+  const auto state = policy::compile_node(builder.world(), DeviceId("laptop"), kNow);
+  const auto told = reach_of(builder.world(), state, SessionId("s-1"), kNow, 1000);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told.front().target, DeviceId("printer"));
+  EXPECT_EQ(told.front().service, "print/jobs");
+  EXPECT_EQ(told.front().prefixes, builder.world().devices.at(DeviceId("printer")).prefixes);
+}
+
 }  // namespace distribution_reach_test
 }  // namespace cordon::controller

@@ -110,12 +110,40 @@ History company_rotates() {
 /// A log of release 0.1 that a controller of today goes on with.
 History company_raised() {
   History h = company();
-  h.add(FormatRaised{});
+  h.add(FormatRaised{2});
   h.add(join_token("t-more"));
   auto made = enrolled("laptop", "t-more", 3);
   made.presharing = true;
   h.add(made);
   h.add(DeviceFacts{.device = DeviceId("laptop"), .checks = std::set<std::string>{"os_updates"}});
+  return h;
+}
+
+/// What stands behind a gateway, while that is let in, isolated and released.
+History company_behind() {
+  History h;
+  h.add(installation());
+  h.add(FormatRaised{3});
+  h.add(join_token("t-by-hand", 2, false));
+  h.add(enrolled("gw-1", "t-by-hand", 1));
+  const auto add = [&](const std::string& name, const std::vector<std::string>& prefixes) {
+    DeviceAdded added{.device = DeviceId(name),
+                      .gateway = DeviceId("gw-1"),
+                      .prefixes = {},
+                      .tags = {"print"},
+                      .ownership = {}};
+    for (const std::string& prefix : prefixes) added.prefixes.push_back(must(Prefix::parse(prefix)));
+    h.add(added);
+  };
+  add("printer", {"192.168.7.20/32", "2001:db8:7::20/128"});
+  add("plant", {"10.20.0.0/16"});
+  add("sold", {"192.168.7.21/32"});
+  h.add(DeviceApproved{DeviceId("gw-1")});
+  h.add(DeviceIsolated{DeviceId("printer"), "odd traffic"});
+  h.add(DeviceTagged{DeviceId("plant"), {"plant"}});
+  h.add(DeviceClassified{DeviceId("plant"), policy::Ownership::partner});
+  h.add(DeviceRemoved{DeviceId("sold"), "sold"});
+  h.add(DeviceIsolated{DeviceId("gw-1"), "odd traffic"});
   return h;
 }
 
@@ -199,9 +227,21 @@ TEST(GoldenLog, OfRelease01RaisedAndGoneOnWithFoldsToTheSameWorld) {
       << told;
 }
 
+TEST(GoldenLog, WithWhatIsBehindAGatewayFoldsToTheSameWorld) {
+  write_golden("log-behind", company_behind());
+  const Golden golden("log-behind");
+  EXPECT_EQ(golden.format, 3u);
+  EXPECT_EQ(to_hex(golden.world.head), "e54caccd6712cba474279b0e20d470a1cb89e01789f88d7378893dbe48620c01");
+  const std::string told =
+      describe(golden.world) + describe_since(golden.world) + describe_behind(golden.world);
+  EXPECT_EQ(to_hex(sha256(as_bytes(told))),
+            "cfa3f3379ed1e5b004541530f3871bd3be16ecc863d4e712051d890d1e7c6ec4")
+      << told;
+}
+
 TEST(GoldenLog, EveryKindStandsInOne) {
   std::set<std::size_t> seen;
-  for (const char* name : {"log-0.1", "log-policy-life", "log-key-rotation", "log-raised"})
+  for (const char* name : {"log-0.1", "log-policy-life", "log-key-rotation", "log-raised", "log-behind"})
     seen.merge(std::set<std::size_t>(Golden(name).kinds));
   for (std::size_t kind = 0; kind < std::variant_size_v<Kind>; ++kind)
     EXPECT_TRUE(seen.contains(kind)) << kind;

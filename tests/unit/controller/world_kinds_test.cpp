@@ -102,7 +102,15 @@ std::vector<Sample> samples() {
       {kinds::TimeAdvanced{}, "time advanced", "{}"},
       {kinds::LoginSlowed{"unknown", ledger, 10}, "login slowed",
        R"({"account":"unknown","device":"ledger","failures":10})"},
-      {kinds::FormatRaised{}, "format raised", R"({"format":2})"},
+      {kinds::FormatRaised{}, "format raised", R"({"format":3})"},
+      {kinds::DeviceAdded{
+           .device = DeviceId("printer"),
+           .gateway = DeviceId("gw-1"),
+           .prefixes = {must(Prefix::parse("192.168.7.20/32")), must(Prefix::parse("192.168.100.0/24"))},
+           .tags = {"print", "a"},
+           .ownership = policy::Ownership::company},
+       "device added",
+       R"({"device":"printer","gateway":"gw-1","ownership":"company","prefixes":["192.168.100.0/24","192.168.7.20/32"],"tags":["a","print"]})"},
   };
 }
 

@@ -154,6 +154,7 @@ TEST_F(Apply, PeopleWithoutASessionLoseTheWayBeforeTheDeviceHasOne) {
                 steps.begin());
   EXPECT_EQ(network.people, (PeopleRouting{.overlay_v4 = test::settings().overlay_v4,
                                            .overlay_v6 = test::settings().overlay_v6,
+                                           .behind = {},
                                            .people = {{1000, 60000}},
                                            .sessions = {}}));
 }

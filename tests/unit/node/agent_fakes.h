@@ -96,6 +96,11 @@ class FakeFilter : public Filter {
     people = ranges;
     return step("filter.people");
   }
+  Result<> set_subnets(const Subnets& now) override {
+    if (now == subnets) return {};
+    subnets = now;
+    return step("filter.subnets");
+  }
   Result<> set_networks(const std::vector<Prefix>& own) override {
     networks = own;
     return {};
@@ -133,6 +138,7 @@ class FakeFilter : public Filter {
   std::vector<Endpoint> ends, controllers;
   bool ends_broken = false;
   std::vector<UidRange> people;
+  Subnets subnets;
   std::vector<FlowEvent> events;
   std::size_t events_at_once = SIZE_MAX;
   std::map<Address, BootNs> packets;

@@ -78,6 +78,8 @@ TEST_F(AgentNetwork, WhatSomebodyElseTookAwayComesBackAndIsTold) {
   enrolled();
   config.people_uids = {{3000, 3999}};
   policy::NodeState state = base_state();
+  auto& ledger = std::get<policy::PeerValue>(state.entries.at(policy::PeerKey{DeviceId{"ledger"}}));
+  ledger.allowed_ips.push_back(Prefix::parse("192.0.2.0/24").value());  // it is a gateway
   state.entries[policy::LocalSessionKey{SessionId{"s-0000000000000001"}}] = test::session(3001);
   std::atomic<bool> acked = false;
   std::atomic<unsigned> told = 0;
@@ -95,8 +97,8 @@ TEST_F(AgentNetwork, WhatSomebodyElseTookAwayComesBackAndIsTold) {
   run_agent();
   ASSERT_TRUE(until([&] { return acked.load(); }));
   const Ours whole = ours();
-  ASSERT_EQ(whole.rules.size(), 4u) << "for each family a session's and the people's";
-  ASSERT_EQ(whole.routes.size(), 4u) << "for each family the device's and the session's";
+  ASSERT_EQ(whole.rules.size(), 6u) << "for each family and the subnet a session's and the people's";
+  ASSERT_EQ(whole.routes.size(), 6u) << "for each family and the subnet the device's and the session's";
   ASSERT_EQ(whole.addresses.size(), 4u);
   EXPECT_FALSE(until([&] { return told != 0; }, milliseconds(1'500))) << "our own changes are no alarm";
 

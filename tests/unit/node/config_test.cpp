@@ -59,6 +59,8 @@ interfaces = ["eth0"]
 allow = ["192.0.2.0/24"]
 [advertise]
 endpoints = ["203.0.113.5:51820"]
+[gateway]
+subnets = ["198.51.100.0/25", "2001:db8:1::/64"]
 [health]
 report = "/var/lib/site/checks"
 max_age = "2m"
@@ -73,12 +75,29 @@ max_age = "2m"
   EXPECT_EQ(config->underlay_interfaces, std::vector<std::string>{"eth0"});
   EXPECT_EQ(config->underlay_allow.front().to_string(), "192.0.2.0/24");
   EXPECT_EQ(config->advertise.front().to_string(), "203.0.113.5:51820");
+  ASSERT_EQ(config->gateway_subnets.size(), 2u);
+  EXPECT_EQ(config->gateway_subnets.back().to_string(), "2001:db8:1::/64");
   EXPECT_EQ(config->health_report, "/var/lib/site/checks");
   EXPECT_EQ(config->health_max_age, Seconds(120));
   const FilterConfig filter = filter_config(*config, "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n");
   EXPECT_TRUE(filter.cgroup.empty()) << "an empty text means no hook";
   EXPECT_EQ(filter.wireguard_port, 1234);
   EXPECT_EQ(tunnel_config(*config).interface, "cdn-c1");
+}
+
+TEST(NodeConfig, AGatewaysSubnetsAreWhatARouterMayForward) {
+  const auto with = [](std::string_view value) {
+    return std::string(kLeast) + "[gateway]\nsubnets = [" + std::string(value) + "]\n";
+  };
+  EXPECT_TRUE(parse_node_config(with("\"10.0.0.0/8\", \"10.1.0.0/16\", \"192.0.2.7\""), "node.toml"));
+  EXPECT_TRUE(parse_node_config(with(""), "node.toml")->gateway_subnets.empty());
+  for (const char* bad : {"\"192.0.2.1/24\"", "\"192.0.2.0/33\"", "\"printer\"", "7", "\"0.0.0.0/0\"",
+                          "\"::/0\"", "\"127.0.0.0/8\"", "\"169.254.1.0/24\"", "\"224.0.0.0/4\"", "\"::1\"",
+                          "\"fe80::/64\"", "\"ff02::/16\"", "\"192.0.2.0/24\", \"192.0.2.0/24\""})
+    EXPECT_NE(refused(with(bad)).what.find("gateway.subnets"), std::string::npos)
+        << bad << ": " << refused(with(bad)).message();
+  EXPECT_EQ(refused(with("\"192.0.2.1/24\"")).hint.find("192.0.2.0/24") == std::string::npos, false);
+  EXPECT_NE(refused(std::string(kLeast) + "[gateway]\nsubnet = []\n").what.find("subnet"), std::string::npos);
 }
 
 TEST(NodeConfig, FindsTheCgroup2Mount) {

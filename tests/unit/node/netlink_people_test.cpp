@@ -35,6 +35,7 @@ std::string built(const Message& message) {
 }
 
 const Prefix kOverlayV4 = prefix("100.64.0.0/10"), kOverlayV6 = prefix("fd12::/48");
+const Prefix kBehindV4 = prefix("192.0.2.0/24"), kBehindV6 = prefix("2001:db8:1::/64");
 constexpr std::uint32_t kTable = 3'000'000'001;
 
 TEST(NetlinkPeopleGolden, RulesByUid) {
@@ -140,16 +141,24 @@ struct ModelKernel {
 };
 
 /// What a state wants of one uid.
-std::string wanted_way(const PeopleRouting& wanted, std::uint32_t uid, bool v4) {
+std::string wanted_way(const PeopleRouting& wanted, std::uint32_t uid, const Prefix& to) {
+  if (to != wanted.overlay_v4 && to != wanted.overlay_v6 &&
+      std::ranges::find(wanted.behind, to) == wanted.behind.end())
+    return "device";
   if (!is_among(wanted.people, uid)) return "device";
   for (const SessionRoute& session : wanted.sessions)
-    if (session.uid == uid) return (v4 ? session.v4 : session.v6).to_string();
+    if (session.uid == uid) return (to.address.is_v4() ? session.v4 : session.v6).to_string();
   return "unreachable";
 }
 
 PeopleRouting some_people(std::mt19937& random) {
-  PeopleRouting out{
-      .overlay_v4 = kOverlayV4, .overlay_v6 = kOverlayV6, .people = {{1000, 1007}}, .sessions = {}};
+  PeopleRouting out{.overlay_v4 = kOverlayV4,
+                    .overlay_v6 = kOverlayV6,
+                    .behind = {},
+                    .people = {{1000, 1007}},
+                    .sessions = {}};
+  for (const Prefix& behind : {kBehindV4, kBehindV6})
+    if (random() % 2 == 0) out.behind.push_back(behind);
   if (random() % 3 == 0) out.people = {{1000, 1003}, {1005, 1009}};
   for (std::uint32_t uid = 1000; uid < 1008; ++uid) {
     if (random() % 2 == 0 || !is_among(out.people, uid)) continue;
@@ -173,10 +182,10 @@ TEST(NetlinkPeoplePlan, EveryStepLeavesEachWithTheOldWayOrTheNew) {
     for (const PeopleStep& step : *steps) {
       kernel.run(step);
       for (std::uint32_t uid = 999; uid < 1011; ++uid) {
-        for (const bool v4 : {true, false}) {
-          const std::string way = kernel.way_of(uid, v4 ? kOverlayV4 : kOverlayV6);
+        for (const Prefix& to : {kOverlayV4, kOverlayV6, kBehindV4, kBehindV6}) {
+          const std::string way = kernel.way_of(uid, to);
           const std::set<std::string> allowed{
-              wanted_way(before, uid, v4), wanted_way(wanted, uid, v4),
+              wanted_way(before, uid, to), wanted_way(wanted, uid, to),
               // Between two ways of a person stands none, never the device's.
               is_among(before.people, uid) || is_among(wanted.people, uid) ? "unreachable" : "device"};
           EXPECT_TRUE(allowed.contains(way)) << uid << " goes " << way << " in round " << round;
@@ -184,7 +193,8 @@ TEST(NetlinkPeoplePlan, EveryStepLeavesEachWithTheOldWayOrTheNew) {
       }
     }
     for (std::uint32_t uid = 999; uid < 1011; ++uid)
-      EXPECT_EQ(kernel.way_of(uid, kOverlayV4), wanted_way(wanted, uid, true)) << uid;
+      for (const Prefix& to : {kOverlayV4, kBehindV4, kBehindV6})
+        EXPECT_EQ(kernel.way_of(uid, to), wanted_way(wanted, uid, to)) << uid << " to " << to.to_string();
     EXPECT_TRUE(plan_people(kernel.held, wanted, block)->empty()) << "asked for what is there";
     before = wanted;
   }
@@ -200,7 +210,8 @@ TEST(NetlinkPeoplePlan, WhatAFormerDaemonLeftIsKeptOrGoes) {
   HeldPeople held{.rules = {kept, kept, {RuleAction::lookup, 20001, block + 8, {1002, 1002}, kOverlayV4}},
                   .routes = {{block + 7, {kOverlayV4, address("100.64.1.1")}},
                              {block + 8, {kOverlayV4, address("100.64.1.2")}}}};
-  PeopleRouting wanted{.overlay_v4 = kOverlayV4, .overlay_v6 = {}, .people = {{1000, 2000}}, .sessions = {}};
+  PeopleRouting wanted{
+      .overlay_v4 = kOverlayV4, .overlay_v6 = {}, .behind = {}, .people = {{1000, 2000}}, .sessions = {}};
   wanted.sessions = {{.uid = 1001, .v4 = address("100.64.1.1"), .v6 = {}},
                      {.uid = 1003, .v4 = address("100.64.1.3"), .v6 = {}}};
   ModelKernel kernel{.held = held};
@@ -253,6 +264,7 @@ class PeopleRoutes : public testing::Test {
     ASSERT_TRUE(network_->set_addresses(index_, own));
     wanted_ = {.overlay_v4 = kOverlayV4,
                .overlay_v6 = kOverlayV6,
+               .behind = {},
                .people = {{3000, 3999}},
                .sessions = {{.uid = 3001, .v4 = address("100.64.1.1"), .v6 = address("fd12::1:1")},
                             {.uid = 3002, .v4 = address("100.64.1.2"), .v6 = address("fd12::1:2")}}};
@@ -337,6 +349,26 @@ TEST_F(PeopleRoutes, EachUidHasItsSessionsAddress) {
     ASSERT_TRUE(network_->set_people(index_, wanted_));
     EXPECT_EQ(rules_left(), 6u);
   }
+}
+
+TEST_F(PeopleRoutes, TheWayBehindAGatewayIsEachPersonsOwnToo) {
+  wanted_.behind = {kBehindV4, kBehindV6};
+  ASSERT_TRUE(network_->set_people(index_, wanted_));
+  ASSERT_TRUE(network_->set_routes(index_, {{kOverlayV4, address("100.64.0.1")},
+                                            {kOverlayV6, address("fd12::1")},
+                                            {kBehindV4, address("100.64.0.1")},
+                                            {kBehindV6, address("fd12::1")}}));
+  EXPECT_EQ(source_of(3001, "192.0.2.7"), "100.64.1.1");
+  EXPECT_EQ(source_of(3001, "2001:db8:1::7"), "fd12::1:1");
+  EXPECT_EQ(source_of(3002, "192.0.2.7"), "100.64.1.2");
+  EXPECT_EQ(source_of(200, "192.0.2.7"), "100.64.0.1") << "the device";
+  EXPECT_EQ(source_of(200, "2001:db8:1::7"), "fd12::1");
+  EXPECT_EQ(source_of(3003, "192.0.2.7"), "ENETUNREACH") << "no session";
+  EXPECT_EQ(source_of(3003, "2001:db8:1::7"), "ENETUNREACH");
+  EXPECT_EQ(rules_left(), 12u);
+  wanted_.behind.clear();
+  ASSERT_TRUE(network_->set_people(index_, wanted_));
+  EXPECT_EQ(rules_left(), 6u);
 }
 
 TEST_F(PeopleRoutes, AsksTwiceWritesOnce) {

@@ -126,6 +126,15 @@ TEST(Messages, ToControllerFieldsOutOfRangeAreRefusedByName) {
            [](auto& m) { m.mutable_hello()->mutable_advertise(0)->set_address("123"); }},
           {ToController::kHello, "port",
            [](auto& m) { m.mutable_hello()->mutable_advertise(0)->set_port(65536); }},
+          {ToController::kHello, "prefix",
+           [](auto& m) { m.mutable_hello()->mutable_gateway_subnets(0)->set_length(33); }},
+          {ToController::kHello, "prefix",
+           [](auto& m) { m.mutable_hello()->mutable_gateway_subnets(0)->set_length(23); }},
+          {ToController::kHello, "gateway_subnets",
+           [](auto& m) {
+             for (std::size_t i = 0; i < kMostSubnets; ++i)
+               *m.mutable_hello()->add_gateway_subnets() = m.hello().gateway_subnets(0);
+           }},
           {ToController::kHello, "feature", [](auto& m) { m.mutable_hello()->add_features("a\nb"); }},
           {ToController::kAck, "receipt digest",
            [](auto& m) { m.mutable_ack()->mutable_receipt()->clear_digest(); }},

@@ -19,6 +19,7 @@ void fill(SignedHead* head) {
 void fill(Reach* reach) {
   reach->set_target("ledger");
   reach->add_addresses(std::string("\x64\x40\x00\x01", 4));
+  encode_prefix(cordon::Prefix::parse("2001:db8:7::/64").value(), reach->add_subnets());
   reach->set_service("settlement/ledger");
   reach->set_access("tcp/5432");
   reach->set_rule("traders-settle");
@@ -57,6 +58,7 @@ void add_session(std::vector<ToController>& out) {
   hello.set_wireguard_port(51820);
   fill(hello.add_advertise());
   (*hello.mutable_map_sizes())["grants"] = 100;
+  encode_prefix(cordon::Prefix::parse("192.168.7.0/24").value(), hello.add_gateway_subnets());
   Ack& ack = *out.emplace_back().mutable_ack();
   ack.set_sequence(2);
   ack.set_revision(7);

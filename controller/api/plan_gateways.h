@@ -1,0 +1,21 @@
+#pragma once
+// What stands behind gateways and can't be reached as nodes are now: told when a policy is planned and when
+// a device is added.
+
+#include <string>
+#include <vector>
+
+#include "controller/distribution/distribution.h"
+#include "policy/plan.h"
+
+namespace cordon::controller::api {
+
+/// One sentence with what mends it, if the gateway's node doesn't say that it forwards to all of the device's
+/// prefixes; "": it does.
+std::string not_forwarded(const policy::Device& device, const Distribution::Told& nodes);
+
+/// Of what the world's policy speaks of.
+std::vector<policy::PlanWarning> gateway_warnings(const policy::World& world, const Distribution::Told& nodes,
+                                                  Timestamp now);
+
+}  // namespace cordon::controller::api
