@@ -125,7 +125,7 @@ class Gateway(LabTest):
 
     def routes(self, host):
         """The host's routes to the printer, of every table."""
-        show = ("route", "show", "table", "all", "proto", "0xc0")
+        show = ("route", "show", "table", "all", "proto", "0xcd")
         return sorted(line for family in ("-4", "-6")
                       for line in run("ip", "-n", self.lab.netns(host), family, *show).stdout.splitlines()
                       if line.split()[0] in BOTH)
@@ -156,7 +156,8 @@ class Gateway(LabTest):
 
     def it_begins_nothing(self):
         before = {reason: self.dropped("web", reason) for reason in ("unknown_principal", "underlay")}
-        people = re.findall(r"(?:100\.|fd)[0-9a-f.:]+", self.own("trader", topology.BY_NAME["trader"].uid))
+        own = self.own("trader", topology.BY_NAME["trader"].uid)
+        people = sorted(set(re.findall(r'"((?:100\.|fd)[0-9a-f.:]+)"', own)))
         ways = [*(("tcp", address, "22") for address in people), ("udp", people[0], "53"), ("tcp", "192.0.2.1", "443")]
         running = [self.lab.popen("printer", "timeout", f"{patient(1):.1f}", PYTHON, SOCKETS, "ask", *way,
                                   stdout=subprocess.PIPE, text=True) for way in ways]
@@ -181,8 +182,8 @@ class Gateway(LabTest):
                counted)
 
     def what_somebody_deletes_comes_back(self):
+        wait_until(lambda: len(self.routes("trader")) == 4, 10, "trader's own routes and the device's, of both families")
         before = self.routes("trader")
-        expect(len(before) == 4, "trader's own routes and the device's, of both families", before)
         trader = self.lab.netns("trader")
         rules = self.rules("trader")
         run("ip", "-n", trader, "route", "del", PRINTER.v4)
