@@ -25,6 +25,13 @@ static __always_inline int flow_key_of(const struct tuple* tuple, struct cordon_
   return source_high;
 }
 
+/* NULL: none. The key is gone when this returns: what a caller keeps on its stack afterwards may lie there. */
+static __always_inline struct cordon_flow* find_flow(const struct tuple* tuple, int* source_high) {
+  struct cordon_flow_key key;
+  *source_high = flow_key_of(tuple, &key);
+  return bpf_map_lookup_elem(&flows, &key);
+}
+
 static __always_inline int from_origin(const struct cordon_flow* flow, int source_high) {
   return !!(flow->flags & CORDON_FLOW_ORIGIN_HIGH) == source_high;
 }

@@ -37,13 +37,12 @@ __noinline int drop(struct __sk_buff* skb, struct packet* p, __u64 now_ns, __u32
 /* Step 3 for a flow of an older epoch or a passed deadline: 1 when it holds still and was refreshed, else
  * view->cut says why not, if it was one. */
 __noinline int renew(struct __sk_buff* skb, struct packet* p, struct view* view) {
-  struct cordon_flow_key key;
+  if (!p || !view) return 0;
+  int source_high;
+  struct cordon_flow* flow = find_flow(&p->tuple, &source_high);
+  if (!flow || !at_right_hook(flow, source_high, p->tuple.direction)) return 0;
   struct tuple original = {};
   struct answer answer = {};
-  if (!p || !view) return 0;
-  int source_high = flow_key_of(&p->tuple, &key);
-  struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
-  if (!flow || !at_right_hook(flow, source_high, p->tuple.direction)) return 0;
   original_of(flow, &p->tuple, source_high, &original);
   decide(&original, view, &answer);
   if (!answer.reason) answer.reason = check_gateway(&original, view);
@@ -214,9 +213,8 @@ static __always_inline int forwarded_in_our_name(struct __sk_buff* skb, const st
 
 /* Step 3 for a packet that was understood, and the way to the rest. */
 static __always_inline int judge(struct __sk_buff* skb, struct packet* p, struct view* view) {
-  struct cordon_flow_key key;
-  int source_high = flow_key_of(&p->tuple, &key);
-  struct cordon_flow* flow = bpf_map_lookup_elem(&flows, &key);
+  int source_high;
+  struct cordon_flow* flow = find_flow(&p->tuple, &source_high);
   if (flow && !from_origin(flow, source_high) && unlikely(is_beginning(skb, p))) {
     if (!has_ended(flow->flags)) return decide_beside(skb, p, view);
     forget(p, flow, view->now_ns);

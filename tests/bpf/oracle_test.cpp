@@ -5,6 +5,7 @@
 
 #include "policy/evaluate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 
@@ -37,7 +38,16 @@ class OracleTest : public FilterTest {
     const policy::World& world;
     DeviceId id;
     std::map<Address, Asker> by_address;
-    std::map<Address, DeviceId> devices;
+    std::map<Address, DeviceId> devices;  ///< by an address of each
+
+    /// Whose address it is: a device's own, or one of a prefix behind a gateway.
+    const DeviceId* target(const Address& address) const {
+      if (const auto found = devices.find(address); found != devices.end()) return &found->second;
+      for (const auto& [device, value] : world.devices)
+        if (std::ranges::any_of(value.prefixes, [&](const Prefix& p) { return p.contains(address); }))
+          return &device;
+      return nullptr;
+    }
   };
   enum class Answer { deny, allow, either };
 
@@ -62,13 +72,13 @@ class OracleTest : public FilterTest {
   static Answer ask(const Node& node, bool egress, const Address& source, const Address& destination,
                     std::uint8_t protocol, std::uint16_t port) {
     const auto asker = node.by_address.find(source);
-    const auto target = node.devices.find(destination);
-    if (asker == node.by_address.end() || target == node.devices.end()) return Answer::deny;
+    const DeviceId* target = node.target(destination);
+    if (asker == node.by_address.end() || target == nullptr) return Answer::deny;
     const auto decision = policy::evaluate(
-        node.world,
-        {.principal = asker->second.who, .target = target->second, .protocol = protocol, .port = port}, kNow);
+        node.world, {.principal = asker->second.who, .target = *target, .protocol = protocol, .port = port},
+        kNow);
     if (decision.verdict != policy::Verdict::allow) return decision.observed ? Answer::either : Answer::deny;
-    const DeviceId& target_node = test::node_of(node.world.devices.at(target->second));
+    const DeviceId& target_node = test::node_of(node.world.devices.at(*target));
     const bool enforced = (egress ? asker->second.device : target_node) == node.id;
     return enforced && asker->second.device != target_node ? Answer::allow : Answer::either;
   }
