@@ -31,7 +31,7 @@ struct DistributionLimits {
   Millis confirm_overdue{10'000};  ///< no leases for a node that owes an ack for longer
   std::size_t answers = 64;        ///< queued at most; then we stop reading
   RateLimitSpec questions{.burst = 20, .per_second = 4};       ///< why, by device
-  RateLimitSpec statuses{.burst = 20, .per_second = 4};        ///< status, login and logout, by device
+  RateLimitSpec statuses{.burst = 30, .per_second = 6};        ///< status, login and logout, by device
   RateLimitSpec flows{.burst = 5'000, .per_second = 500};      ///< flow records, by device
   RateLimitSpec renewals{.burst = 5, .per_second = 0.02};      ///< certificates, by device
   RateLimitSpec facts{.burst = 20, .per_second = 0.1};         ///< records of a device's facts, by device

@@ -67,7 +67,7 @@ struct DeskLimits {
   std::size_t waiting = 256;
   /// Of what is asked of the controller, by uid: half of what it takes from a device, so that one person
   /// leaves the others room (controller/distribution/limits.h).
-  RateLimitSpec of_one{.burst = 10, .per_second = 2, .keys = 1024};
+  RateLimitSpec of_one{.burst = 15, .per_second = 3, .keys = 1024};
 };
 
 class Desk {
