@@ -200,9 +200,9 @@ class SharedHost(LabTest):
             expect(done.returncode == 0, f"ann's ping(8) over IPv{family}, which asks by udp/1025 for its source",
                    done.stdout + done.stderr)
         expect(self.dropped("no_grant") == before, "and nothing is told as denied for it")
-        done = self.lab.on("jump", "ping", "-c", "1", "-W", "10", self.address("ledger", 4), uid=BEN, timeout=30)
+        done = self.lab.on("jump", "ping", "-c", "1", "-W", "10", self.address("web", 4), uid=BEN, timeout=30)
         expect(done.returncode != 0 and "No route to host" in done.stderr,
-               "ben, who may not ping, is told so by his ping(8)", done.stdout + done.stderr)
+               "ben, who may not ping web, is told so by his ping(8)", done.stdout + done.stderr)
         expect(self.dropped("no_grant") == before + 1, "which is told as denied")
 
     def nobody_is_another(self):
