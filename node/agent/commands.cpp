@@ -18,6 +18,7 @@
 #include "node/agent/guard_file.h"
 #include "node/agent/privileges.h"
 #include "node/link/enrol.h"
+#include "node/netlink/close_timeout.h"
 
 namespace cordon::node {
 namespace {
@@ -182,7 +183,8 @@ Result<> guard_now(const CommandOptions& options) {
     std::cout << "a daemon guards this host already\n";
     return {};
   }
-  if (!directory) return std::unexpected(directory.error());
+  // At boot the disk may be read-only yet: rather two at once than no guard.
+  if (!directory) log::warning(kCommandsArea, "{}", directory.error().message());
   CORDON_TRY(require_modest_privileges());
   CORDON_ASSIGN(const auto network, open_network());
   FilterConfig wanted = filter_of(config, IdentityStore(config.state_directory));
@@ -210,6 +212,7 @@ Result<> uninstall_now(const CommandOptions& options) {
   CORDON_ASSIGN(const auto tunnel, open_tunnel(tunnel_config(config)));
   CORDON_ASSIGN(const auto filter, open_filter(filter_config(config, mounts())));
   CORDON_TRY(filter->remove_all());
+  CloseTimeout(kMptcpCloseTimeout, config.run_directory / kMptcpMemory);  // of a daemon that was killed
   GuardFile(config.state_directory).forget();
   Controllers(config.controllers, config.state_directory).forget();
   CORDON_TRY(tunnel->remove());  // its addresses and routes go with it

@@ -27,9 +27,6 @@ std::string taken_by(const Prefix& subnet, const Surroundings& host) {
   for (const Endpoint& controller : host.controllers)
     if (subnet.contains(controller.address))
       return fmt::format("the controller {}", controller.address.to_string());
-  for (const Endpoint& peer : host.peers)
-    if (subnet.contains(peer.address))
-      return fmt::format("{}, where a peer is reached", peer.address.to_string());
   for (const Prefix& network : host.networks)
     if (meet(subnet, network)) return fmt::format("this host's own {}", network.to_string());
   for (const Prefix& declared : host.declared)
@@ -75,13 +72,21 @@ Gateways gateways_of(const Overlay& overlay, const Surroundings& host) {
         if (!is_overlays(overlay, prefix)) reached.emplace(prefix, device);
   for (const auto& [subnet, device] : reached) {
     const std::string taken = taken_by(subnet, host);
-    if (taken.empty())
+    if (taken.empty()) {
       out.subnets.routed.push_back(subnet);
-    else
+      // The peer says where it is: its word takes nobody's subnet out of the overlay.
+      for (const Endpoint& peer : host.peers)
+        if (subnet.contains(peer.address))
+          out.alarms.push_back(
+              fmt::format("the peer at {} can't be reached: that address is behind gateway \"{}\" ({}); give "
+                          "the peer another, or name the subnet more narrowly",
+                          peer.to_string(), device.value, subnet.to_string()));
+    } else {
       out.alarms.push_back(
           fmt::format("{} behind gateway \"{}\" is not routed: it holds {}; give one of them "
                       "other addresses, or name the subnet more narrowly",
                       subnet.to_string(), device.value, taken));
+    }
   }
   for (const Prefix& target : overlay.away) {
     if (lies_in_one_of(target, host.declared)) continue;

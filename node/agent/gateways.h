@@ -25,8 +25,9 @@ struct Gateways {
   bool operator==(const Gateways&) const = default;
 };
 
-/// A subnet that holds a controller, a place where a peer is reached, or some of this host's own or declared
-/// networks is not routed; a target that nothing leads to is left alone. Each is an alarm.
+/// A subnet that holds a controller, or some of this host's own or declared networks, is not routed; one that
+/// holds a place where a peer is reached is, without that peer; a target that nothing leads to is left alone.
+/// Each is an alarm.
 Gateways gateways_of(const Overlay& overlay, const Surroundings& host);
 
 /// Is some peer a gateway? Only then is it asked where peers are reached.

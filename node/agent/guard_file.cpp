@@ -47,7 +47,10 @@ Result<bool> GuardFile::restore(Filter& filter, Network& network, std::string_vi
   std::vector<Prefix> overlay;
   for (const Prefix& prefix : {state.settings()->overlay_v4, state.settings()->overlay_v6})
     if (!prefix.address.is_unspecified()) overlay.push_back(prefix);
-  if (!overlay.empty()) CORDON_TRY(network.set_last_routes(interface, overlay));
+  if (overlay.empty()) return true;
+  // A kernel without IPv6 has none of its routes, and is to be guarded all the same.
+  if (const auto set = network.set_last_routes(interface, overlay); !set)
+    log::warning("node.guard", "{}", set.error().message());
   return true;
 }
 

@@ -21,9 +21,9 @@ class GuardFile {
   /// Writes what of the state guards the underlay, and where the tunnel's peers are, unless the file holds
   /// it. On disk when it returns.
   Result<> keep(Revision revision, const policy::NodeState& state, const std::vector<Endpoint>& peers);
-  /// Puts in force what the file tells, also that the only way to the overlay is `interface`; false: there is
-  /// none, nothing was ever guarded. One that can't be read isolates this host until a controller says
-  /// otherwise: it may have said that it was.
+  /// Puts in force what the file tells, also that the only way to the overlay is `interface` (logged when
+  /// it can't); false: there is none, nothing was ever guarded. One that can't be read isolates this host
+  /// until a controller says otherwise: it may have said that it was.
   Result<bool> restore(Filter& filter, Network& network, std::string_view interface) const;
   /// The next boot guards nothing.
   void forget();

@@ -35,13 +35,14 @@ void CloseTimeout::lower() {
 
 void CloseTimeout::restore() {
   if (found_.empty()) return;
-  write(std::exchange(found_, {}));
+  if (!write(found_)) return;  // it stays for the next try, or the next daemon
+  found_.clear();
   std::error_code ec;
   std::filesystem::remove(memory_, ec);
 }
 
 /// In place: it is no file that could be renamed over.
-void CloseTimeout::write(const std::string& value) {
+bool CloseTimeout::write(const std::string& value) {
   const Descriptor file(::open(setting_.c_str(), O_WRONLY | O_CLOEXEC));
   const bool written =
       file && ::write(file.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size());
@@ -49,6 +50,7 @@ void CloseTimeout::write(const std::string& value) {
     log::warning("node.guard",
                  "can't write {} ({}): who reads from an MPTCP socket that was cut is told later",
                  setting_.string(), std::strerror(errno));
+  return written;
 }
 
 }  // namespace cordon::node

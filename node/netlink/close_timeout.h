@@ -9,6 +9,7 @@
 namespace cordon::node {
 
 inline constexpr const char* kMptcpCloseTimeout = "/proc/sys/net/mptcp/close_timeout";
+inline constexpr const char* kMptcpMemory = "mptcp_close_timeout";  ///< of the daemon, in its run directory
 
 class CloseTimeout {
  public:
@@ -22,10 +23,11 @@ class CloseTimeout {
   /// Zero from now on. Nothing where the kernel has no such setting (6.1) or it is zero already; what
   /// can't be written is logged, once.
   void lower();
+  /// What can't be put back stays in `memory`.
   void restore();
 
  private:
-  void write(const std::string& value);
+  bool write(const std::string& value);
 
   std::filesystem::path setting_, memory_;
   std::string found_;  ///< empty: it isn't lowered

@@ -27,6 +27,14 @@ using netlink::Message;
 using netlink::Reply;
 using netlink::Socket;
 
+/// Loopback's own, and link-local ones: each host has them. Told by the address, as a service's address may
+/// be of any scope.
+bool of_one_link(const Address& address) {
+  static const std::vector<Prefix> kAll{*Prefix::parse("127.0.0.0/8"), *Prefix::parse("::1"),
+                                        *Prefix::parse("169.254.0.0/16"), *Prefix::parse("fe80::/10")};
+  return std::ranges::any_of(kAll, [&](const Prefix& prefix) { return prefix.contains(address); });
+}
+
 class KernelNetwork final : public Network {
  public:
   KernelNetwork(Socket route, Socket diag, netlink::Monitor monitor)
@@ -78,7 +86,7 @@ class KernelNetwork final : public Network {
     for (const Reply& reply : replies) {
       if (reply.type != RTM_NEWADDR) continue;
       CORDON_ASSIGN(auto parsed, netlink::parse_address(reply.payload));
-      if (parsed.ifindex != but && !parsed.link_local && !parsed.of_loopback)
+      if (parsed.ifindex != but && !of_one_link(parsed.address.prefix.address))
         out.push_back(parsed.address.prefix);
     }
     std::ranges::sort(out);

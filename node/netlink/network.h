@@ -78,8 +78,8 @@ class Network {
   virtual Result<> set_up(unsigned ifindex, std::uint32_t mtu_bytes) = 0;
   /// Exactly these addresses on the interface (link-local ones are left alone).
   virtual Result<> set_addresses(unsigned ifindex, const std::vector<OwnAddress>& wanted) = 0;
-  /// This host's own addresses, each with the length of its network, but for loopback's, link-local ones and
-  /// those of the interface `but`.
+  /// This host's own addresses, each with the length of its network, but for 127/8, ::1, link-local ones
+  /// and those of the interface `but`; of whatever scope, for the kernel takes packets for all of them.
   virtual Result<std::vector<Prefix>> own_networks(unsigned but) const = 0;
   /// Exactly these routes of ours (protocol 0xcd) into the interface, in the main table, and set_last_routes
   /// of their destinations: while the interface is gone, nothing goes elsewhere.

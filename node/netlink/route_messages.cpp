@@ -215,7 +215,6 @@ Result<AddressReply> parse_address(ByteView payload) {
   const std::uint32_t flags = attributes.u32(IFA_FLAGS).value_or(header.ifa_flags);
   return AddressReply{.ifindex = header.ifa_index,
                       .link_local = header.ifa_scope == RT_SCOPE_LINK,
-                      .of_loopback = header.ifa_scope == RT_SCOPE_HOST,
                       .address = {.prefix = prefix, .deprecated = (flags & IFA_F_DEPRECATED) != 0}};
 }
 

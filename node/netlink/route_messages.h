@@ -55,8 +55,7 @@ Result<LinkReply> parse_link(ByteView payload);
 
 struct AddressReply {
   unsigned ifindex = 0;
-  bool link_local = false;   ///< scope link: the kernel's own
-  bool of_loopback = false;  ///< scope host: reached by nobody else
+  bool link_local = false;  ///< scope link: the kernel's own
   OwnAddress address;
 };
 Result<AddressReply> parse_address(ByteView payload);

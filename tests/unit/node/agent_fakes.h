@@ -261,6 +261,7 @@ class FakeNetwork : public Network {
     std::string text;
     for (const Prefix& to : wanted) text += " " + to.to_string();
     steps_.push_back(fmt::format("network.last_routes {}{}", interface, text));
+    if (last_routes_fail) return fail(ErrorCode::unavailable, "the fake network has no such routes");
     return {};
   }
   Result<> remove_routing(std::string_view) override { return {}; }
@@ -286,6 +287,7 @@ class FakeNetwork : public Network {
                         {.index = 3, .name = "eth1"},
                         {.index = 42, .name = "cdn-cordon"}};
   std::vector<Prefix> networks;  ///< this host's own
+  bool last_routes_fail = false;
   std::vector<OwnAddress> addresses;
   std::vector<HostSocket> sockets;
   std::vector<Route> routes;

@@ -59,7 +59,6 @@ TEST(GatewaysTest, ASubnetThatHoldsWhatThisHostStandsOnIsNotRouted) {
   };
   const Case cases[] = {
       {{.controllers = {Endpoint::parse("192.0.2.1:7443").value()}}, "the controller 192.0.2.1"},
-      {{.peers = {Endpoint::parse("192.0.2.9:51820").value()}}, "192.0.2.9, where a peer is reached"},
       {{.networks = {own("192.0.2.77", 25)}}, "this host's own 192.0.2.77/25"},
       {{.networks = {own("192.0.0.1", 16)}}, "this host's own 192.0.0.1/16"},
       {{.declared = {prefix("192.0.2.128/25")}}, "192.0.2.128/25, which is behind this host"},
@@ -76,6 +75,15 @@ TEST(GatewaysTest, ASubnetThatHoldsWhatThisHostStandsOnIsNotRouted) {
                                .controllers = {Endpoint::parse("203.0.113.1:7443").value()},
                                .peers = {Endpoint::parse("[2001:db8:2::9]:51820").value()}};
   EXPECT_EQ(look(with_gateway(), elsewhere).subnets.routed.size(), 2u);
+}
+
+// A peer says where it is: it may not have its peers' packets leave in clear.
+TEST(GatewaysTest, APeersPlaceInASubnetCostsThatPeerAlone) {
+  const Gateways found = look(with_gateway(), {.peers = {Endpoint::parse("192.0.2.66:51820").value()}});
+  EXPECT_EQ(found.subnets, look(with_gateway()).subnets);
+  ASSERT_EQ(found.alarms.size(), 1u);
+  for (const char* part : {"192.0.2.66:51820", "192.0.2.0/24", "\"ledger\""})
+    EXPECT_NE(found.alarms.front().find(part), std::string::npos) << found.alarms.front();
 }
 
 TEST(GatewaysTest, ATargetThatNothingLeadsToIsAnAlarmWithItsMend) {
@@ -224,14 +232,15 @@ TEST_F(GatewaysApplied, WhatThisHostStandsOnIsFollowed) {
   ASSERT_TRUE(applier.keep_network());
   EXPECT_TRUE(routes("192.0.2.0/24"));
   EXPECT_TRUE(applier.gateway_alarms().empty());
-  // A controller, and a peer's place.
+  // A controller; a peer's place withdraws nothing.
   ASSERT_TRUE(applier.set_controllers({Endpoint::parse("192.0.2.1:7443").value()}));
   EXPECT_FALSE(routes("192.0.2.0/24"));
   ASSERT_TRUE(applier.set_controllers({}));
   EXPECT_TRUE(routes("192.0.2.0/24"));
   ASSERT_TRUE(
       applier.set_endpoint_hints({{DeviceId{"ledger"}, Endpoint::parse("[2001:db8:1::7]:51820").value()}}));
-  EXPECT_FALSE(routes("2001:db8:1::/64"));
+  EXPECT_TRUE(routes("2001:db8:1::/64"));
+  EXPECT_EQ(applier.gateway_alarms().size(), 1u);
 }
 
 TEST_F(GatewaysApplied, AStateThatFailsLeavesTheWaysAsTheyWere) {

@@ -49,6 +49,13 @@ TEST_F(GuardFileTest, WhatGuardsComesBackAndNothingElse) {
   EXPECT_EQ(filter.ends, peers);
 }
 
+TEST_F(GuardFileTest, WithoutItsRoutesAHostIsGuardedAllTheSame) {
+  ASSERT_TRUE(file.keep(Revision{1}, test::base_state(), {}));
+  network.last_routes_fail = true;
+  EXPECT_EQ(restore(file), true);
+  EXPECT_EQ(filter.held.entries.size(), 1u);
+}
+
 TEST_F(GuardFileTest, IsWrittenOnlyWhenItChanges) {
   policy::NodeState state = test::base_state();
   ASSERT_TRUE(file.keep(Revision{1}, state, {}));

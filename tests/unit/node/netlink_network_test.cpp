@@ -145,6 +145,19 @@ TEST_F(NetworkTest, OwnNetworksAreWhereOtherInterfacesAre) {
       << "neither loopback's, nor link-local ones, nor the overlay's";
 }
 
+// A load balancer's address on lo, an address of the link alone: the kernel takes packets for both.
+TEST_F(NetworkTest, OwnNetworksAreOfEveryScope) {
+  space_->in([&] {
+    ASSERT_EQ(std::system("ip addr add 192.0.2.9/32 dev lo scope host && "
+                          "ip addr add 198.51.100.3/24 dev veth0 scope link && "
+                          "ip addr add 169.254.7.7/16 dev veth0 && ip addr add fe80::7/64 dev veth0"),
+              0);
+  });
+  const auto own = network_->own_networks(index_);
+  ASSERT_TRUE(own) << own.error().message();
+  EXPECT_EQ(*own, (std::vector<Prefix>{prefix("192.0.2.9"), {address("198.51.100.3"), 120}}));
+}
+
 TEST_F(NetworkTest, ExactRoutesWithTheirSourceOnceOnly) {
   ASSERT_TRUE(network_->set_up(index_, 0));
   ASSERT_TRUE(network_->set_addresses(index_, {{prefix("100.64.0.1"), false},

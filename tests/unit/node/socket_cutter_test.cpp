@@ -163,5 +163,17 @@ TEST_F(SocketCutterTest, WhatAKilledDaemonLoweredIsPutBackAndZeroIsLeftAlone) {
   EXPECT_FALSE(std::filesystem::exists(setting)) << "a kernel without it";
 }
 
+TEST_F(SocketCutterTest, WhatCantBePutBackIsKeptUntilItIs) {
+  ASSERT_TRUE(write_file(memory, "61\n"));
+  {
+    CloseTimeout next(setting, memory);  // there is no such file
+    next.restore();
+    EXPECT_EQ(read_file(memory), "61\n");
+    ASSERT_TRUE(write_file(setting, "0\n"));
+  }
+  EXPECT_EQ(read_file(setting), "61\n");
+  EXPECT_FALSE(std::filesystem::exists(memory));
+}
+
 }  // namespace socket_cutter_test
 }  // namespace cordon::node
