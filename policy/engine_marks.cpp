@@ -56,11 +56,13 @@ std::vector<std::uint32_t> Changes::find() {
   for (const std::uint32_t group : groups_.retargeted())
     for (const std::uint32_t member : groups_.principals(group).members)
       mark(population_.principal(member, When::now).device).own = true;
-  for (const std::uint32_t gateway : population_.gateways()) {
-    const NodeView node = view(gateway, When::now);
-    for (const std::uint32_t group : node.hosted())
-      if (groups_.targets(group).moved_in == groups_.epoch()) mark(gateway);
-  }
+  // No group changed: so nobody's way to one behind a gateway did.
+  if (!touched_groups_.empty())
+    for (const std::uint32_t gateway : population_.gateways()) {
+      const NodeView node = view(gateway, When::now);
+      for (const std::uint32_t group : node.hosted())
+        if (groups_.targets(group).moved_in == groups_.epoch()) mark(gateway);
+    }
 
   std::vector<std::uint32_t> out;
   out.reserve(marked_.size());

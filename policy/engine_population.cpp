@@ -95,7 +95,7 @@ void Population::look_at_device(std::uint32_t number) {
   if (in_world == nullptr) return;
   record.in_world = std::move(in_world);
   const Device& device = *record.in_world;
-  record.active = device.state == DeviceState::active;
+  record.active = device.is_target();
   record.isolated = device.cut_off();
   record.addresses = device.addresses;
   record.wireguard_key = device.wireguard_key;

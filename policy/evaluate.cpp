@@ -211,8 +211,10 @@ Decision evaluate(const World& world, const Query& query, Timestamp now) {
     decision.health = health_of(*world.policy, *principal.device);
     decision.trust = trust_of(*world.policy, std::nullopt, *principal.device, principal.session, now);
   }
-  if (!principal.reason.empty() || !target) {
-    decision.reason = !principal.reason.empty() ? principal.reason : "unknown target";
+  if (!principal.reason.empty() || !target || !target->is_target()) {
+    decision.reason = !principal.reason.empty() ? principal.reason
+                      : target                  ? "the target's gateway is isolated"
+                                                : "unknown target";
     return decision;
   }
 

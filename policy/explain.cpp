@@ -138,7 +138,7 @@ class Explainer {
       const bool member = std::ranges::any_of(members, [&](const Member& m) {
         return m.kind == Member::Kind::tag ? device.tags.contains(m.name) : id.value == m.name;
       });
-      if (!member || device.state != DeviceState::active) continue;
+      if (!member || !device.is_target()) continue;
       auto segments = segments_of(world_, device);
       auto [kind, fresh] = kinds.try_emplace({std::move(segments), device.cut_off()}, id, 0);
       ++kind->second.second;

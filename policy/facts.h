@@ -68,6 +68,8 @@ struct Device {
   bool is_behind() const { return !gateway.value.empty(); }
   /// Active with a daemon that holds a state; else nobody is to be waited for.
   bool is_node() const { return state == DeviceState::active && !is_behind(); }
+  /// Active, and not behind an isolated gateway: that one forwards nothing, for responders neither.
+  bool is_target() const { return state == DeviceState::active && !gateway_isolated; }
   /// Isolated itself, or because its gateway is.
   bool cut_off() const { return isolated || gateway_isolated; }
 };

@@ -48,7 +48,7 @@ void PlanGroups::intern_rules() {
 void PlanGroups::add_targets(const World& world) {
   std::map<std::tuple<Positions, Positions, bool>, std::uint32_t> numbers;
   for (const auto& [id, device] : world.devices) {
-    if (device.state != DeviceState::active) continue;
+    if (!device.is_target()) continue;
     const Positions before = before_.selectors().segments_of(device),
                     after = after_.selectors().segments_of(device);
     const auto next = static_cast<std::uint32_t>(target_groups_.size());

@@ -42,7 +42,7 @@ std::vector<const Session*> Relations::sessions_on(const DeviceId& device) const
 
 void Relations::add_devices() {
   for (const auto& [id, device] : world_.devices) {
-    if (device.state != DeviceState::active) continue;
+    if (!device.is_target()) continue;
     Positions segments = selectors_.segments_of(device);
     if (!device.cut_off() && device.is_node())
       add_principal({.device = &device}, selectors_.rules_of(device, segments), nullptr);

@@ -71,6 +71,13 @@ std::string not_forwarded(const policy::Device& device, const Distribution::Told
                      gateway, fmt::join(missing, ", "), device.id.value);
 }
 
+Result<> can_be_gateway(const DeviceId& gateway, const Distribution::Told& nodes) {
+  const auto node = nodes.find(gateway);
+  if (node == nodes.end() || knows_gateways(node->second)) return {};
+  return fail(ErrorCode::conflict, fmt::format("{} runs a release that can't be a gateway", gateway.value),
+              "upgrade cordon-node there first");
+}
+
 std::vector<policy::PlanWarning> gateway_warnings(const policy::World& world, const Distribution::Told& nodes,
                                                   Timestamp now) {
   std::vector<policy::PlanWarning> out;

@@ -14,6 +14,10 @@ namespace cordon::controller::api {
 /// prefixes; "": it does.
 std::string not_forwarded(const policy::Device& device, const Distribution::Told& nodes);
 
+/// `conflict` when the node said that it is of a release without gateways: it would take a prefix for
+/// addresses of its own, and forward to it without asking node.toml.
+Result<> can_be_gateway(const DeviceId& gateway, const Distribution::Told& nodes);
+
 /// Of what the world's policy speaks of.
 std::vector<policy::PlanWarning> gateway_warnings(const policy::World& world, const Distribution::Told& nodes,
                                                   Timestamp now);

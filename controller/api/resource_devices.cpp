@@ -11,6 +11,7 @@
 #include "controller/core/change_log.h"
 #include "controller/core/config.h"
 #include "controller/core/services.h"
+#include "controller/distribution/controllers_told.h"
 #include "controller/world/names.h"
 
 namespace cordon::controller::api {
@@ -36,7 +37,7 @@ void get_device(Services& services, const Call& call, Respond respond) {
 
 Result<std::vector<Prefix>> prefixes_in(const Services& services, const Call& call) {
   std::vector<Address> controllers = services.config.advertise_addresses;
-  for (const Endpoint& endpoint : services.config.advertise_nodes) controllers.push_back(endpoint.address);
+  for (const Endpoint& endpoint : node_endpoints(services.config)) controllers.push_back(endpoint.address);
   std::vector<Prefix> out;
   for (const std::string& text : call.texts("prefixes")) {
     CORDON_ASSIGN(const Prefix prefix, Prefix::parse(text));
@@ -67,9 +68,10 @@ void add_device(Services& services, const Call& call, Respond respond) {
   policy::Device device{.id = added.device};
   device.gateway = added.gateway;
   device.prefixes = added.prefixes;
+  const Distribution::Told nodes = services.distribution->told();
+  if (const auto can = can_be_gateway(device.gateway, nodes); !can) return respond(problem(can.error()));
   boost::json::array warnings;
-  if (const std::string text = not_forwarded(device, services.distribution->told()); !text.empty())
-    warnings.emplace_back(text);
+  if (const std::string text = not_forwarded(device, nodes); !text.empty()) warnings.emplace_back(text);
   boost::json::object extra;
   extra["warnings"] = std::move(warnings);
   commit(services, call, added, std::move(extra), std::move(respond));

@@ -32,7 +32,7 @@ void get_status(Services& services, const Call&, Respond respond) {
        {"devices_pending",
         count_devices([](const policy::Device& d) { return d.state == DeviceState::pending; })},
        {"devices_isolated",
-        count_devices([](const policy::Device& d) { return d.isolated && d.state == DeviceState::active; })},
+        count_devices([](const policy::Device& d) { return d.cut_off() && d.state == DeviceState::active; })},
        {"nodes_connected", connected_devices(services).size()},
        {"users", world.users.size()},
        {"sessions", world.sessions.size()},

@@ -36,10 +36,10 @@ const auto& reserved_ranges() {
     return Prefix::of(address, length);
   };
   static const std::array kAll{
-      Reserved{v4(0x00000000, 8), "unspecified"}, Reserved{v4(0x7f000000, 8), "loopback"},
-      Reserved{v4(0xa9fe0000, 16), "link-local"}, Reserved{v4(0xe0000000, 4), "multicast"},
-      Reserved{v4(0xffffffff, 32), "broadcast"},  Reserved{v6(0, 0, 80), "unspecified or loopback"},
-      Reserved{v6(0xfe, 0x80, 10), "link-local"}, Reserved{v6(0xff, 0, 8), "multicast"}};
+      Reserved{v4(0x00000000, 8), "unspecified"},           Reserved{v4(0x7f000000, 8), "loopback"},
+      Reserved{v4(0xa9fe0000, 16), "link-local"},           Reserved{v4(0xe0000000, 4), "multicast"},
+      Reserved{v4(0xf0000000, 4), "reserved or broadcast"}, Reserved{v6(0, 0, 80), "unspecified or loopback"},
+      Reserved{v6(0xfe, 0x80, 10), "link-local"},           Reserved{v6(0xff, 0, 8), "multicast"}};
   return kAll;
 }
 

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "node/agent/people.h"
 #include "node/agent/toml_table.h"
+#include "proto/features.h"
 
 namespace cordon::node {
 namespace {
@@ -119,6 +120,9 @@ Result<> take_subnet(std::vector<Prefix>& out, const std::string& text) {
       return fail(ErrorCode::invalid, fmt::format("nothing in {} can be behind a gateway", never),
                   "such as 192.0.2.0/24 or 2001:db8:1::/64");
   }
+  if (out.size() == wire::kMostSubnets)
+    return fail(ErrorCode::invalid, fmt::format("more than {} subnets", wire::kMostSubnets),
+                "name wider ones that hold several");
   if (std::ranges::find(out, subnet) != out.end())
     return fail(ErrorCode::invalid, fmt::format("\"{}\" stands there twice", text));
   out.push_back(subnet);

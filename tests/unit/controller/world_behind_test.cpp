@@ -116,10 +116,10 @@ TEST_F(WorldBehind, OnlyADeviceWithADaemonIsAGateway) {
 
 TEST_F(WorldBehind, PrefixesAreOfASiteAndOfNobodyElse) {
   const std::vector<std::pair<std::string, std::string>> reserved = {
-      {"0.1.2.0/24", "unspecified"},       {"127.0.0.0/8", "loopback"},   {"169.254.1.1/32", "link-local"},
-      {"224.0.0.0/8", "multicast"},        {"239.1.1.1/32", "multicast"}, {"255.255.255.255/32", "broadcast"},
-      {"255.255.255.254/31", "broadcast"}, {"::1/128", "loopback"},       {"fe80::/64", "link-local"},
-      {"ff02::/16", "multicast"}};
+      {"0.1.2.0/24", "unspecified"}, {"127.0.0.0/8", "loopback"},         {"169.254.1.1/32", "link-local"},
+      {"224.0.0.0/8", "multicast"},  {"239.1.1.1/32", "multicast"},       {"255.255.255.255/32", "broadcast"},
+      {"240.0.0.0/8", "reserved"},   {"255.255.255.254/31", "broadcast"}, {"::1/128", "loopback"},
+      {"fe80::/64", "link-local"},   {"ff02::/16", "multicast"}};
   for (const auto& [prefix, what] : reserved)
     refused(added("x", "gw-1", {prefix}), ErrorCode::invalid, what, "name the addresses");
   for (const char* wide : {"0.0.0.0/0", "10.0.0.0/7", "2000::/15", "::/0"})

@@ -173,8 +173,8 @@ TEST_F(Behind, AnIsolatedGatewayTakesWhatIsBehindItAlong) {
   EXPECT_FALSE(reaches("laptop", "gw-1", clerk(), "192.168.7.20", 9100));
   EXPECT_FALSE(reaches("laptop", "gw-1", clerk(), "10.20.0.1", 80));
   EXPECT_TRUE(reaches("laptop", "gw-2", clerk(), "192.168.7.21", 9100));
-  EXPECT_TRUE(reaches("other", "gw-1", oncall(), "10.20.0.1", 80)) << "responders";
-  EXPECT_TRUE(decide("s-oncall", "printer", 9100).responder);
+  EXPECT_FALSE(reaches("other", "gw-1", oncall(), "10.20.0.1", 80)) << "it forwards nothing, to nobody";
+  EXPECT_EQ(decide("s-oncall", "printer", 9100).reason, "the target's gateway is isolated");
   device("gw-1").isolated = false;
   EXPECT_TRUE(reaches("laptop", "gw-1", clerk(), "192.168.7.20", 9100));
 }
