@@ -247,7 +247,7 @@ Agent::Agent(AgentParts parts, Keys keys, Identity identity, HeadMemory heads, P
                                         .now = time_.base().to_utc(parts_.clock.boot_ns()),
                                         .controllers = controllers_.allowed()};
                },
-               {kMptcpCloseTimeout, parts_.config.run_directory / "mptcp_close_timeout"}) {
+               {kMptcpCloseTimeout, parts_.config.run_directory / kMptcpMemory}) {
   stand(identity_);
 }
 
@@ -270,10 +270,14 @@ Result<> Agent::start() {
   // The filter goes on an interface before it can carry anything (I1).
   CORDON_TRY(interfaces_.set_up());
   // A tunnel that outlived the daemon is newer than the state on disk: taking a peer away and adding it again
-  // would cost its keys, and packets until the next handshake. It stays as it is until the controller speaks.
+  // would cost its keys, and packets until the next handshake. Its peers stay as they are until the
+  // controller speaks; its routes don't: one may take the way to the controller away (I9).
   const auto peers = parts_.tunnel.peers();
   const bool outlived = peers && !peers->empty();
-  if (states_.state().settings() != nullptr && !outlived) {
+  if (outlived) {
+    if (const auto led = applier_.lead_as_guarded(); !led)
+      log::warning(kAgentArea, "the routes of before wait for the controller: {}", led.error().message());
+  } else if (states_.state().settings() != nullptr) {
     const auto restored = applier_.restore(overlay_of(states_.state()));
     if (!restored)
       log::warning(kAgentArea, "tunnel and addresses wait for the controller: {}",

@@ -48,8 +48,8 @@ void Agent::follow_isolation() {
 }
 
 void Agent::follow_gateways() {
-  if (tunnel_is_bare_ || states_.busy()) return;  // what is to come looks by itself
-  const auto followed = applier_.follow_gateways();
+  if (tunnel_is_bare_) return;  // what is to come looks by itself
+  const auto followed = states_.busy() ? applier_.follow_own_places() : applier_.follow_gateways();
   gateways_alarm_ = followed ? "" : "gateway: " + followed.error().message();
   forwarding_alarms_ = forwarding_problems(parts_.config.gateway_subnets, parts_.config.interface);
 }
@@ -57,7 +57,7 @@ void Agent::follow_gateways() {
 void Agent::keep_network() {
   if (tunnel_is_bare_) return;  // it is set up as a whole
   network_waits_ = states_.busy();
-  if (network_waits_) return;
+  if (network_waits_) return follow_gateways();  // the host's own places can't wait
   const auto found = applier_.keep_network();
   network_alarm_ = found ? "" : "network: can't look after addresses and routes: " + found.error().message();
   if (!found) return;

@@ -46,8 +46,14 @@ void note(const Result<T>& result, std::string_view what) {
 
 }  // namespace
 
+Result<> Applier::set_peers(const std::map<DeviceId, policy::PeerValue>& peers) {
+  CORDON_TRY(tunnel_peers_.set(peers));
+  peers_ = peers;
+  return {};
+}
+
 Result<> Applier::prepare(const Overlay& after, bool all) {
-  if (auto peers = both(current_.peers, after.peers); all || peers != current_.peers) {
+  if (auto peers = both(current_.peers, after.peers); all || peers != peers_) {
     auto set = set_peers(peers);
     if (!set) return std::unexpected(in_context(set.error(), "adding tunnel peers"));
   }
@@ -108,13 +114,42 @@ Result<> Applier::tell_subnets(const Gateways& gateways) {
 
 Result<> Applier::guard_subnets(const Overlay& overlay) {
   CORDON_ASSIGN(const Gateways gateways, look_at_gateways(overlay));
-  return tell_subnets(gateways);
+  CORDON_TRY(tell_subnets(gateways));
+  guarded_ = overlay;
+  return {};
+}
+
+Result<> Applier::lead_as_guarded() {
+  if (current_known_ || !guarded_ || !guarded_->settings) return {};
+  leads_guarded_ = true;
+  const Gateways wanted = gateways_;
+  // The former daemon may have routed any of them. After an error that is still so: it is tried again.
+  gateways_.subnets.routed = gateways_of(*guarded_, {}).subnets.routed;
+  return lead(*guarded_, wanted, true);
+}
+
+Result<> Applier::tell_own_places(const Gateways& gateways) {
+  Gateways told = gateways_;
+  told.subnets.behind = gateways.subnets.behind;
+  told.subnets.own = gateways.subnets.own;
+  return tell_subnets(told);
+}
+
+Result<> Applier::follow_own_places() {
+  if (guiding() == nullptr) return {};
+  CORDON_ASSIGN(const Gateways own, look_at_gateways(Overlay{}));  // they hang on no state
+  return tell_own_places(own);
 }
 
 Result<> Applier::follow_gateways() {
-  if (!current_known_) return {};
-  CORDON_ASSIGN(const Gateways gateways, look_at_gateways(current_));
-  return gateways == gateways_ ? Result<>{} : lead(current_, gateways, false);
+  const Overlay* overlay = guiding();
+  if (overlay == nullptr) return {};
+  CORDON_ASSIGN(const Gateways gateways, look_at_gateways(*overlay));
+  if (gateways == gateways_) return {};
+  if (!current_known_ && !leads_guarded_) return tell_subnets(gateways);
+  // What is closed to the overlay doesn't wait for routes, which may fail.
+  CORDON_TRY(tell_own_places(gateways));
+  return lead(*overlay, gateways, false);
 }
 
 Result<> Applier::set_controllers(std::vector<Endpoint> controllers) {
@@ -130,7 +165,7 @@ Result<> Applier::finish(const Overlay& after, bool all) {
     auto set = network_.set_addresses(tunnel_.ifindex(), addresses);
     if (!set) return std::unexpected(in_context(set.error(), "removing overlay addresses"));
   }
-  if (both(current_.peers, after.peers) != after.peers) {
+  if (peers_ != after.peers) {
     auto set = set_peers(after.peers);
     if (!set) return std::unexpected(in_context(set.error(), "removing tunnel peers"));
   }
@@ -229,8 +264,8 @@ Result<> Applier::restore(const Overlay& overlay) {
 
 Result<std::vector<std::string>> Applier::keep_network() {
   std::vector<std::string> out;
-  if (!current_known_) return out;
   CORDON_TRY(follow_gateways());
+  if (!current_known_) return out;
   const auto& routed = gateways_.subnets.routed;
   const auto keep = [&](std::string_view what, const auto& set) -> Result<> {
     const std::uint64_t before = network_.written();
@@ -260,17 +295,17 @@ Result<> Applier::set_endpoint_hints(const std::map<DeviceId, Endpoint>& hints,
   for (const DeviceId& device : begin) concerns = tunnel_peers_.begin(device) || concerns;
   for (const auto& [device, endpoint] : hints) {
     tunnel_peers_.hint(device, endpoint);
-    concerns = concerns || current_.peers.contains(device);
+    concerns = concerns || peers_.contains(device);
   }
   if (!concerns) return {};
-  CORDON_TRY(set_peers(current_.peers));
+  CORDON_TRY(set_peers(peers_));
   CORDON_TRY(tell_ends(current_));
   return follow_gateways();
 }
 
 Result<> Applier::use_preshared(PresharedByPeer preshared, bool now) {
   tunnel_peers_.use_preshared(std::move(preshared));
-  return now && !current_.peers.empty() ? set_peers(current_.peers) : Result<>{};
+  return now && !peers_.empty() ? set_peers(peers_) : Result<>{};
 }
 
 Result<> Applier::tell_ends(const Overlay& overlay) {

@@ -57,8 +57,12 @@ class Applier {
 
   /// Tells the filter what is behind which gateway, before this process holds any state: by `overlay`.
   Result<> guard_subnets(const Overlay& overlay);
+  /// The tunnel outlived the daemon: of its routes and rules stay those that guard_subnets() found right.
+  Result<> lead_as_guarded();
   /// After this host's addresses or its peers' places changed: what is routed into the overlay may be others.
   Result<> follow_gateways();
+  /// As much of it as sets nothing but the filter: also between begin_replace and end_replace.
+  Result<> follow_own_places();
   /// All that this host may look for: none of them comes to lie in the overlay.
   Result<> set_controllers(std::vector<Endpoint> controllers);
   /// What of gateways is left out, and the mend.
@@ -69,10 +73,11 @@ class Applier {
                               const std::set<DeviceId>& begin = {});
   /// Of the WireGuard key that the tunnel has, by the peers'. `now`: the peers that are there get theirs.
   Result<> use_preshared(PresharedByPeer preshared, bool now);
-  bool turning() const { return tunnel_peers_.turning(current_.peers); }
-  /// Some peer is quiet or turns to another key: look_at_peers() is to be called soon again.
-  bool restless() const { return tunnel_peers_.restless(current_.peers); }
-  Result<> look_at_peers(BootNs now) { return tunnel_peers_.look(current_.peers, now); }
+  bool turning() const { return tunnel_peers_.turning(peers_); }
+  /// Some peer is quiet or turns to another key: look_at_peers() is to be called soon again, also between
+  /// begin_replace and end_replace.
+  bool restless() const { return tunnel_peers_.restless(peers_); }
+  Result<> look_at_peers(BootNs now) { return tunnel_peers_.look(peers_, now); }
   /// The key under which a peer is talked to.
   WireguardKey key_of(const DeviceId& device, const policy::PeerValue& peer) const {
     return tunnel_peers_.key_of(device, peer);
@@ -95,10 +100,13 @@ class Applier {
   Result<> finish(const Overlay& after, bool all);
   void back_to_current();
   Result<Gateways> look_at_gateways(const Overlay& overlay) const;
+  Result<> tell_own_places(const Gateways& gateways);
+  /// What routes and subnets go by; null: this process knows of none.
+  const Overlay* guiding() const { return current_known_ ? &current_ : guarded_ ? &*guarded_ : nullptr; }
   /// The ways into the overlay, of people and of the device.
   Result<> lead(const Overlay& after, const Gateways& gateways, bool all);
   Result<> tell_subnets(const Gateways& gateways);
-  Result<> set_peers(const std::map<DeviceId, policy::PeerValue>& peers) { return tunnel_peers_.set(peers); }
+  Result<> set_peers(const std::map<DeviceId, policy::PeerValue>& peers);
   Result<> tell_ends(const Overlay& overlay);
 
   Filter& filter_;
@@ -111,6 +119,9 @@ class Applier {
   bool subnets_told_ = false;  ///< by this process
   Overlay current_;
   bool current_known_ = false;  ///< false: what an earlier daemon left, to be kept until a state is applied
+  std::optional<Overlay> guarded_;  ///< of guard_subnets(); what counts while no current is known
+  bool leads_guarded_ = false;      ///< its routes are kept right too
+  std::map<DeviceId, policy::PeerValue> peers_;  ///< as the tunnel was told: amid a replace those of both
   TunnelPeers tunnel_peers_;
   std::vector<Endpoint> ends_;
 };
