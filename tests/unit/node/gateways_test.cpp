@@ -7,6 +7,7 @@
 
 #include "node/agent/applier.h"
 #include "node/agent/reach.h"
+#include "node/agent/state_file.h"
 #include "tests/support/agent_rig.h"
 
 namespace cordon::node {
@@ -281,6 +282,23 @@ TEST_F(GatewaysTold, ADeclaredGatewaySaysSoAndAnotherIsAskedToBeOneInVain) {
   finish();
   ASSERT_EQ(last_hello.gateway_subnets_size(), 1);
   EXPECT_EQ(wire::decode_prefix(last_hello.gateway_subnets(0)).value(), prefix("192.0.2.0/24"));
+}
+
+TEST_F(GatewaysTold, AWayThatTookTheControllerAwayGoesAtARestart) {
+  enrolled();
+  ASSERT_TRUE(
+      save_state(store.directory() / "state.bin", {.revision = Revision{1}, .state = with_gateway()}));
+  // What the former daemon left: the tunnel, and the routes of when the controller was elsewhere.
+  tunnel.held = {Peer{}};
+  network.routes = overlay_routes(overlay_of(with_gateway()), {prefix("192.0.2.0/24")});
+  config.controllers = {Endpoint::parse("192.0.2.10:7443").value()};
+  serve([](FakeLink&) {});  // no controller speaks
+  run_agent();
+  EXPECT_EQ(network.routes, overlay_routes(overlay_of(with_gateway()), {prefix("2001:db8:1::/64")}));
+  EXPECT_EQ(std::ranges::count_if(steps, [](const auto& step) { return step.starts_with("tunnel.peers"); }),
+            0)
+      << "a peer that is taken away costs its keys";
+  finish();
 }
 
 }  // namespace gateways_test
