@@ -25,7 +25,8 @@ static __always_inline int flow_key_of(const struct tuple* tuple, struct cordon_
   return source_high;
 }
 
-/* NULL: none. The key is gone when this returns: what a caller keeps on its stack afterwards may lie there. */
+/* NULL: none. The key is gone when this returns: what a caller keeps on its stack afterwards may lie there.
+ */
 static __always_inline struct cordon_flow* find_flow(const struct tuple* tuple, int* source_high) {
   struct cordon_flow_key key;
   *source_high = flow_key_of(tuple, &key);

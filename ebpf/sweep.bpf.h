@@ -113,26 +113,25 @@ static long tell_limit(void* map, const struct cordon_limit_key* at, struct cord
   return 0;
 }
 
-/* What had no row, without a source. */
-static __always_inline void tell_others(struct cordon_sweep* work) {
-  for (__u32 i = 0; i < CORDON_OTHER_DENIALS; i++) {
-    __u32 at = i;
-    __u64* others = bpf_map_lookup_elem(&other_denials, &at);
-    if (!others || !READ_ONCE(*others)) continue;
-    __u64 denials = __sync_lock_test_and_set(others, 0);
-    struct tuple nobody = {.direction = i / CORDON_REASON_COUNT & 1};
-    struct happening denied = {
-        .now_ns = work->now_ns,
-        .suppressed = denials - 1,
-        .kind = i / CORDON_REASON_COUNT & 2 ? CORDON_EVENT_UNDERLAY : CORDON_EVENT_DENIED,
-        .reason = i % CORDON_REASON_COUNT};
-    if (send_event(&nobody, &denied)) {
-      work->denials_told++;
-    } else {
-      __sync_fetch_and_add(others, denials);
-      work->untold++;
-    }
+/* What had no row, without a source. (A callback, as the verifier walks a loop as often as it runs.) */
+static long tell_others(void* map, const __u32* at, __u64* others, struct cordon_sweep* work) {
+  (void)map;
+  __u32 i = *at;
+  if (!READ_ONCE(*others)) return 0;
+  __u64 denials = __sync_lock_test_and_set(others, 0);
+  struct tuple nobody = {.direction = i / CORDON_REASON_COUNT & 1};
+  struct happening denied = {
+      .now_ns = work->now_ns,
+      .suppressed = denials - 1,
+      .kind = i / CORDON_REASON_COUNT & 2 ? CORDON_EVENT_UNDERLAY : CORDON_EVENT_DENIED,
+      .reason = i % CORDON_REASON_COUNT};
+  if (send_event(&nobody, &denied)) {
+    work->denials_told++;
+  } else {
+    __sync_fetch_and_add(others, denials);
+    work->untold++;
   }
+  return 0;
 }
 
 static __always_inline void tell_round(struct cordon_sweep* work, struct cordon_round* round) {
@@ -140,7 +139,7 @@ static __always_inline void tell_round(struct cordon_sweep* work, struct cordon_
   bpf_for_each_map_elem(&overlay_limits, tell_limit, work, 0);
   bpf_for_each_map_elem(&observed_limits, tell_limit, work, 0);
   bpf_for_each_map_elem(&underlay_limits, tell_limit, work, 0);
-  tell_others(work);
+  bpf_for_each_map_elem(&other_denials, tell_others, work, 0);
   WRITE_ONCE(round->full, 0); /* there is room again */
 }
 
@@ -152,6 +151,12 @@ static long note_limit(void* map, const struct cordon_limit_key* at, struct cord
   return work->left;
 }
 
+static long note_others(void* map, const __u32* at, __u64* others, struct cordon_sweep* work) {
+  (void)map, (void)at;
+  if (READ_ONCE(*others)) work->untold++;
+  return 0;
+}
+
 /* Is there something to tell? Then rows that are made from now on are of the other round, unless it has some
  * left that the ring had no room for: those are told first. */
 static __always_inline void end_round(struct cordon_sweep* work, struct cordon_round* round) {
@@ -159,11 +164,7 @@ static __always_inline void end_round(struct cordon_sweep* work, struct cordon_r
   bpf_for_each_map_elem(&overlay_limits, note_limit, work, 0);
   if (!work->left) bpf_for_each_map_elem(&observed_limits, note_limit, work, 0);
   if (!work->left) bpf_for_each_map_elem(&underlay_limits, note_limit, work, 0);
-  for (__u32 i = 0; i < CORDON_OTHER_DENIALS; i++) {
-    __u32 at = i;
-    __u64* others = bpf_map_lookup_elem(&other_denials, &at);
-    if (others && READ_ONCE(*others)) work->untold++;
-  }
+  bpf_for_each_map_elem(&other_denials, note_others, work, 0);
   if (work->untold && !work->left) WRITE_ONCE(round->round, !work->round);
 }
 
