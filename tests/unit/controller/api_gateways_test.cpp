@@ -79,7 +79,7 @@ TEST_F(ApiGateways, WhatTheGatewayDoesNotSayItForwardsToIsWarnedOf) {
   const auto old =
       rig.call("POST", "/v1/devices", R"({"device":"attic","gateway":"gw-1","prefixes":["10.2.0.0/16"]})");
   EXPECT_EQ(old.status, 409u) << old.body;
-  EXPECT_NE(old.text("detail").find("upgrade cordon-node there first"), std::string::npos) << old.body;
+  EXPECT_NE(old.text("hint").find("upgrade cordon-node there first"), std::string::npos) << old.body;
 }
 
 TEST_F(ApiGateways, WhatCanNotBeIsRefusedWithItsMend) {
