@@ -121,10 +121,13 @@ Result<> Applier::guard_subnets(const Overlay& overlay) {
 
 Result<> Applier::lead_as_guarded() {
   if (current_known_ || !guarded_ || !guarded_->settings) return {};
+  auto any = gateways_of(*guarded_, {}).subnets.routed;
+  // What the tunnel has is newer than the state on disk: it is only touched where something has to go (I4).
+  if (gateways_.subnets.routed == any) return {};
   leads_guarded_ = true;
   const Gateways wanted = gateways_;
   // The former daemon may have routed any of them. After an error that is still so: it is tried again.
-  gateways_.subnets.routed = gateways_of(*guarded_, {}).subnets.routed;
+  gateways_.subnets.routed = std::move(any);
   return lead(*guarded_, wanted, true);
 }
 
@@ -146,7 +149,10 @@ Result<> Applier::follow_gateways() {
   if (overlay == nullptr) return {};
   CORDON_ASSIGN(const Gateways gateways, look_at_gateways(*overlay));
   if (gateways == gateways_) return {};
-  if (!current_known_ && !leads_guarded_) return tell_subnets(gateways);
+  if (!current_known_ && !leads_guarded_) {
+    if (gateways.subnets.routed == gateways_.subnets.routed) return tell_subnets(gateways);
+    leads_guarded_ = true;
+  }
   // What is closed to the overlay doesn't wait for routes, which may fail.
   CORDON_TRY(tell_own_places(gateways));
   return lead(*overlay, gateways, false);

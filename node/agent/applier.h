@@ -57,7 +57,8 @@ class Applier {
 
   /// Tells the filter what is behind which gateway, before this process holds any state: by `overlay`.
   Result<> guard_subnets(const Overlay& overlay);
-  /// The tunnel outlived the daemon: of its routes and rules stay those that guard_subnets() found right.
+  /// The tunnel outlived the daemon: what guard_subnets() found wrong goes from its routes and rules; where
+  /// all is right, nothing is touched.
   Result<> lead_as_guarded();
   /// After this host's addresses or its peers' places changed: what is routed into the overlay may be others.
   Result<> follow_gateways();

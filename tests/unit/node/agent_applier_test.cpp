@@ -120,6 +120,18 @@ TEST_F(ApplierTest, ARouteThatTheFormerDaemonLeftAndThatIsWrongNowGoesWithoutACo
   EXPECT_TRUE(only_reads_tunnel());
 }
 
+TEST_F(ApplierTest, WhatIsRightIsLeftAsItIsForItMayBeNewerThanTheDisk) {
+  ASSERT_TRUE(applier.guard_subnets(overlay_of(with_gateway())));
+  steps.clear();
+  ASSERT_TRUE(applier.lead_as_guarded());
+  EXPECT_EQ(std::ranges::count_if(steps, [](const auto& s) { return s.starts_with("network."); }), 0);
+  network.networks = {own("192.0.2.40")};
+  ASSERT_TRUE(applier.follow_gateways());
+  EXPECT_NE(std::ranges::find_if(steps, [](const auto& s) { return s.starts_with("network.routes"); }),
+            steps.end())
+      << "what has to go later goes";
+}
+
 TEST_F(ApplierTest, RoutesThatCouldNotBeSetAreTriedAgain) {
   ASSERT_TRUE(applier.set_controllers({Endpoint::parse("192.0.2.10:7443").value()}));
   ASSERT_TRUE(applier.guard_subnets(overlay_of(with_gateway())));
