@@ -129,9 +129,8 @@ struct task_struct {
   const struct cred* cred;
 } __attribute__((preserve_access_index));
 
-/* The uid that a socket gets which the caller makes now, and by which routing and the filter know it: a
- * setuid program's is its owner's, not the caller's (socket(7) has no word of it: the kernel's sock_alloc()).
- */
+/* The uid that a socket gets which the caller makes now (sock_alloc() in the kernel), and by which routing
+ * and the filter know it: a setuid program's is its owner's, not the caller's. */
 static __always_inline __u32 caller_uid(void) {
   struct task_struct* task = bpf_get_current_task_btf();
   return task->cred->fsuid.val;

@@ -63,18 +63,9 @@ Verdict FilterTest::run(const char* program, const Packet& packet, unsigned ingr
   __sk_buff context{};
   context.ingress_ifindex = ingress_ifindex;
   context.gso_size = gso_size;
-  LIBBPF_OPTS(bpf_test_run_opts, options);
-  options.data_in = packet.data();
-  options.data_size_in = static_cast<__u32>(packet.size());
-  options.ctx_in = &context;
-  options.ctx_size_in = sizeof context;
-  options.repeat = 1;
-  const int error = bpf_prog_test_run_opts(filter_->objects().program(program), &options);
-  EXPECT_EQ(error, 0) << program;
-  const auto result = static_cast<std::int32_t>(options.retval);
-  EXPECT_TRUE(result == -1 || result == 2) << result;
+  const bool accepted = accepts(program, packet, context);
 
-  Verdict verdict{.accept = result == -1, .reason = "", .rule = {}};
+  Verdict verdict{.accept = accepted, .reason = "", .rule = {}};
   const auto drops_after = filter_->drop_counters().value();
   for (const auto& [reason, counter] : drops_after) {
     const auto before = drops_before.at(reason);
@@ -97,13 +88,17 @@ Verdict FilterTest::run(const char* program, const Packet& packet, unsigned ingr
   return verdict;
 }
 
-bool FilterTest::accepts(const char* program, const Packet& packet) {
+bool FilterTest::accepts(const char* program, const Packet& packet, __sk_buff context) {
   LIBBPF_OPTS(bpf_test_run_opts, options);
   options.data_in = packet.data();
   options.data_size_in = static_cast<__u32>(packet.size());
+  options.ctx_in = &context;
+  options.ctx_size_in = sizeof context;
   options.repeat = 1;
-  EXPECT_EQ(bpf_prog_test_run_opts(filter_->objects().program(program), &options), 0);
-  return static_cast<std::int32_t>(options.retval) == -1;
+  EXPECT_EQ(bpf_prog_test_run_opts(filter_->objects().program(program), &options), 0) << program;
+  const auto result = static_cast<std::int32_t>(options.retval);
+  EXPECT_TRUE(result == -1 || result == 2) << result;
+  return result == -1;
 }
 
 cordon_sweep FilterTest::sweep(std::chrono::seconds later) {

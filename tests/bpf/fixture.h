@@ -2,6 +2,7 @@
 // A filter of its own per test, a small world in its maps, and the kernel's verdict on one packet.
 
 #include <gtest/gtest.h>
+#include <linux/bpf.h>
 
 #include <memory>
 #include <set>
@@ -53,7 +54,7 @@ class FilterTest : public testing::Test {
   /// What runs a packet through a program of the filter; `ingress_ifindex` as if it came from there.
   Verdict run(const char* program, const Packet& packet, unsigned ingress_ifindex = 0, unsigned gso_size = 0);
   /// Only whether it is accepted: for floods, where reading all counters each time would take too long.
-  bool accepts(const char* program, const Packet& packet);
+  bool accepts(const char* program, const Packet& packet, __sk_buff context = {});
   /// Runs the kernel's sweep as if so much time had passed.
   cordon_sweep sweep(std::chrono::seconds later = {});
   /// Once more only what that had no room to tell.

@@ -121,13 +121,7 @@ TEST_P(FlowTest, WhatGoesAsManyPacketsCountsAsMany) {
     __sk_buff context{};
     context.gso_size = size;
     context.gso_segs = segments;
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    options.data_in = packet.data();
-    options.data_size_in = static_cast<__u32>(packet.size());
-    options.ctx_in = &context;
-    options.ctx_size_in = sizeof context;
-    options.repeat = 1;
-    EXPECT_EQ(bpf_prog_test_run_opts(filter_->objects().program("overlay_in"), &options), 0);
+    EXPECT_TRUE(accepts("overlay_in", packet, context));
     return filter_->rule_counters().value()[RuleId(1)].packets - before;
   };
   EXPECT_EQ(counted(3000, 1000, 3), 3u);
